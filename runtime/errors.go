@@ -1,0 +1,187 @@
+package daffi
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Code classifies an error. The names and meanings are those of the canonical gRPC codes. The zero Code is Unknown; there is
+// none for success.
+type Code uint8
+
+// The codes. Their numbers are part of the wire format.
+const (
+	Unknown Code = iota
+	Canceled
+	InvalidArgument
+	DeadlineExceeded
+	NotFound
+	AlreadyExists
+	PermissionDenied
+	ResourceExhausted
+	FailedPrecondition
+	Aborted
+	OutOfRange
+	Unimplemented
+	Internal
+	Unavailable
+	DataLoss
+	Unauthenticated
+)
+
+var codeNames = [...]string{
+	Unknown:            "unknown",
+	Canceled:           "canceled",
+	InvalidArgument:    "invalid_argument",
+	DeadlineExceeded:   "deadline_exceeded",
+	NotFound:           "not_found",
+	AlreadyExists:      "already_exists",
+	PermissionDenied:   "permission_denied",
+	ResourceExhausted:  "resource_exhausted",
+	FailedPrecondition: "failed_precondition",
+	Aborted:            "aborted",
+	OutOfRange:         "out_of_range",
+	Unimplemented:      "unimplemented",
+	Internal:           "internal",
+	Unavailable:        "unavailable",
+	DataLoss:           "data_loss",
+	Unauthenticated:    "unauthenticated",
+}
+
+func (c Code) String() string {
+	if int(c) < len(codeNames) {
+		return codeNames[c]
+	}
+	return "code(" + strconv.Itoa(int(c)) + ")"
+}
+
+// Reason narrows a Code. The constants are all that daffi itself uses; a handler's own *Error may carry another.
+type Reason string
+
+const (
+	ReasonNoProvider    Reason = "no_provider"     // no node offers the method
+	ReasonSchema        Reason = "schema"          // caller and provider disagree about the method's signature
+	ReasonBusy          Reason = "busy"            // a bounded queue is full
+	ReasonTooLarge      Reason = "too_large"       // the request is over the message limit
+	ReasonReplyTooLarge Reason = "reply_too_large" // the result is over the message limit
+	ReasonDecode        Reason = "decode"          // arguments or results could not be read
+	ReasonEncode        Reason = "encode"          // arguments or results could not be written
+	ReasonNodeLost      Reason = "node_lost"       // the provider's process or its link is gone
+	ReasonLinkLost      Reason = "link_lost"       // the caller's own link to the controller is gone
+	ReasonDraining      Reason = "draining"        // the provider is shutting down
+	ReasonStaleRoute    Reason = "stale_route"     // the controller does not know the route; the caller resolves it again by itself
+	ReasonPanic         Reason = "panic"           // the handler panicked
+	ReasonDepth         Reason = "depth"           // calls within calls are nested too deep
+	ReasonProtocol      Reason = "protocol"        // the peer broke the wire format
+	ReasonShape         Reason = "shape"           // this way of calling does not fit the method's shape
+	ReasonConsumed      Reason = "consumed"        // a sequence was ranged over twice
+	ReasonClosed        Reason = "closed"          // the node was closed
+)
+
+// Outcome says whether a handler ran for the call that failed. The zero Outcome is the honest default.
+type Outcome uint8
+
+// The outcomes. Their numbers are part of the wire format.
+const (
+	// MayHaveRun: the request was handed to a connection and no answer came.
+	MayHaveRun Outcome = iota
+	// NotRun: no handler ran and none will; it is safe to call again.
+	NotRun
+	// Ran: the handler returned, panicked, or its result could not be sent.
+	Ran
+)
+
+var outcomeNames = [...]string{MayHaveRun: "may_have_run", NotRun: "not_run", Ran: "ran"}
+
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return "outcome(" + strconv.Itoa(int(o)) + ")"
+}
+
+// Error is what every failed call returns; find it with errors.As.
+//
+// A handler may return one to choose Code, Reason and Message; Outcome, Node and Method are then filled in by daffi.
+type Error struct {
+	Code    Code
+	Reason  Reason
+	Outcome Outcome
+	Message string
+	Node    string // the node that failed the call, empty where the error was made at the caller
+	Method  string // "Service.Method", empty where no call is involved
+
+	cause error
+}
+
+// Error is one line: method, node, code and reason, message.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Method != "" {
+		b.WriteString(e.Method)
+		if e.Node != "" {
+			b.WriteString(" at ")
+			b.WriteString(e.Node)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Code.String())
+	if e.Reason != "" {
+		b.WriteByte('/')
+		b.WriteString(string(e.Reason))
+	}
+	if e.Message != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Message)
+	}
+	return b.String()
+}
+
+// Unwrap gives the local cause: a context's error, an encoder's. It is nil for an error that came over the wire, except that
+// one with Code Canceled or DeadlineExceeded matches the context error of that name.
+func (e *Error) Unwrap() error {
+	if e.cause != nil {
+		return e.cause
+	}
+	switch e.Code {
+	case Canceled:
+		return context.Canceled
+	case DeadlineExceeded:
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Is reports whether target is an *Error of the same Code and Reason, so that errors.Is(err, ErrStreamConsumed) holds for the
+// copy that names the method.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && t.Reason == e.Reason && t.Reason != ""
+}
+
+// CodeOf answers for any error: the Code of the first *Error in its tree, that of a context error, else Unknown.
+func CodeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Canceled
+	}
+	return Unknown
+}
+
+// OutcomeOf is the Outcome of the first *Error in err's tree, else MayHaveRun.
+func OutcomeOf(err error) Outcome {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Outcome
+	}
+	return MayHaveRun
+}
+
+// ErrStreamConsumed is the error of a sequence that is ranged over a second time.
+var ErrStreamConsumed error = &Error{Code: FailedPrecondition, Reason: ReasonConsumed, Outcome: NotRun, Message: "the sequence was ranged over before; prepare or call again for a new one"}
