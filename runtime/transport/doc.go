@@ -1,0 +1,129 @@
+// Package transport carries frames between a node and its controller.
+//
+// It knows bytes, frames, links and their limits, and nothing of services, names or handlers: package daffi (the node) and
+// package controller give the frames their meaning. A [Link] takes frames in and delivers the peer's frames to a [Handler]. There are
+// two: [NewConn] over a stream connection (TCP, unix socket, anything that is a net.Conn), and [Pipe], which joins two ends in one process
+// without making bytes of the headers.
+//
+// # Frame
+//
+// All numbers are little-endian. A frame is a header of 32 bytes and a payload:
+//
+//	offset size field
+//	 0     4   length  of the payload, in bytes; at most 65 792 (LIM-5: 64 KiB of content and 256 bytes for what wraps it),
+//	                   before authentication 4 096 (LIM-1)
+//	 4     1   kind    see below; an unknown kind is skipped if its Optional flag is set, else the link is closed
+//	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 128 Optional
+//	 6     1   depth   of a Request: calls within calls so far, at most 32 (LIM-20)
+//	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each
+//	 8     8   call    the call that the frame belongs to, else 0
+//	16     4   route   of a Request: what is called (see Routes), else 0
+//	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
+//	                   that of the caller; it is written by the controller alone. Of a Peer frame: the session it introduces
+//	24     8   arg     Request: remaining time in nanoseconds, 0 for none. Credit: bytes. Ping, Pong: any number. Else 0
+//
+// A length over the limit is a protocol error and closes the link; nothing is skipped over. Fields that a kind does not use are 0 and
+// not looked at.
+//
+// A call is named by 64 bits: the low 20 are a slot in a table of the side that opened the call on this link, the high 44 the slot's
+// generation, from 1. The caller opens a call towards the controller; the controller opens one towards the callee and
+// translates between the two. An id is never used twice on one link, so what comes late for a call that has ended is
+// recognised, counted and dropped.
+//
+// # Messages, large messages
+//
+// The message of a call is its arguments, its results, or one item of a stream. One that fits into 64 KiB is the payload of its
+// frame. A larger one, up to LIM-6 (4 MiB), is announced by its frame with the flag Large, whose payload is the message's length as
+// 4 bytes; the receiver reserves that length in the assembly budget of its link and answers Grant; then the sender sends the
+// message in Chunk frames of at most 64 KiB, all but the last with the flag More. A call has at most one announced message in each
+// direction. What is announced waits for room in order of arrival and holds nothing meanwhile, so half-assembled messages cannot wait for
+// each other. A length over the limit is answered by an Error for that call, before anything is sent.
+//
+// With the flag Meta a Request's message begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
+// and 64 keys (LIM-9). With the flag Zstd the rest of the message is one zstd frame (window at most 1 MiB, content at most LIM-6
+// when unpacked, LIM-7); of a Data frame the whole payload is. The controller passes both through as they are.
+//
+// # Streams and credit
+//
+// A Data frame carries one or many items of a stream: each a length (unsigned varint) and that many bytes. The flag End says that the
+// input is complete after this frame; an output ends with the call's Reply or Error.
+//
+// Every stream direction starts with a credit of 16 KiB. A Data frame costs max(payload, 256) bytes of it, whatever the number of
+// items, and is sent only if the credit reaches; an End without items costs nothing. The receiver gives credit back by Credit frames as
+// its consumer takes items, at the latest when half the window was taken, and lets the window grow up to 1 MiB while the consumer
+// waits for the sender. All windows of a link come out of one budget of 16 MiB (LIM-13): when it is spent a new stream is refused with
+// ResourceExhausted/busy.
+//
+// An item that costs more than half of the largest credit the sender has had, and for which the credit does not reach, is announced by a
+// Data frame of its own with the flag Large. It costs no credit: it is granted when the consumer has taken what came before it, and
+// tells the receiver to widen the window.
+//
+//	       Request             Data… End            Reply | Error
+//	idle ───────────▶ open ───────────────▶ half ───────────────▶ ended
+//	                   │ Stop: the callee wants no more input      ▲
+//	                   └── Cancel (caller), Reply | Error ─────────┘
+//
+// # Kinds
+//
+// N is a node, C the controller. A handshake frame counts against the limits of the unauthenticated; control frames are answered or
+// refused one for one and bounded by LIM-15; the others are charged as said, so that no queue grows without a bound. "Full" is what
+// happens when the queue towards the destination has no room (LIM-14).
+//
+//	 n kind       from  charged against                      full
+//	 1 Hello      N     unauthenticated socket, 5 s          closed
+//	 2 Challenge  C     the same                             closed
+//	 3 Proof      N     the same                             closed
+//	 4 Welcome    C     the same                             closed
+//	 5 Refuse     C     the same                             closed
+//	 8 Ping       both  one outstanding                      link closed
+//	 9 Pong       both  answers one Ping                     link closed
+//	10 Goodbye    both  once; the link closes after it       link closed
+//	11 Drain      both  once from N, answered once by C      link closed
+//	12 —          reserved: acknowledgement of a resumable link
+//	13 —          reserved: resumption
+//	16 Control    both  LIM-15 outstanding                   link closed
+//	17 Peer       C     once per pair of sessions            link closed
+//	32 Request    both  queue of the destination             ResourceExhausted/busy, NotRun
+//	33 Accepted   C     answers a Oneway request             link closed
+//	34 Reply      both  queue of the destination             Error ResourceExhausted/busy, Ran
+//	35 Error      both  answers a Request                    link closed
+//	36 Data       both  the stream's credit                  cannot be
+//	37 Chunk      both  the granted reservation              cannot be
+//	38 Credit     both  the stream                           link closed
+//	39 Cancel     both  the call; from the caller's side     link closed
+//	40 Stop       both  the call; from the callee's side     link closed
+//	41 Grant      both  the announced message                link closed
+//
+// # Handshake
+//
+// Fixed binary layout, no compression, no codec. Strings are a length byte and that many bytes.
+//
+//	Hello      "DAFF" u8 version=1 u8 features(1 zstd) [16]session [8]incarnation [32]nonce string name
+//	Challenge  u8 version u8 features u8 auth(0 none, 1 token) [32]nonce [32]proof
+//	Proof      [32]proof
+//	Welcome    u32 session number, [16]controller incarnation, u32 ping ms, u32 dead ms, u32 message limit, string controller name
+//	Refuse     u8 code string reason, u16 length and message
+//
+// The node speaks first. The Challenge proves the controller's token: HMAC-SHA256(token, "daffi controller" Hello-payload, Challenge
+// without its proof). The node checks it before it answers with HMAC-SHA256(token, "daffi node" Hello-payload Challenge-payload). The token
+// itself is never sent, and both proofs cover everything said so far. With auth 0 the proofs are zero bytes and are not looked at.
+// A session is a name, 128 random bits, and an incarnation that its process counts up with every link it makes.
+//
+// # Keepalive
+//
+// The Welcome says how often to ping (5 s) and after how much silence a peer is dead (15 s, LIM-17). Any byte counts as life. A Ping is sent
+// when nothing else was received for the interval; both sides do it.
+//
+// # Routes
+//
+// A route is a number that one controller incarnation gives to a (service, method, signature) the first time it is named; it is never used
+// for anything else. Towards a callee the field holds the number that the callee gave to the method when it registered it.
+// A Request on a route that the controller does not know is answered Unavailable/stale_route, NotRun.
+//
+// # Order
+//
+// A writer has three lanes. Control first, then small, then bulk, where messages above 16 KiB and everything that belongs to a stream
+// travels (the flag Bulk, set by the sender and kept on the way). A frame never overtakes an earlier one of the same lane and call, and a bulk
+// frame never overtakes an earlier small one. Large messages and streams take turns frame by frame. Not more than 128 KiB
+// is handed to the kernel in one write.
+package transport
