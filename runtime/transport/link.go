@@ -78,6 +78,8 @@ type Info struct {
 var (
 	// ErrFull: the queue towards the peer has no room for this frame.
 	ErrFull = errors.New("send queue is full")
+	// ErrTooLong: the payload is over [MaxPayload]; the message should have been announced and sent in chunks.
+	ErrTooLong = errors.New("payload is too long for a frame")
 	// ErrClosed: the link was closed on this side without another reason.
 	ErrClosed = errors.New("link closed")
 	// ErrSilent: the peer was silent for longer than the dead interval.

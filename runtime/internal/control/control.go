@@ -1,0 +1,332 @@
+// Package control holds the messages that a node and its controller exchange in Control, Error and Peer frames.
+//
+// Each is a MessagePack array whose first element says what it is. Both sides skip elements that they do not know at the end of an array,
+// so that later versions may add some. A message of a node carries a number in the frame's call field, and the answer to it
+// carries the same; what the controller says by itself carries 0.
+package control
+
+import (
+	"fmt"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+)
+
+// Op is the first element of a message.
+type Op uint8
+
+// The messages; numbers are the wire's.
+const (
+	OpOK         Op = 1 // answer: done
+	OpFailed     Op = 2 // answer: a [Failure]
+	OpRegister   Op = 3 // node: [Register]; answered OK or Failed
+	OpUnregister Op = 4 // node: [Unregister]; answered OK
+	OpResolve    Op = 5 // node: [Resolve]; answered [Routes] or Failed
+	OpRoutes     Op = 6
+	OpFind       Op = 7 // node: [Find]; answered [Found]
+	OpFound      Op = 8
+	OpWatch      Op = 9 // node: asks for a [Table] as answer, and for every change of it from then on
+	OpTable      Op = 10
+)
+
+// Method is a method of a registered service.
+type Method struct {
+	Name   string
+	Sig    string // canonical wire signature
+	Number uint32 // what the node wants to see in the route field of requests for it
+}
+
+// Register says that the sending node serves a service from now on.
+type Register struct {
+	Service string
+	Methods []Method
+}
+
+// Unregister says that it does so no longer.
+type Unregister struct{ Service string }
+
+// Resolve asks for routes.
+type Resolve struct {
+	Service string
+	Methods []Method // Number is not used
+}
+
+// Routes answers [Resolve], in the same order.
+type Routes struct {
+	Routes []Route
+}
+
+// Route is one answer.
+type Route struct {
+	Number uint32
+	Remote bool // a provider may be on another host, so compression may pay
+}
+
+// Find asks for the session of the node of that name.
+type Find struct{ Node string }
+
+// Found answers [Find]; 0 means that there is none.
+type Found struct{ Session uint32 }
+
+// Table is what a watching node is told: everything as an answer to OpWatch, then changes.
+type Table struct {
+	Revision uint64 // counts up by one with every change
+	Nodes    []Node // in the answer all, later those that joined or changed, whole
+	Left     []uint32
+}
+
+// Node is one row of a [Table].
+type Node struct {
+	Session  uint32
+	Name     string
+	Services []Service
+}
+
+// Service is what a node serves.
+type Service struct {
+	Name    string
+	Methods []string
+}
+
+// Failure is how a call or a control message failed: the payload of an Error frame, and of OpFailed.
+type Failure struct {
+	Code    uint8
+	Reason  string
+	Outcome uint8
+	Message string
+	Node    string
+	Method  string
+}
+
+// Each Append function appends the whole message to e; each Read function reads what follows the operation, which [ReadOp] has read.
+
+// ReadOp opens a message and reads its operation.
+func ReadOp(d *codec.Decoder) Op {
+	d.Open()
+	if !d.Next() {
+		d.Fail(fmt.Errorf("control message without an operation"))
+		return 0
+	}
+	return Op(d.Uint8())
+}
+
+func head(e *codec.Encoder, n int, op Op) {
+	e.Array(n + 1)
+	e.Uint8(uint8(op))
+}
+
+// AppendPlain appends a message that has no fields: OpOK, OpWatch.
+func AppendPlain(e *codec.Encoder, op Op) { head(e, 0, op) }
+
+func (m *Register) Append(e *codec.Encoder) {
+	head(e, 2, OpRegister)
+	e.String(m.Service)
+	appendMethods(e, m.Methods)
+}
+
+func (m *Register) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	m.Methods = next(d, readMethods)
+	return d.Close()
+}
+
+func (m *Unregister) Append(e *codec.Encoder) {
+	head(e, 1, OpUnregister)
+	e.String(m.Service)
+}
+
+func (m *Unregister) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	return d.Close()
+}
+
+func (m *Resolve) Append(e *codec.Encoder) {
+	head(e, 2, OpResolve)
+	e.String(m.Service)
+	appendMethods(e, m.Methods)
+}
+
+func (m *Resolve) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	m.Methods = next(d, readMethods)
+	return d.Close()
+}
+
+func (m *Routes) Append(e *codec.Encoder) {
+	head(e, 1, OpRoutes)
+	codec.WriteSlice(e, m.Routes, func(e *codec.Encoder, r Route) {
+		e.Array(2)
+		e.Uint32(r.Number)
+		e.Bool(r.Remote)
+	})
+}
+
+func (m *Routes) Read(d *codec.Decoder) error {
+	m.Routes = next(d, func(d *codec.Decoder) []Route {
+		return codec.ReadSlice(d, 3, func(d *codec.Decoder) (r Route) {
+			row(d, func(i int) {
+				switch i {
+				case 0:
+					r.Number = d.Uint32()
+				case 1:
+					r.Remote = d.Bool()
+				}
+			}, 2)
+			return r
+		})
+	})
+	return d.Close()
+}
+
+func (m *Find) Append(e *codec.Encoder) {
+	head(e, 1, OpFind)
+	e.String(m.Node)
+}
+
+func (m *Find) Read(d *codec.Decoder) error {
+	m.Node = next(d, codec.ReadString)
+	return d.Close()
+}
+
+func (m *Found) Append(e *codec.Encoder) {
+	head(e, 1, OpFound)
+	e.Uint32(m.Session)
+}
+
+func (m *Found) Read(d *codec.Decoder) error {
+	m.Session = next(d, codec.ReadUint32)
+	return d.Close()
+}
+
+func (m *Table) Append(e *codec.Encoder) {
+	head(e, 3, OpTable)
+	e.Uint64(m.Revision)
+	codec.WriteSlice(e, m.Nodes, func(e *codec.Encoder, n Node) {
+		e.Array(3)
+		e.Uint32(n.Session)
+		e.String(n.Name)
+		codec.WriteSlice(e, n.Services, func(e *codec.Encoder, s Service) {
+			e.Array(2)
+			e.String(s.Name)
+			codec.WriteStrings(e, s.Methods)
+		})
+	})
+	codec.WriteSlice(e, m.Left, codec.WriteUint32)
+}
+
+func (m *Table) Read(d *codec.Decoder) error {
+	m.Revision = next(d, codec.ReadUint64)
+	m.Nodes = next(d, func(d *codec.Decoder) []Node { return codec.ReadSlice(d, 4, readNode) })
+	m.Left = next(d, func(d *codec.Decoder) []uint32 { return codec.ReadSlice(d, 1, codec.ReadUint32) })
+	return d.Close()
+}
+
+func readNode(d *codec.Decoder) (n Node) {
+	row(d, func(i int) {
+		switch i {
+		case 0:
+			n.Session = d.Uint32()
+		case 1:
+			n.Name = d.String()
+		case 2:
+			n.Services = codec.ReadSlice(d, 3, readService)
+		}
+	}, 3)
+	return n
+}
+
+func readService(d *codec.Decoder) (s Service) {
+	row(d, func(i int) {
+		switch i {
+		case 0:
+			s.Name = d.String()
+		case 1:
+			s.Methods = codec.ReadStrings(d)
+		}
+	}, 2)
+	return s
+}
+
+// AppendTo appends f as the payload of an Error frame.
+func (f *Failure) AppendTo(e *codec.Encoder) {
+	e.Array(6)
+	f.fields(e)
+}
+
+// Append appends f as an answer.
+func (f *Failure) Append(e *codec.Encoder) {
+	head(e, 6, OpFailed)
+	f.fields(e)
+}
+
+func (f *Failure) fields(e *codec.Encoder) {
+	e.Uint8(f.Code)
+	e.String(f.Reason)
+	e.Uint8(f.Outcome)
+	e.String(f.Message)
+	e.String(f.Node)
+	e.String(f.Method)
+}
+
+// ReadFrom reads the payload of an Error frame.
+func (f *Failure) ReadFrom(d *codec.Decoder) error {
+	d.Open()
+	return f.Read(d)
+}
+
+func (f *Failure) Read(d *codec.Decoder) error {
+	f.Code = next(d, codec.ReadUint8)
+	f.Reason = next(d, codec.ReadString)
+	f.Outcome = next(d, codec.ReadUint8)
+	f.Message = next(d, codec.ReadString)
+	f.Node = next(d, codec.ReadString)
+	f.Method = next(d, codec.ReadString)
+	return d.Close()
+}
+
+func appendMethods(e *codec.Encoder, ms []Method) {
+	codec.WriteSlice(e, ms, func(e *codec.Encoder, m Method) {
+		e.Array(3)
+		e.String(m.Name)
+		e.String(m.Sig)
+		e.Uint32(m.Number)
+	})
+}
+
+func readMethods(d *codec.Decoder) []Method {
+	return codec.ReadSlice(d, 4, func(d *codec.Decoder) (m Method) {
+		row(d, func(i int) {
+			switch i {
+			case 0:
+				m.Name = d.String()
+			case 1:
+				m.Sig = d.String()
+			case 2:
+				m.Number = d.Uint32()
+			}
+		}, 3)
+		return m
+	})
+}
+
+// next reads one field of the message, zero if an older peer left it out.
+func next[T any](d *codec.Decoder, read func(*codec.Decoder) T) (v T) {
+	if d.Next() {
+		v = read(d)
+	}
+	return v
+}
+
+// row reads an inner array of which this version knows the first n elements.
+func row(d *codec.Decoder, read func(i int), n int) {
+	have := d.Array(1)
+	for i := range have {
+		if d.Err() != nil {
+			return
+		}
+		if i < n {
+			read(i)
+		} else {
+			d.Skip()
+		}
+	}
+}

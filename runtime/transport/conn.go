@@ -1,0 +1,186 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// NewConn returns a link over c, which it owns from now on.
+func NewConn(c net.Conn, info Info) Link {
+	l := &conn{c: c, info: info, base: time.Now(), done: make(chan struct{})}
+	l.limit.Store(MaxUnproven)
+	l.w.init(l)
+	return l
+}
+
+// conn is a link over a stream connection: one goroutine reads, and whoever finds the writer idle writes.
+type conn struct {
+	c       net.Conn
+	info    Info
+	handler Handler
+	limit   atomic.Int64
+	heard   atomic.Int64 // time of the last read, in nanoseconds since base
+	base    time.Time
+	w       writer
+	closing sync.Once
+	done    chan struct{}
+}
+
+func (l *conn) Start(h Handler) {
+	l.handler = h
+	go l.read()
+}
+
+func (l *conn) SetMaxPayload(n int)    { l.limit.Store(int64(n)) }
+func (l *conn) Silence() time.Duration { return time.Since(l.base) - time.Duration(l.heard.Load()) }
+func (l *conn) Info() Info             { return l.info }
+func (l *conn) Enqueue(f Frame) error  { return l.w.enqueue(f) }
+func (l *conn) EnqueueSource(s Source) { l.w.enqueueSource(s) }
+func (l *conn) Flush()                 { l.w.flush() }
+func (l *conn) FlushSoon()             { l.w.flushSoon() }
+func (l *conn) Room() <-chan struct{}  { return l.w.q.waitRoom() }
+func (l *conn) Wait()                  { <-l.done; l.w.wg.Wait() }
+func (l *conn) Finish(err error, d time.Duration) {
+	if idle := l.w.waitIdle(); idle != nil {
+		l.FlushSoon()
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-idle:
+		case <-t.C:
+		case <-l.done:
+		}
+	}
+	l.Close(err)
+}
+
+// Close makes the reader see the end, and it tells the handler.
+func (l *conn) Close(err error) {
+	l.closing.Do(func() {
+		l.w.close(err)
+		l.c.Close()
+	})
+}
+
+// read delivers frames until the connection ends.
+func (l *conn) read() {
+	err := l.readFrames()
+	l.Close(err)
+	l.handler.HandleClosed(l.w.reason())
+	close(l.done)
+}
+
+// Sizes of the read buffer. It begins small, since most links are idle, and grows when a read fills it.
+const (
+	idleRead = 4 << 10
+	busyRead = 64 << 10
+	calmDown = 256 // small reads in a row after which the large buffer is given back
+)
+
+func (l *conn) readFrames() (err error) {
+	defer func() {
+		if r := recover(); r != nil { // a bug of ours that a peer can reach ends this link, not the process
+			err = fmt.Errorf("%w: panic while handling a frame: %v\n%s", ErrProtocol, r, debug.Stack())
+		}
+	}()
+	buf := NewBuffer(idleRead)
+	defer func() { buf.Release() }()
+	b := buf.B[:cap(buf.B)]
+	have, calm := 0, 0
+	for {
+		n, err := l.c.Read(b[have:])
+		if n > 0 {
+			l.heard.Store(int64(time.Since(l.base)))
+		}
+		full := have+n == len(b)
+		have += n
+		used, perr := l.parse(b[:have])
+		if perr != nil {
+			return perr
+		}
+		have = copy(b, b[used:have])
+		if err != nil {
+			if have > 0 && errors.Is(err, io.EOF) {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		switch {
+		case full && len(b) < busyRead:
+			big := NewBuffer(busyRead)
+			copy(big.B[:have], b[:have])
+			buf.Release()
+			buf, b, calm = big, big.B[:cap(big.B)], 0
+		case n > idleRead/2:
+			calm = 0
+		case len(b) > idleRead && have == 0:
+			if calm++; calm > calmDown {
+				buf.Release()
+				buf = NewBuffer(idleRead)
+				b, calm = buf.B[:cap(buf.B)], 0
+			}
+		}
+	}
+}
+
+// parse delivers the frames in b and returns how much of it they took. The rest of a payload that b holds only in part is read into a
+// buffer of its own.
+func (l *conn) parse(b []byte) (used int, err error) {
+	batch := false
+	for {
+		rest := b[used:]
+		if len(rest) < HeaderSize {
+			break
+		}
+		h, n, err := ParseHeader(rest, int(l.limit.Load()))
+		if err != nil {
+			return 0, err
+		}
+		f := Frame{Header: h}
+		if len(rest) >= HeaderSize+n {
+			end := HeaderSize + n
+			f.Payload = rest[HeaderSize:end:end]
+			used += end
+		} else {
+			if n < idleRead/2 { // it is small: the next read brings it with what follows
+				break
+			}
+			if batch {
+				l.handler.HandleBatch()
+				batch = false
+			}
+			f.Buf = NewBuffer(n)
+			f.Buf.B = append(f.Buf.B, rest[HeaderSize:]...)
+			have := len(f.Buf.B)
+			f.Buf.B = f.Buf.B[:n]
+			if _, err := io.ReadFull(l.c, f.Buf.B[have:]); err != nil {
+				f.Buf.Release()
+				if errors.Is(err, io.EOF) {
+					err = io.ErrUnexpectedEOF
+				}
+				return 0, err
+			}
+			l.heard.Store(int64(time.Since(l.base)))
+			f.Payload = f.Buf.B
+			used = len(b)
+		}
+		if h.Kind.Known() {
+			if err := l.handler.HandleFrame(&f); err != nil {
+				f.Release()
+				return 0, err
+			}
+			batch = true
+		}
+		f.Release()
+	}
+	if batch {
+		l.handler.HandleBatch()
+	}
+	return used, nil
+}
