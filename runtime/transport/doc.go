@@ -26,8 +26,8 @@
 // not looked at.
 //
 // A call is named by 64 bits: the low 20 are a slot in a table of the side that opened the call on this link, the high 44 the slot's
-// generation, from 1. The caller opens a call towards the controller; the controller opens one towards the callee and
-// translates between the two. An id is never used twice on one link, so what comes late for a call that has ended is
+// generation, from 1. The caller opens a call towards the controller; the controller opens one towards the callee, whose id
+// has its highest bit set ([Served]), and translates between the two. An id is never used twice on one link, so what comes late for a call that has ended is
 // recognised, counted and dropped.
 //
 // # Messages, large messages

@@ -22,7 +22,7 @@ const (
 	SlotBits      = 20               // of a call id
 	MaxCalls      = 1 << 16          // slots that one side may use at a time
 	slotMask      = 1<<SlotBits - 1
-	MaxGeneration = 1<<(64-SlotBits) - 1 // of a slot
+	MaxGeneration = 1<<(63-SlotBits) - 1 // of a slot
 )
 
 // Kind says what a frame is. The numbers are the wire's; retired ones are never used again.
@@ -117,9 +117,13 @@ func CallID(slot uint32, generation uint64) uint64 {
 	return generation<<SlotBits | uint64(slot)&slotMask
 }
 
+// Served is set in the id of every call that the controller opened towards a node, so that a node's own calls and those that it serves
+// are told apart in either direction.
+const Served uint64 = 1 << 63
+
 // SlotOf is the slot in a call's id, GenerationOf the generation.
 func SlotOf(call uint64) uint32       { return uint32(call & slotMask) }
-func GenerationOf(call uint64) uint64 { return call >> SlotBits }
+func GenerationOf(call uint64) uint64 { return call &^ Served >> SlotBits }
 
 // A Frame is a header and a payload.
 //
