@@ -19,6 +19,7 @@ type slots struct {
 type slot struct {
 	generation uint64
 	p          *pending
+	asm        *assembly // of a large reply
 }
 
 // add gives p an id. It fails when the table was closed, or transport.MaxCalls are under way.
@@ -46,15 +47,38 @@ func (t *slots) add(p *pending) (id uint64, alone bool, err error) {
 	return transport.CallID(i, s.generation), t.used == 1, nil
 }
 
-// get is the call of that id, nil if it has ended. What is returned may end at any moment: only streams, which are not reused, may be
-// looked at after that.
-func (t *slots) get(id uint64) *pending {
+// stream is the stream of that id, nil if it has ended or is none.
+func (t *slots) stream(id uint64) *stream {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.find(id); s != nil {
-		return s.p
+		return s.p.stream
 	}
 	return nil
+}
+
+// large is the large request that the call of that id has announced, nil if there is none.
+func (t *slots) large(id uint64) *largeSender {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.find(id); s != nil {
+		return s.p.large
+	}
+	return nil
+}
+
+// assembly is the large reply of the call of that id. With a != nil it is set, if the call is still there.
+func (t *slots) assembly(id uint64, a *assembly) *assembly {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.find(id)
+	if s == nil {
+		return nil
+	}
+	if a != nil {
+		s.asm = a
+	}
+	return s.asm
 }
 
 // find is the live slot of id. Call with the lock held.
@@ -80,6 +104,10 @@ func (t *slots) remove(id uint64) *pending {
 	}
 	p := s.p
 	s.p = nil
+	if s.asm != nil {
+		s.asm.drop()
+		s.asm = nil
+	}
 	t.used--
 	t.free = append(t.free, transport.SlotOf(id))
 	return p
@@ -98,6 +126,9 @@ func (t *slots) close(err error) []*pending {
 		if p := t.items[i].p; p != nil {
 			ps = append(ps, p)
 			t.items[i].p = nil
+			if a := t.items[i].asm; a != nil {
+				a.drop()
+			}
 		}
 	}
 	t.items, t.free, t.used = nil, nil, 0
