@@ -1,0 +1,333 @@
+package transport
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Version is the protocol that this package speaks.
+const Version = 1
+
+// Features that a Hello offers and a Challenge takes up. Bits that are not known are not looked at.
+const FeatureZstd = 1
+
+// Ways to authenticate that a Challenge names.
+const (
+	AuthNone  = 0 // the system knows the peer: unix sockets
+	AuthToken = 1 // both sides prove that they know the token
+)
+
+// Bounds of what the handshake's frames carry.
+const (
+	MaxName          = 64
+	MaxRefuseReason  = 64
+	MaxRefuseMessage = 1 << 10
+	ProofSize        = sha256.Size
+
+	challengeSize = 3 + 32 + ProofSize
+	welcomeFixed  = 4 + 16 + 3*4
+)
+
+// ErrVersion is wrapped, together with [ErrProtocol], by the error for a Hello or a Challenge of another version.
+var ErrVersion = errors.New("protocol version is not spoken here")
+
+var helloMagic = [4]byte{'D', 'A', 'F', 'F'}
+
+// HelloPayload is what a node begins with.
+type HelloPayload struct {
+	Features    uint8
+	Session     [16]byte // random, kept as long as the node lives
+	Incarnation uint64   // counted up with every link
+	Nonce       [32]byte // random, new for every link
+	Name        string   // see ValidName
+}
+
+// ChallengePayload answers a Hello. Its proof is [ControllerProof] where Auth is [AuthToken], else zero bytes.
+type ChallengePayload struct {
+	Features uint8 // those of the Hello that both sides have
+	Auth     uint8
+	Nonce    [32]byte // random, new for every link
+	Proof    [ProofSize]byte
+}
+
+// WelcomePayload ends a handshake that succeeded.
+type WelcomePayload struct {
+	Session      uint32        // the node's number at this controller, not 0
+	Incarnation  [16]byte      // of the controller: random, kept as long as it lives
+	Ping         time.Duration // ping after so much silence; whole milliseconds, at least one
+	Dead         time.Duration // the peer is dead after so much silence; more than Ping
+	MessageLimit uint32        // of one message, in bytes, when unpacked
+	Name         string        // of the controller; see ValidName
+}
+
+// RefusePayload ends a handshake that failed; the controller closes the connection after it. Reason and Message are bytes of the
+// other side: quote them where they are shown.
+type RefusePayload struct {
+	Code    uint8  // of the error that the node's user sees
+	Reason  string // a word for programs, at most MaxRefuseReason bytes
+	Message string // a sentence for people, at most MaxRefuseMessage bytes
+}
+
+// AppendHello appends the payload of a Hello. The name must be a valid one.
+func AppendHello(b []byte, h *HelloPayload) []byte {
+	b = append(b, helloMagic[:]...)
+	b = append(b, Version, h.Features)
+	b = append(b, h.Session[:]...)
+	b = binary.LittleEndian.AppendUint64(b, h.Incarnation)
+	b = append(b, h.Nonce[:]...)
+	return appendString(b, h.Name, MaxName)
+}
+
+// ParseHello reads the payload of a Hello. Of another version it reads nothing but the number; the error is then [ErrVersion].
+func ParseHello(b []byte) (HelloPayload, error) {
+	var h HelloPayload
+	r := payload{kind: Hello, rest: b}
+	var magic [4]byte
+	r.bytes(magic[:])
+	if r.err == nil && magic != helloMagic {
+		r.fail("begins with %q: the peer is not a daffi node", magic)
+	}
+	r.version()
+	h.Features = r.byte()
+	r.bytes(h.Session[:])
+	h.Incarnation = r.uint64()
+	r.bytes(h.Nonce[:])
+	h.Name = r.name()
+	if err := r.end(); err != nil {
+		return HelloPayload{}, err
+	}
+	return h, nil
+}
+
+// AppendChallenge appends the payload of a Challenge.
+func AppendChallenge(b []byte, c *ChallengePayload) []byte {
+	b = AppendChallengeWithoutProof(b, c)
+	return append(b, c.Proof[:]...)
+}
+
+// AppendChallengeWithoutProof appends what of a Challenge the controller's proof covers.
+func AppendChallengeWithoutProof(b []byte, c *ChallengePayload) []byte {
+	b = append(b, Version, c.Features, c.Auth)
+	return append(b, c.Nonce[:]...)
+}
+
+// ParseChallenge reads the payload of a Challenge. It does not look at the proof. Of another version it reads nothing but the number; the
+// error is then [ErrVersion].
+func ParseChallenge(b []byte) (ChallengePayload, error) {
+	var c ChallengePayload
+	r := payload{kind: Challenge, rest: b}
+	r.version()
+	c.Features = r.byte()
+	c.Auth = r.byte()
+	if r.err == nil && c.Auth > AuthToken {
+		r.fail("asks for authentication %d, which is not known", c.Auth)
+	}
+	r.bytes(c.Nonce[:])
+	r.bytes(c.Proof[:])
+	if err := r.end(); err != nil {
+		return ChallengePayload{}, err
+	}
+	return c, nil
+}
+
+// AppendProof appends the payload of a Proof: what [NodeProof] gives, or zero bytes where the Challenge asks for none.
+func AppendProof(b []byte, proof [ProofSize]byte) []byte { return append(b, proof[:]...) }
+
+// ParseProof reads the payload of a Proof. It does not look at the proof.
+func ParseProof(b []byte) ([ProofSize]byte, error) {
+	var proof [ProofSize]byte
+	r := payload{kind: Proof, rest: b}
+	r.bytes(proof[:])
+	return proof, r.end()
+}
+
+// AppendWelcome appends the payload of a Welcome. The name must be a valid one, and the durations less than 49 days.
+func AppendWelcome(b []byte, w *WelcomePayload) []byte {
+	b = binary.LittleEndian.AppendUint32(b, w.Session)
+	b = append(b, w.Incarnation[:]...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.Ping/time.Millisecond))
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.Dead/time.Millisecond))
+	b = binary.LittleEndian.AppendUint32(b, w.MessageLimit)
+	return appendString(b, w.Name, MaxName)
+}
+
+// ParseWelcome reads the payload of a Welcome.
+func ParseWelcome(b []byte) (WelcomePayload, error) {
+	var w WelcomePayload
+	r := payload{kind: Welcome, rest: b}
+	w.Session = r.uint32()
+	r.bytes(w.Incarnation[:])
+	w.Ping = time.Duration(r.uint32()) * time.Millisecond
+	w.Dead = time.Duration(r.uint32()) * time.Millisecond
+	w.MessageLimit = r.uint32()
+	w.Name = r.name()
+	switch {
+	case r.err != nil:
+	case w.Session == 0:
+		r.fail("gives the session number 0")
+	case w.Ping == 0 || w.Dead <= w.Ping:
+		r.fail("asks for a ping every %v and death after %v", w.Ping, w.Dead)
+	case w.MessageLimit == 0:
+		r.fail("allows no message")
+	}
+	if err := r.end(); err != nil {
+		return WelcomePayload{}, err
+	}
+	return w, nil
+}
+
+// AppendRefuse appends the payload of a Refuse. What is too long in it is cut.
+func AppendRefuse(b []byte, f *RefusePayload) []byte {
+	b = append(b, f.Code)
+	b = appendString(b, f.Reason, MaxRefuseReason)
+	message := f.Message[:min(len(f.Message), MaxRefuseMessage)]
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(message)))
+	return append(b, message...)
+}
+
+// ParseRefuse reads the payload of a Refuse.
+func ParseRefuse(b []byte) (RefusePayload, error) {
+	var f RefusePayload
+	r := payload{kind: Refuse, rest: b}
+	f.Code = r.byte()
+	f.Reason = r.string(int(r.byte()), MaxRefuseReason)
+	f.Message = r.string(int(r.uint16()), MaxRefuseMessage)
+	if err := r.end(); err != nil {
+		return RefusePayload{}, err
+	}
+	return f, nil
+}
+
+// ControllerProof is what a Challenge carries under [AuthToken]. The first payload is the Hello's as it was received, the second the
+// Challenge's up to its proof; a whole one is cut there.
+func ControllerProof(token, hello, challenge []byte) [ProofSize]byte {
+	return proofOf("daffi controller", token, hello, challenge[:min(len(challenge), challengeSize-ProofSize)])
+}
+
+// NodeProof is what a Proof carries under [AuthToken]. The payloads are those of the Hello and the Challenge, whole, as they were sent.
+func NodeProof(token, hello, challenge []byte) [ProofSize]byte {
+	return proofOf("daffi node", token, hello, challenge)
+}
+
+// proofOf needs no lengths between its parts: neither label begins the other, and a Hello says where it ends.
+func proofOf(label string, token, hello, challenge []byte) (proof [ProofSize]byte) {
+	h := hmac.New(sha256.New, token)
+	h.Write([]byte(label))
+	h.Write(hello)
+	h.Write(challenge)
+	h.Sum(proof[:0])
+	return proof
+}
+
+// EqualProof compares in a time that says nothing of where a and b differ. Nothing else may compare proofs or tokens.
+func EqualProof(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
+
+// ValidName says what is wrong with the name of a node or a controller: it has 1 to 64 of a-z, 0-9, _ and -, and neither begins nor ends
+// with _ or - (LIM-10).
+func ValidName(name string) error {
+	if len(name) == 0 || len(name) > MaxName {
+		return fmt.Errorf("name of %d bytes: a name has 1 to %d", len(name), MaxName)
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case (c == '_' || c == '-') && i > 0 && i < len(name)-1:
+		default:
+			return fmt.Errorf("name %q: a name is made of a-z, 0-9, _ and -, and begins and ends with a letter or digit", name)
+		}
+	}
+	return nil
+}
+
+func appendString(b []byte, s string, limit int) []byte {
+	s = s[:min(len(s), limit)]
+	b = append(b, byte(len(s)))
+	return append(b, s...)
+}
+
+// payload reads a payload from its front. After the first error it reads zeros.
+type payload struct {
+	kind Kind
+	rest []byte
+	err  error
+}
+
+func (p *payload) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf("%w: %v %s", ErrProtocol, p.kind, fmt.Sprintf(format, args...))
+	}
+}
+
+// take returns the next n bytes, or nil if there are not so many.
+func (p *payload) take(n int) []byte {
+	if p.err == nil && n > len(p.rest) {
+		p.fail("ends too early")
+	}
+	if p.err != nil {
+		return nil
+	}
+	b := p.rest[:n]
+	p.rest = p.rest[n:]
+	return b
+}
+
+func (p *payload) bytes(b []byte) { copy(b, p.take(len(b))) }
+
+func (p *payload) byte() uint8 {
+	var x [1]byte
+	p.bytes(x[:])
+	return x[0]
+}
+
+func (p *payload) uint16() uint16 {
+	var x [2]byte
+	p.bytes(x[:])
+	return binary.LittleEndian.Uint16(x[:])
+}
+
+func (p *payload) uint32() uint32 {
+	var x [4]byte
+	p.bytes(x[:])
+	return binary.LittleEndian.Uint32(x[:])
+}
+
+func (p *payload) uint64() uint64 {
+	var x [8]byte
+	p.bytes(x[:])
+	return binary.LittleEndian.Uint64(x[:])
+}
+
+func (p *payload) string(n, limit int) string {
+	if p.err == nil && n > limit {
+		p.fail("has a text of %d bytes, at most %d are allowed", n, limit)
+	}
+	return string(p.take(n))
+}
+
+func (p *payload) name() string {
+	name := p.string(int(p.byte()), MaxName)
+	if p.err == nil {
+		if err := ValidName(name); err != nil {
+			p.fail("has a bad %v", err)
+		}
+	}
+	return name
+}
+
+func (p *payload) version() {
+	if v := p.byte(); p.err == nil && v != Version {
+		p.err = fmt.Errorf("%w: %v of version %d, this is version %d: %w", ErrProtocol, p.kind, v, Version, ErrVersion)
+	}
+}
+
+func (p *payload) end() error {
+	if p.err == nil && len(p.rest) > 0 {
+		p.fail("has %d bytes too many", len(p.rest))
+	}
+	return p.err
+}
