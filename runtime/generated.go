@@ -113,4 +113,6 @@ func (c *Incoming) Results(n int) *codec.Encoder { c.out.Array(n); return &c.out
 func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error] { panic("todo") }
 
 // Send sends what seq yields to the caller; an error that it yields ends the call.
-func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error { panic("todo") }
+func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
+	panic("todo")
+}

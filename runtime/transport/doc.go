@@ -13,7 +13,7 @@
 //	 0     4   length  of the payload, in bytes; at most 65 792 (LIM-5: 64 KiB of content and 256 bytes for what wraps it),
 //	                   before authentication 4 096 (LIM-1)
 //	 4     1   kind    see below; an unknown kind is skipped if its Optional flag is set, else the link is closed
-//	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 128 Optional
+//	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 64 Broken, 128 Optional
 //	 6     1   depth   of a Request: calls within calls so far, at most 32 (LIM-20)
 //	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each
 //	 8     8   call    the call that the frame belongs to, else 0
@@ -46,10 +46,11 @@
 // # Streams and credit
 //
 // A Data frame carries one or many items of a stream: each a length (unsigned varint) and that many bytes. The flag End says that the
-// input is complete after this frame; an output ends with the call's Reply or Error.
+// input is complete after this frame, End and Broken that it broke, with an error (the payload of an Error frame) instead of items; an
+// output ends with the call's Reply or Error.
 //
 // Every stream direction starts with a credit of 16 KiB. A Data frame costs max(payload, 256) bytes of it, whatever the number of
-// items, and is sent only if the credit reaches; an End without items costs nothing. The receiver gives credit back by Credit frames as
+// items, and is sent only if the credit reaches; an End without items, or with Broken, costs nothing. The receiver gives credit back by Credit frames as
 // its consumer takes items, at the latest when half the window was taken, and lets the window grow up to 1 MiB while the consumer
 // waits for the sender. All windows of a link come out of one budget of 16 MiB (LIM-13): when it is spent a new stream is refused with
 // ResourceExhausted/busy.

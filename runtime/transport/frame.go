@@ -86,7 +86,7 @@ const (
 	More                       // further chunks follow
 	End                        // the input is complete
 	Meta                       // the message begins with metadata
-	_                          //
+	Broken                     // with End: the input broke; the payload is why, instead of items
 	Optional                   // a receiver that does not know the kind skips the frame
 )
 
@@ -139,9 +139,11 @@ type Frame struct {
 // own reference is gone afterwards.
 func (f *Frame) Own() *Buffer {
 	b := f.Buf
-	if b == nil {
+	if b == nil || len(b.B) != len(f.Payload) { // borrowed, or a part of a larger buffer
 		b = NewBuffer(len(f.Payload))
 		b.B = append(b.B, f.Payload...)
+		f.Release()
+		return b
 	}
 	f.Buf, f.Payload = nil, nil
 	return b

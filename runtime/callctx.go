@@ -1,0 +1,138 @@
+package daffi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// CallInfo describes the call that a handler runs for. More fields may come.
+type CallInfo struct {
+	Method  string // "Service.Method"
+	Caller  string // the name of the node that called, as the controller knows it
+	Attempt int    // 0 for the first
+}
+
+// CallFrom is the call that ctx belongs to; ok is false outside a handler. The value is a copy, valid for ever.
+func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
+	c, ok := ctx.Value(callKey{}).(*callCtx)
+	if !ok {
+		return info, false
+	}
+	return c.info, true
+}
+
+// NodeFrom is the node that serves the call that ctx belongs to, for calling back; nil outside a handler.
+func NodeFrom(ctx context.Context) *Node {
+	if c, ok := ctx.Value(callKey{}).(*callCtx); ok {
+		return c.node
+	}
+	return nil
+}
+
+type callKey struct{}
+
+// depthOf is the depth of a call made with ctx.
+func depthOf(ctx context.Context) uint8 {
+	if c, ok := ctx.Value(callKey{}).(*callCtx); ok {
+		return c.depth + 1
+	}
+	return 0
+}
+
+// callCtx is the context of a handler, and the one allocation of a call at the callee. It is never reused, since a handler may keep it.
+type callCtx struct {
+	info     CallInfo
+	node     *Node
+	deadline time.Time
+	depth    uint8
+
+	mu    sync.Mutex
+	done  chan struct{}
+	err   error
+	timer *time.Timer
+	after map[*func()]struct{}
+}
+
+func (c *callCtx) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *callCtx) Value(k any) any {
+	if _, ok := k.(callKey); ok {
+		return c
+	}
+	return nil
+}
+
+func (c *callCtx) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		}
+	}
+	c.arm()
+	return c.done
+}
+
+func (c *callCtx) Err() error {
+	c.mu.Lock()
+	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.mu.Unlock()
+		c.cancel(context.DeadlineExceeded)
+		c.mu.Lock()
+	}
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// AfterFunc spares the contexts derived from c a goroutine each; see [context.AfterFunc].
+func (c *callCtx) AfterFunc(f func()) func() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	key := &f
+	if c.after == nil {
+		c.after = make(map[*func()]struct{})
+	}
+	c.after[key] = struct{}{}
+	c.arm()
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, was := c.after[key]
+		delete(c.after, key)
+		return was
+	}
+}
+
+// arm starts the deadline's timer when somebody waits for it: most handlers never do. Call with the lock held.
+func (c *callCtx) arm() {
+	if c.timer == nil && c.err == nil && !c.deadline.IsZero() {
+		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
+	}
+}
+
+// cancel ends c. The first one counts.
+func (c *callCtx) cancel(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.done != nil {
+		close(c.done)
+	}
+	for f := range c.after {
+		go (*f)()
+	}
+	c.after = nil
+}

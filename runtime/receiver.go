@@ -1,0 +1,350 @@
+package daffi
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// credits is the budget out of which a session grants windows to the streams that it receives (LIM-13).
+type credits struct {
+	mu   sync.Mutex
+	free int
+}
+
+// take takes n, or nothing.
+func (c *credits) take(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.free < n {
+		return false
+	}
+	c.free -= n
+	return true
+}
+
+func (c *credits) give(n int) {
+	c.mu.Lock()
+	c.free += n
+	c.mu.Unlock()
+}
+
+// receiver is the receiving half of a stream: a bounded queue between the session's reader and one consumer.
+type receiver struct {
+	s    *session
+	call uint64
+
+	mu       sync.Mutex
+	queue    []received // what came and was not taken, in order
+	window   int        // what the sender may have on its way and here
+	left     int        // what it may still send
+	unpaid   int        // what was taken and not given back yet
+	waited   bool       // the consumer found nothing since credit was last given back
+	complete bool       // nothing follows what is queued
+	err      error      // how the sequence ended, with complete
+	closed   bool       // the consumer left
+	wake     chan struct{}
+}
+
+// received is one Data frame, or the place of one large item.
+type received struct {
+	buf   *transport.Buffer
+	flags transport.Flags
+	cost  int
+	asm   *assembly // of a large item
+	asked bool      // asm waits for room or chunks
+	ready bool      // asm is complete
+}
+
+// newReceiver is nil when the session has no credit left.
+func newReceiver(s *session, call uint64) *receiver {
+	if !s.credits.take(transport.InitialCredit) {
+		return nil
+	}
+	return &receiver{s: s, call: call, window: transport.InitialCredit, left: transport.InitialCredit, wake: make(chan struct{}, 1)}
+}
+
+var errCreditIgnored = errors.New("the peer sent more than it was granted")
+
+// push takes a Data frame from the reader. An error means that the peer broke the rules of the stream.
+func (r *receiver) push(f *transport.Frame) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.complete {
+		return nil // it crossed a Stop or a Cancel on its way
+	}
+	switch {
+	case f.Flags&transport.Broken != 0:
+		r.complete, r.err = true, readFailure(f.Payload)
+	case f.Flags&transport.Large != 0:
+		total := transport.AnnouncedLength(f.Payload)
+		if total > int64(r.s.node.opts.MaxMessage) {
+			return tooLargeItem(total, r.s.node.opts.MaxMessage)
+		}
+		if n := len(r.queue); n > 0 && r.queue[n-1].asm != nil && !r.queue[n-1].ready {
+			return errors.New("the peer announced an item before the last one was sent")
+		}
+		r.queue = append(r.queue, received{flags: f.Flags, asm: r.newAssembly(int(total), f.Flags)})
+		r.widen(int(total))
+		if len(r.queue) == 1 && !r.s.assemblies.crowded(int(total)) {
+			r.ask()
+		}
+	default:
+		cost := transport.Cost(len(f.Payload))
+		if cost > r.left {
+			return errCreditIgnored
+		}
+		r.left -= cost
+		if len(f.Payload) > 0 {
+			r.queue = append(r.queue, received{buf: f.Own(), flags: f.Flags, cost: cost})
+		}
+		if f.Flags&transport.End != 0 {
+			r.complete = true
+		}
+	}
+	r.signal()
+	return nil
+}
+
+func (r *receiver) newAssembly(total int, flags transport.Flags) *assembly {
+	return &assembly{total: total, flags: flags, grant: func() {
+		r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: r.call}})
+	}}
+}
+
+// widen makes room for items of that size to be on their way without being announced. Call with the lock held.
+func (r *receiver) widen(item int) {
+	want := min(4*(item+transport.MinCost), transport.MaxCredit)
+	if extra := want - r.window; extra > 0 && item <= transport.MaxContent && r.s.credits.take(extra) {
+		r.window += extra
+		r.unpaid += extra // given with the next credit
+	}
+}
+
+// ask requests room for the large item at the head of the queue. Call with the lock held; grants may be sent from here.
+func (r *receiver) ask() {
+	head := &r.queue[0]
+	if head.asm == nil || head.asked {
+		return
+	}
+	head.asked = true
+	r.s.assemblies.reserve(head.asm)
+}
+
+// chunk takes a piece of a large item from the reader.
+func (r *receiver) chunk(f *transport.Frame) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	for i := range r.queue {
+		e := &r.queue[i]
+		if e.asm == nil || e.ready {
+			continue
+		}
+		last, ok := e.asm.add(f)
+		if !ok {
+			return errors.New("the peer sent chunks that it had not announced")
+		}
+		if last {
+			e.ready = true
+			r.signal()
+		}
+		return nil
+	}
+	if r.complete {
+		return nil
+	}
+	return errors.New("the peer sent a chunk of nothing")
+}
+
+// end completes the sequence: what is queued is still taken, then err, nil for a plain end.
+func (r *receiver) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.complete {
+		r.complete, r.err = true, err
+	} else if r.err == nil {
+		r.err = err
+	}
+	r.signal()
+}
+
+// abort ends the sequence at once: nothing more is taken but err.
+func (r *receiver) abort(err error) {
+	r.mu.Lock()
+	r.drop()
+	r.complete, r.err = true, err
+	r.signal()
+	r.mu.Unlock()
+}
+
+// drop releases what is queued. Call with the lock held.
+func (r *receiver) drop() {
+	for i := range r.queue {
+		if b := r.queue[i].buf; b != nil {
+			b.Release()
+		}
+		if a := r.queue[i].asm; a != nil && a.of != nil {
+			a.drop()
+		}
+	}
+	r.queue = nil
+}
+
+func (r *receiver) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close says that the consumer takes nothing more, and gives the window back.
+func (r *receiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.closed = true
+	r.drop()
+	r.s.credits.give(r.window)
+}
+
+// batch is what next returns: a frame's items, or one large item.
+type batch struct {
+	buf   *transport.Buffer
+	flags transport.Flags
+	cost  int
+	asm   *assembly
+}
+
+// next waits for the next batch. ok is false at the end of the sequence, err is how it ended.
+func (r *receiver) next(done <-chan struct{}, cause func() error) (b batch, ok bool, err error) {
+	for {
+		r.mu.Lock()
+		if len(r.queue) > 0 {
+			head := &r.queue[0]
+			if head.asm == nil || head.ready {
+				b = batch{buf: head.buf, flags: head.flags, cost: head.cost, asm: head.asm}
+				r.queue[0] = received{}
+				if r.queue = r.queue[1:]; len(r.queue) == 0 {
+					r.queue = nil
+				}
+				r.mu.Unlock()
+				if b.asm != nil {
+					b.buf = b.asm.take()
+				}
+				return b, true, nil
+			}
+			r.ask()
+		} else if r.complete {
+			defer r.mu.Unlock()
+			return b, false, r.err
+		}
+		r.waited = true
+		r.mu.Unlock()
+		r.pay(0)
+		select {
+		case <-r.wake:
+		case <-done:
+			return b, false, cause()
+		}
+	}
+}
+
+// taken gives back what b cost.
+func (r *receiver) taken(b *batch) {
+	b.buf.Release()
+	if b.asm != nil {
+		b.asm.drop()
+		r.mu.Lock()
+		if len(r.queue) > 0 && r.queue[0].asm != nil && !r.s.assemblies.crowded(r.queue[0].asm.total) {
+			r.ask()
+		}
+		r.mu.Unlock()
+	}
+	r.pay(b.cost)
+}
+
+// pay gives credit back when it is worth a frame, and widens the window of a sender that the consumer has waited for.
+func (r *receiver) pay(cost int) {
+	r.mu.Lock()
+	r.unpaid += cost
+	if r.closed || r.complete || r.unpaid == 0 || r.unpaid < r.window/2 && !(cost == 0 && r.unpaid >= r.window/4) {
+		r.mu.Unlock()
+		return
+	}
+	if r.waited && r.window < transport.MaxCredit && cost > 0 {
+		if extra := min(r.window, transport.MaxCredit-r.window); r.s.credits.take(extra) {
+			r.window += extra
+			r.unpaid += extra
+		}
+		r.waited = false
+	}
+	n := r.unpaid
+	r.unpaid = 0
+	r.left += n
+	r.mu.Unlock()
+	r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Credit, Call: r.call, Arg: uint64(n)}})
+}
+
+// receive is the consumer's loop: it yields items until the sequence ends, and reports how.
+//
+// It returns nil when the consumer left.
+func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) T, yield func(T, error) bool) (left bool, err error) {
+	var d codec.Decoder
+	cause := func() error { return contextError(ctx, "") }
+	for {
+		b, ok, err := r.next(ctx.Done(), cause)
+		if !ok {
+			return false, err
+		}
+		left, err = items(r, &b, &d, func(d *codec.Decoder) (bool, error) {
+			v := read(d)
+			if err := d.Err(); err != nil {
+				return false, err
+			}
+			return yield(v, nil), nil
+		})
+		r.taken(&b)
+		if left || err != nil {
+			return left, err
+		}
+	}
+}
+
+// items calls do for each item in b, until it returns false or an error.
+func items(r *receiver, b *batch, d *codec.Decoder, do func(*codec.Decoder) (bool, error)) (left bool, err error) {
+	rest := b.buf.B
+	if b.flags&transport.Zstd != 0 {
+		raw, err := r.s.node.decompress(rest)
+		if err != nil {
+			return false, err
+		}
+		defer raw.Release()
+		rest = raw.B
+	}
+	if b.asm != nil {
+		d.Reset(rest)
+		ok, err := do(d)
+		return !ok, err
+	}
+	for len(rest) > 0 {
+		n, k := binary.Uvarint(rest)
+		if k <= 0 || n > uint64(len(rest)-k) {
+			return false, &Error{Code: Internal, Reason: ReasonProtocol, Outcome: MayHaveRun, Message: "an item's length is more than its frame holds"}
+		}
+		d.Reset(rest[k : k+int(n)])
+		rest = rest[k+int(n):]
+		if ok, err := do(d); !ok || err != nil {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,299 @@
+package daffi
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// sender is the sending half of a stream: it packs items into Data frames, which the link takes when it has room and the receiver has
+// granted credit. It is the source of every frame of its direction from the first item on, so that they keep their order.
+type sender struct {
+	s    *session
+	call uint64
+	pack func(raw []byte) (*transport.Buffer, bool) // compresses a payload if that pays
+
+	mu     sync.Mutex
+	batch  *transport.Buffer // items that wait to be sent
+	credit int
+	most   int // the largest credit so far
+	queued bool
+
+	large     *transport.Buffer // an item that was, or is to be, announced
+	largeFlag transport.Flags
+	announced bool
+	granted   bool
+	off       int
+
+	ended bool             // no more items follow
+	final *transport.Frame // what follows the last item
+	done  bool             // final was sent, or there is none to send
+	err   error            // why nothing more is sent, with done
+	room  chan struct{}    // wakes the producer
+}
+
+func newSender(s *session, call uint64, pack func([]byte) (*transport.Buffer, bool)) *sender {
+	return &sender{s: s, call: call, pack: pack, credit: transport.InitialCredit, most: transport.InitialCredit, room: make(chan struct{}, 1)}
+}
+
+// header is that of a Data frame.
+func (s *sender) header(flags transport.Flags) transport.Header {
+	return transport.Header{Kind: transport.Data, Flags: flags | transport.Bulk, Call: s.call}
+}
+
+// batchLimit is where a batch is full: an item that still fits then makes a frame of at most transport.MaxContent.
+const batchLimit = transport.MaxContent
+
+// send adds an item, waiting for room. It reports false when nothing more will be sent.
+func (s *sender) send(ctx context.Context, item []byte) (ok bool, err error) {
+	var prefix [binary.MaxVarintLen64]byte
+	k := binary.PutUvarint(prefix[:], uint64(len(item)))
+	big := k+len(item) > transport.MaxPayload
+	for {
+		s.mu.Lock()
+		if s.done || s.ended {
+			defer s.mu.Unlock()
+			return false, s.err
+		}
+		have := 0
+		if s.batch != nil {
+			have = len(s.batch.B)
+		}
+		if s.large == nil && (have == 0 || !big && have+k+len(item) <= batchLimit) {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return false, contextError(ctx, "")
+		}
+	}
+	if big {
+		s.setLarge(item)
+	} else {
+		if s.batch == nil {
+			s.batch = transport.NewBuffer(max(k+len(item), 1<<10))
+		}
+		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
+	}
+	s.unlockAndStart()
+	return true, nil
+}
+
+// setLarge makes item the one that is announced next. Call with the lock held.
+func (s *sender) setLarge(item []byte) {
+	s.off, s.announced, s.granted, s.largeFlag = 0, false, false, 0
+	if b, ok := s.pack(item); ok {
+		s.large, s.largeFlag = b, transport.Zstd
+		return
+	}
+	s.large = transport.NewBuffer(len(item))
+	s.large.B = append(s.large.B, item...)
+}
+
+// unlockAndStart unlocks, and puts the sender into the link's lane if it has something to send and is not there.
+func (s *sender) unlockAndStart() {
+	start := !s.queued && s.ready()
+	if start {
+		s.queued = true
+	}
+	s.mu.Unlock()
+	if start {
+		s.s.link.EnqueueSource(s)
+		s.s.link.FlushSoon()
+	}
+}
+
+// ready reports whether NextFrame has a frame. Call with the lock held.
+func (s *sender) ready() bool {
+	switch {
+	case s.done:
+		return false
+	case s.large != nil:
+		return !s.announced || s.granted
+	case s.batch != nil:
+		return s.fit() > 0 || s.mustAnnounce()
+	}
+	return s.ended
+}
+
+// fit is how many bytes of the batch, whole items, the credit reaches for. Call with the lock held.
+func (s *sender) fit() int {
+	b := s.batch.B
+	if transport.Cost(len(b)) <= s.credit {
+		return len(b)
+	}
+	if s.credit < transport.MinCost {
+		return 0
+	}
+	n := 0
+	for n < len(b) {
+		l, k := binary.Uvarint(b[n:])
+		if n+k+int(l) > s.credit {
+			break
+		}
+		n += k + int(l)
+	}
+	return n
+}
+
+// mustAnnounce reports whether credit may never reach for the first item of the batch. Call with the lock held.
+func (s *sender) mustAnnounce() bool {
+	l, k := binary.Uvarint(s.batch.B)
+	return k+int(l) > s.most/2 && k+int(l) > s.credit
+}
+
+// NextFrame implements [transport.Source].
+func (s *sender) NextFrame() (f transport.Frame, more, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok = s.next()
+	more = ok && s.ready()
+	if !more {
+		s.queued = false
+	}
+	return f, more, ok
+}
+
+func (s *sender) next() (f transport.Frame, ok bool) {
+	if !s.ready() {
+		return f, false
+	}
+	if s.large == nil && s.batch != nil {
+		if n := s.fit(); n > 0 {
+			return s.data(n), true
+		}
+		l, k := binary.Uvarint(s.batch.B) // it becomes a large item, and what follows it stays
+		item := s.batch.B[k : k+int(l)]
+		rest := s.batch
+		s.setLarge(item)
+		s.batch = s.remainder(rest, k+int(l))
+	}
+	switch {
+	case s.large != nil && !s.announced:
+		s.announced = true
+		return transport.Frame{Header: s.header(transport.Large | s.largeFlag), Payload: transport.AppendAnnounced(nil, len(s.large.B))}, true
+	case s.large != nil:
+		f, s.off = chunk(transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: s.call}, s.large, s.off)
+		if s.off == len(s.large.B) {
+			s.large.Release()
+			s.large = nil
+			s.wake()
+		}
+		return f, true
+	}
+	s.done = true // only the end is left
+	if s.final == nil {
+		return transport.Frame{Header: s.header(transport.End)}, true
+	}
+	return *s.final, true
+}
+
+// data makes a frame of the first n bytes of the batch.
+func (s *sender) data(n int) transport.Frame {
+	b := s.batch
+	if n < len(b.B) {
+		head := transport.NewBuffer(n)
+		head.B = append(head.B, b.B[:n]...)
+		s.batch = s.remainder(b, n)
+		b = head
+	} else {
+		s.batch = nil
+	}
+	flags := transport.Flags(0)
+	if packed, ok := s.pack(b.B); ok {
+		b.Release()
+		b, flags = packed, transport.Zstd
+	}
+	s.credit -= transport.Cost(len(b.B))
+	s.wake()
+	return transport.Frame{Header: s.header(flags), Payload: b.B, Buf: b}
+}
+
+// remainder is a batch of what follows the first n bytes of b, which it releases; nil if nothing does.
+func (s *sender) remainder(b *transport.Buffer, n int) *transport.Buffer {
+	defer b.Release()
+	if n == len(b.B) {
+		return nil
+	}
+	r := transport.NewBuffer(len(b.B) - n)
+	r.B = append(r.B, b.B[n:]...)
+	return r
+}
+
+func (s *sender) wake() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// grow adds credit that the receiver has granted.
+func (s *sender) grow(n uint64) {
+	s.mu.Lock()
+	s.credit = int(min(uint64(s.credit)+min(n, transport.MaxCredit), 2*transport.MaxCredit))
+	s.most = max(s.most, s.credit)
+	s.unlockAndStart()
+}
+
+// grant lets the announced item go.
+func (s *sender) grant() {
+	s.mu.Lock()
+	s.granted = s.announced
+	s.unlockAndStart()
+}
+
+// finish says that no more items follow, and what does: nil for a plain end of the input.
+func (s *sender) finish(final *transport.Frame) {
+	s.mu.Lock()
+	if s.ended || s.done {
+		s.mu.Unlock()
+		if final != nil {
+			final.Release()
+		}
+		return
+	}
+	s.ended, s.final = true, final
+	s.wake()
+	s.unlockAndStart()
+}
+
+// abort drops what was not sent, and sends final, if there is one, in its place. The producer is told err.
+func (s *sender) abort(final *transport.Frame, err error) {
+	s.mu.Lock()
+	if s.done {
+		s.mu.Unlock()
+		return
+	}
+	if s.batch != nil {
+		s.batch.Release()
+		s.batch = nil
+	}
+	if s.large != nil {
+		s.large.Release()
+		s.large = nil
+	}
+	if s.final != nil {
+		s.final.Release()
+	}
+	s.ended, s.final, s.err = true, final, err
+	s.done = final == nil
+	s.wake()
+	s.unlockAndStart()
+}
+
+// stopped reports whether nothing more is taken from the producer.
+func (s *sender) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done || s.ended
+}
+
+// Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
+type Input struct {
+	run func(send func(write func(*codec.Encoder)) bool) error
+}
