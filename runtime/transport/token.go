@@ -94,11 +94,26 @@ func makeToken(file string, replace bool) (token []byte, err error) {
 	if replace {
 		return token, os.Rename(f.Name(), file)
 	}
-	if err := os.Link(f.Name(), file); err != nil { // unlike a rename it does not replace
-		return nil, err
+	err = os.Link(f.Name(), file) // unlike a rename it replaces nothing
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return token, os.Rename(f.Name(), file) // a file system without links
 	}
-	os.Remove(f.Name()) // the other name stays
-	return token, nil
+	if err == nil {
+		os.Remove(f.Name()) // the other name stays
+	}
+	return token, err
+}
+
+// loadOrMakeToken reads the token that somebody put there, or else makes one.
+func loadOrMakeToken(file string) (token []byte, made bool, err error) {
+	if token, err = LoadToken(file); !errors.Is(err, os.ErrNotExist) {
+		return token, false, err
+	}
+	if token, err = makeToken(file, false); !errors.Is(err, os.ErrExist) {
+		return token, err == nil, err
+	}
+	token, err = LoadToken(file) // somebody was faster
+	return token, false, err
 }
 
 // removeToken removes a file that makeToken wrote, unless it holds another token by now.

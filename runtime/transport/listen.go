@@ -1,0 +1,262 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrInUse: another controller, or another program, listens at the address.
+	ErrInUse = errors.New("address in use")
+	// ErrNoController: nobody listens at the address.
+	ErrNoController = errors.New("no controller")
+	// errLocked: another process holds the lock.
+	errLocked = errors.New("locked")
+)
+
+// Pauses of Accept after an error of the system, doubling from the first to the last.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// probeTimeout is how long a socket that is in the way may take to answer.
+const probeTimeout = time.Second
+
+// ListenOptions says how to listen. The zero value is a good default.
+type ListenOptions struct {
+	// TokenFile is where the token for a TCP address lies; "" is a file in [RuntimeDir] that is named after the address. A file that
+	// is there already must hold a token and is kept, else one is made and removed by Close. Unix sockets need no token.
+	TokenFile string
+	// Report is told what Accept overcomes by itself: the system's errors, which it retries, and peers that it turns away. It is called
+	// by Accept; nil is fine.
+	Report func(error)
+}
+
+// A Listener takes connections at one address: a unix socket that only this user can connect to, or a loopback port.
+type Listener struct {
+	ln     net.Listener
+	addr   Addr
+	token  []byte
+	report func(error)
+	undo   []func() error // what Close does, last first
+
+	closing  sync.Once
+	closed   chan struct{}
+	closeErr error
+}
+
+// Listen binds exactly the given address; ctx bounds only that. A TCP address must be a loopback one. If another controller listens there the error
+// matches [ErrInUse]. What a controller that died has left behind is removed; anything else that is in the way stays and is an error.
+//
+// A unix socket has the mode 0600 from the start. While it is listened at, a lock is held on the file of that name with .lock at the
+// end, on systems that have such locks; without, two controllers that start over the remains of a third at the same moment could disturb each
+// other.
+func Listen(ctx context.Context, a Addr, o ListenOptions) (*Listener, error) {
+	if err := a.check(); err != nil {
+		return nil, fmt.Errorf("listening at %v: address %w: %s", a, err, accepted)
+	}
+	l := &Listener{addr: a, report: o.Report, closed: make(chan struct{})}
+	if l.report == nil {
+		l.report = func(error) {}
+	}
+	listen := l.listenUnix
+	if a.Network == "tcp" {
+		listen = func(ctx context.Context) error { return l.listenTCP(ctx, o.TokenFile) }
+	}
+	if err := listen(ctx); err != nil {
+		return nil, fmt.Errorf("listening at %v: %w", a, errors.Join(err, l.Close()))
+	}
+	return l, nil
+}
+
+func (l *Listener) listenUnix(ctx context.Context) error {
+	path, err := filepath.Abs(l.addr.Path) // Close must find it whatever the working directory is then
+	if err != nil {
+		return err
+	}
+	if err := checkParent(path); err != nil {
+		return fmt.Errorf("%w: choose a directory of this user", err)
+	}
+	unlock, err := lockFile(path + ".lock")
+	if errors.Is(err, errLocked) {
+		return fmt.Errorf("%w: another controller holds %s.lock; stop it, or choose another address", ErrInUse, path)
+	}
+	if err != nil {
+		return err
+	}
+	l.undo = append(l.undo, unlock)
+	if err := clearSocket(ctx, path); err != nil {
+		return err
+	}
+	// As it was given, since the absolute path may be too long.
+	ln, err := bindSocket(ctx, l.addr.Path)
+	if err != nil {
+		return err
+	}
+	l.ln = ln
+	made, err := os.Lstat(path)
+	l.undo = append(l.undo, ln.Close)
+	if err != nil {
+		return err
+	}
+	l.undo = append(l.undo, func() error {
+		if now, err := os.Lstat(path); err != nil || !os.SameFile(now, made) {
+			return nil // somebody else removed it
+		}
+		return os.Remove(path)
+	})
+	return nil
+}
+
+// clearSocket removes a socket at which nobody listens any more. The lock must be held.
+func clearSocket(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Mode()&os.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link, which is not followed: remove it, or choose another address", path)
+	case info.Mode()&os.ModeSocket == 0:
+		return fmt.Errorf("%s is not a socket and stays: remove it, or choose another address", path)
+	}
+	d := net.Dialer{Timeout: probeTimeout}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("%w: somebody answers there without holding %s.lock; stop it, or choose another address", ErrInUse, path)
+	}
+	if !errors.Is(err, connRefused) {
+		return fmt.Errorf("%s is a socket, and whether somebody listens there is not known: %w: remove it if it is a remnant", path, err)
+	}
+	return os.Remove(path)
+}
+
+func (l *Listener) listenTCP(ctx context.Context, tokenFile string) error {
+	ip, err := loopback(ctx, l.addr.Path)
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // there is one path, and it lacks socket options
+	network := "tcp4"
+	if ip.Addr().Is6() {
+		network = "tcp6"
+	}
+	ln, err := config.Listen(ctx, network, ip.String())
+	if errors.Is(err, addrInUse) {
+		return fmt.Errorf("%w: another program listens there; stop it, or choose another port, or 0 for a free one", ErrInUse)
+	}
+	if err != nil {
+		return err
+	}
+	l.ln = ln
+	l.undo = append(l.undo, ln.Close)
+	bound := ln.Addr().(*net.TCPAddr).AddrPort()
+	l.addr.Path = bound.String()
+
+	made := true
+	if tokenFile == "" {
+		if tokenFile, err = tokenPath(bound); err != nil {
+			return err
+		}
+		// Whatever is there was left behind: the port is ours.
+		l.token, err = makeToken(tokenFile, true)
+	} else {
+		if tokenFile, err = filepath.Abs(tokenFile); err != nil {
+			return err
+		}
+		l.token, made, err = loadOrMakeToken(tokenFile)
+	}
+	if err != nil {
+		return err
+	}
+	if made {
+		l.undo = append(l.undo, func() error { return removeToken(tokenFile, l.token) })
+	}
+	return nil
+}
+
+// Addr is the bound address: of TCP the number of the address and the port that was chosen for 0.
+func (l *Listener) Addr() Addr { return l.addr }
+
+// Token is what peers must prove to know; nil if the system tells who they are. It must not be changed.
+func (l *Listener) Token() []byte { return l.token }
+
+// Accept waits for the next connection of a peer that may connect: on linux the process at the other end of a unix socket must be this
+// user's, elsewhere the socket's mode alone keeps others out. It is retried after errors of the system, and ends with an error that matches
+// [net.ErrClosed] when the listener is closed.
+func (l *Listener) Accept() (net.Conn, Info, error) {
+	pause := minAcceptPause
+	for {
+		c, err := l.ln.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil, Info{}, err
+			}
+			l.report(fmt.Errorf("accepting at %v, next try in %v: %w", l.addr, pause, err))
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-l.closed:
+				timer.Stop()
+				return nil, Info{}, net.ErrClosed
+			}
+			pause = min(2*pause, maxAcceptPause)
+			continue
+		}
+		pause = minAcceptPause
+		info, err := describe(c, l.addr)
+		if err != nil {
+			c.Close()
+			l.report(fmt.Errorf("turned away at %v: %w", l.addr, err))
+			continue
+		}
+		tune(c)
+		return c, info, nil
+	}
+}
+
+// Close ends Accept and removes the socket, the lock and the token that Listen made. It may be called more than once.
+func (l *Listener) Close() error {
+	l.closing.Do(func() {
+		close(l.closed)
+		var errs []error
+		for i := len(l.undo) - 1; i >= 0; i-- {
+			errs = append(errs, l.undo[i]())
+		}
+		l.closeErr = errors.Join(errs...)
+	})
+	return l.closeErr
+}
+
+// describe says who is at the other end of c. On a unix socket it must be this user.
+func describe(c net.Conn, a Addr) (Info, error) {
+	if a.Network == "tcp" {
+		return Info{Network: "tcp", Remote: c.RemoteAddr().String(), Local: true, UID: -1}, nil
+	}
+	info := Info{Network: "unix", Remote: a.Path, Local: true, UID: -1}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return info, fmt.Errorf("%T is no connection of a unix socket", c)
+	}
+	uid, err := peerUID(u)
+	if err != nil {
+		return info, fmt.Errorf("asking for the peer's user: %w", err)
+	}
+	if uid >= 0 && uid != os.Geteuid() {
+		return info, fmt.Errorf("the peer is user %d and not %d", uid, os.Geteuid())
+	}
+	info.UID = uid
+	return info, nil
+}
