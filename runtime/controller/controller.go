@@ -63,7 +63,7 @@ type Controller struct {
 	log         *slog.Logger
 	incarnation [16]byte
 	addr        string
-	stop        func() // ends the accept loop
+	unlisten    func() error // ends the accept loop
 
 	routes  atomic.Pointer[[]*route] // by number; the first is nil
 	counts  counters
@@ -90,11 +90,21 @@ type Controller struct {
 }
 
 // New returns a controller that listens nowhere: nodes of this process join it by [Controller.Attach].
+//
+// It panics if an option makes no sense, where [Listen] returns an error.
 func New(o Options) *Controller {
+	c := build(o)
+	if err := c.check(); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func build(o Options) *Controller {
 	c := &Controller{
 		opts:       o,
 		log:        o.Logger,
-		stop:       func() {},
+		unlisten:   func() error { return nil },
 		closing:    make(chan struct{}),
 		links:      map[*session]struct{}{},
 		names:      map[string]*session{},
@@ -117,6 +127,39 @@ func New(o Options) *Controller {
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
 	return c
+}
+
+// Listen is [New] and takes nodes at the address of the options as well. Its ctx bounds only the start. If another controller listens there
+// the error matches [transport.ErrInUse].
+func Listen(ctx context.Context, o Options) (*Controller, error) {
+	c := build(o)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	addr, err := transport.ParseAddr(o.Addr)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
+		TokenFile: o.TokenFile,
+		Report:    func(err error) { c.log.Warn("accepting", "reason", cut(err.Error())) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.addr = ln.Addr().String()
+	c.unlisten = ln.Close
+	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "token", ln.Token() != nil)
+	c.wg.Go(func() {
+		for {
+			conn, info, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.serve(transport.NewConn(conn, info), ln.Token())
+		}
+	})
+	return c, nil
 }
 
 // or sets what was left zero.
@@ -196,9 +239,9 @@ func (c *Controller) forgetPending(s *session) {
 }
 
 // Shutdown stops accepting, says goodbye to every node, and closes their links when everything queued was handed over or ctx ends. Then
-// it is closed, as by Close. Calling it again, or after Close, is no error.
+// it is closed, as by Close. It may be called again, and at any time.
 func (c *Controller) Shutdown(ctx context.Context) error {
-	links := c.refuseNew()
+	links, err := c.refuseNew()
 	timeout := flushTimeout
 	if d, ok := ctx.Deadline(); ok {
 		timeout = time.Until(d)
@@ -210,12 +253,11 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	var err error
 	select {
 	case <-done:
 	case <-c.closing:
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = errors.Join(err, ctx.Err())
 	}
 	c.Close()
 	<-done // Close has closed the links, so Finish has nothing to wait for
@@ -223,7 +265,7 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 }
 
 // refuseNew lets nobody in from now on and returns the links that there are.
-func (c *Controller) refuseNew() []transport.Link {
+func (c *Controller) refuseNew() ([]transport.Link, error) {
 	c.mu.Lock()
 	c.closed = true
 	if c.pause != nil {
@@ -234,13 +276,13 @@ func (c *Controller) refuseNew() []transport.Link {
 		links = append(links, s.link)
 	}
 	c.mu.Unlock()
-	c.stop()
-	return links
+	return links, c.unlisten()
 }
 
-// Close ends every link at once, and returns when every goroutine of the controller has ended. Calling it again is no error.
+// Close ends every link at once, and returns when every goroutine of the controller has ended. Its error is about what listening has left
+// behind, the same each time.
 func (c *Controller) Close() error {
-	links := c.refuseNew()
+	links, err := c.refuseNew()
 	c.mu.Lock()
 	select {
 	case <-c.closing:
@@ -252,7 +294,7 @@ func (c *Controller) Close() error {
 		l.Close(transport.ErrClosed)
 	}
 	c.wg.Wait()
-	return nil
+	return err
 }
 
 // reap waits for the goroutines of a link whose handler was told of its end, on a goroutine that ends when there is none left.
