@@ -83,7 +83,7 @@
 //	12 —          reserved: acknowledgement of a resumable link
 //	13 —          reserved: resumption
 //	16 Control    both  LIM-15 outstanding                   link closed
-//	17 Peer       C     once per pair of sessions            link closed
+//	17 Peer       C     twice per pair of sessions           link closed
 //	32 Request    both  queue of the destination             ResourceExhausted/busy, NotRun
 //	33 Accepted   C     answers a Oneway request             link closed
 //	34 Reply      both  queue of the destination             Error ResourceExhausted/busy, Ran
@@ -120,6 +120,12 @@
 // A route is a number that one controller incarnation gives to a (service, method, signature) the first time it is named; it is never used
 // for anything else. Towards a callee the field holds the number that the callee gave to the method when it registered it.
 // A Request on a route that the controller does not know is answered Unavailable/stale_route, NotRun.
+//
+// # Peers
+//
+// Before the first Request of a session reaches a callee, a Peer frame introduces its node: the session's number in peer, the node's
+// name as payload. A Peer frame with the flag Bulk and without a payload says that the session has ended; it follows all that was sent
+// on the session's behalf, and the number is never used again.
 //
 // # Order
 //

@@ -109,6 +109,10 @@ const (
 // laneOf says where a frame travels. Credit and Grant may overtake: they name a window, not a place in the call's order.
 func laneOf(h *Header) lane {
 	switch h.Kind {
+	case Peer:
+		if h.Flags&Bulk != 0 { // a farewell follows what was said on the peer's behalf, an introduction precedes it
+			return bulkLane
+		}
 	case Request, Accepted, Reply, Error, Data, Chunk, Cancel, Stop, Drain, Goodbye:
 		if h.Flags&Bulk != 0 {
 			return bulkLane

@@ -24,7 +24,7 @@ const (
 	OpRoutes     Op = 6
 	OpFind       Op = 7 // node: [Find]; answered [Found]
 	OpFound      Op = 8
-	OpWatch      Op = 9 // node: asks for a [Table] as answer, and for every change of it from then on
+	OpWatch      Op = 9 // node: asks for a [Table] as answer, in one or more messages, and for every change of it from then on
 	OpTable      Op = 10
 )
 
@@ -67,11 +67,14 @@ type Find struct{ Node string }
 // Found answers [Find]; 0 means that there is none.
 type Found struct{ Session uint32 }
 
-// Table is what a watching node is told: everything as an answer to OpWatch, then changes.
+// Table is what a watching node is told: everything as an answer to OpWatch, then changes. What does not fit into one frame comes in
+// several messages, all but the last with More; the answer is complete, and the table as it was at one moment, after the last. A node
+// may be told of again without a change, and that one has left that it was never told of.
 type Table struct {
-	Revision uint64 // counts up by one with every change
+	Revision uint64 // grows with every change; changes that are told together are skipped
 	Nodes    []Node // in the answer all, later those that joined or changed, whole
 	Left     []uint32
+	More     bool
 }
 
 // Node is one row of a [Table].
@@ -198,7 +201,7 @@ func (m *Found) Read(d *codec.Decoder) error {
 }
 
 func (m *Table) Append(e *codec.Encoder) {
-	head(e, 3, OpTable)
+	head(e, 4, OpTable)
 	e.Uint64(m.Revision)
 	codec.WriteSlice(e, m.Nodes, func(e *codec.Encoder, n Node) {
 		e.Array(3)
@@ -211,12 +214,14 @@ func (m *Table) Append(e *codec.Encoder) {
 		})
 	})
 	codec.WriteSlice(e, m.Left, codec.WriteUint32)
+	e.Bool(m.More)
 }
 
 func (m *Table) Read(d *codec.Decoder) error {
 	m.Revision = next(d, codec.ReadUint64)
 	m.Nodes = next(d, func(d *codec.Decoder) []Node { return codec.ReadSlice(d, 4, readNode) })
 	m.Left = next(d, func(d *codec.Decoder) []uint32 { return codec.ReadSlice(d, 1, codec.ReadUint32) })
+	m.More = next(d, codec.ReadBool)
 	return d.Close()
 }
 

@@ -1,0 +1,99 @@
+// Command daffi is the operator's program.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/daffi-rpc/daffi/runtime/controller"
+)
+
+type commands struct {
+	Controller controllerCommand `cmd:"" help:"Run a controller in the foreground until it is interrupted."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// output is where a command writes: what it is asked for, and what it says about it.
+type output struct{ stdout, stderr io.Writer }
+
+// run returns the exit code: 0, or 1 if the command failed, or 2 if the command line makes no sense.
+func run(args []string, stdout, stderr io.Writer) int {
+	helped := false
+	parser := kong.Must(&commands{},
+		kong.Name("daffi"),
+		kong.Description("Calls between Go processes through a controller."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }), // after --help, which otherwise goes on to parse
+	)
+	command, err := parser.Parse(args)
+	switch {
+	case helped:
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "daffi: %v\nrun \"daffi --help\" for the commands and their flags\n", err)
+		return 2
+	}
+	if err := command.Run(output{stdout, stderr}); err != nil {
+		fmt.Fprintf(stderr, "daffi: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+type controllerCommand struct {
+	Addr      string `placeholder:"ADDR" help:"Where to listen: tcp://127.0.0.1:8888 or unix:///path/of.sock; the default is a unix socket that nodes of this user find."`
+	Name      string `placeholder:"NAME" help:"What nodes see; the default is \"controller\"."`
+	TokenFile string `placeholder:"FILE" type:"path" help:"File of the token that nodes on TCP must know; the default is one that nodes of this user find."`
+	Verbose   bool   `short:"v" help:"Log more."`
+}
+
+// shutdownTimeout is how long nodes that take nothing hold up the end.
+const shutdownTimeout = 5 * time.Second
+
+func (c *controllerCommand) Run(out output) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	ctl, err := controller.Listen(ctx, controller.Options{
+		Addr: c.Addr, Name: c.Name, TokenFile: c.TokenFile,
+		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level})),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out.stdout, "listening on %s\n", ctl.Addr()) // scripts wait for this line
+	<-ctx.Done()
+	stop() // a second signal ends the process
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := ctl.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(out output) error {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+	}
+	fmt.Fprintf(out.stdout, "daffi %s\n", version)
+	return nil
+}

@@ -1,0 +1,553 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// calls is what a session has in flight; its session's lock guards it.
+type calls struct {
+	out    []outCall             // that the node made, by the slot that the node chose
+	in     []inCall              // that the node serves, by the slot that the controller chose
+	free   uint32                // first free slot of in, plus one
+	live   int                   // of out
+	served int                   // of in
+	known  map[uint32]*session   // callers that the node was introduced to, by number
+	met    map[*session]struct{} // nodes that this one was introduced to
+	ended  bool                  // the tables are swept: nothing may be added
+}
+
+type callFlags uint8
+
+const (
+	live       callFlags = 1 << iota
+	oneway               // no reply is awaited
+	accepted             // of a oneway call: the caller was told so and has no part in it any more
+	replyLarge           // the reply was announced: the last chunk ends the call
+	bulk                 // a frame went on in the bulk lane, so the last one must as well
+)
+
+// outCall is the caller's end of a call.
+type outCall struct {
+	gen   uint64 // the latest in this slot
+	id    uint64 // at the callee
+	to    *session
+	flags callFlags
+}
+
+// inCall is the callee's end.
+type inCall struct {
+	gen   uint64
+	id    uint64 // at the caller
+	from  *session
+	next  uint32 // of the free list
+	flags callFlags
+}
+
+// forwarded are the flags that travel end to end.
+const forwarded = transport.Large | transport.Zstd | transport.Bulk | transport.More | transport.End | transport.Meta
+
+// outAt returns the live call of that id, or nil. Call with the lock held.
+func (t *calls) outAt(id uint64) *outCall {
+	slot := transport.SlotOf(id)
+	if uint64(slot) >= uint64(len(t.out)) {
+		return nil
+	}
+	e := &t.out[slot]
+	if e.flags&live == 0 || e.gen != transport.GenerationOf(id) {
+		return nil
+	}
+	return e
+}
+
+// inAt is outAt for calls that the node serves.
+func (t *calls) inAt(id uint64) *inCall {
+	slot := transport.SlotOf(id)
+	if uint64(slot) >= uint64(len(t.in)) {
+		return nil
+	}
+	e := &t.in[slot]
+	if e.flags&live == 0 || e.gen != transport.GenerationOf(id) {
+		return nil
+	}
+	return e
+}
+
+func (t *calls) endOut(e *outCall) outCall {
+	was := *e
+	*e = outCall{gen: e.gen}
+	t.live--
+	return was
+}
+
+func (t *calls) endIn(id uint64, e *inCall) inCall {
+	was := *e
+	*e = inCall{gen: e.gen}
+	if e.gen < transport.MaxGeneration { // else the slot is used up
+		e.next, t.free = t.free, transport.SlotOf(id)+1
+	}
+	t.served--
+	return was
+}
+
+// takeIn returns a free slot. ok is false if there is none.
+func (t *calls) takeIn() (slot uint32, ok bool) {
+	if t.free != 0 {
+		slot = t.free - 1
+		t.free = t.in[slot].next
+		return slot, true
+	}
+	if len(t.in) >= transport.MaxCalls {
+		return 0, false
+	}
+	t.in = append(t.in, inCall{})
+	return uint32(len(t.in) - 1), true
+}
+
+// claim opens a call that the node made, or only notes its id if keep is false. An id that it must not use is a protocol error.
+func (s *session) claim(id uint64, keep bool) error {
+	slot, gen := transport.SlotOf(id), transport.GenerationOf(id)
+	if id&transport.Served != 0 || slot >= transport.MaxCalls {
+		return protocolError("call id %#x is not one that a node gives", id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &s.calls
+	if n := uint32(len(t.out)); slot >= n {
+		t.out = append(t.out, make([]outCall, min(max(slot+1, 2*n, 16), transport.MaxCalls)-n)...)
+	}
+	e := &t.out[slot]
+	if gen <= e.gen {
+		return protocolError("call id %#x was used before", id)
+	}
+	if e.flags&live != 0 {
+		return protocolError("call id %#x takes the slot of a call that has not ended", id)
+	}
+	*e = outCall{gen: gen}
+	if keep {
+		e.flags = live
+		t.live++
+	}
+	return nil
+}
+
+// routed notes where a claimed call went, unless it has ended already.
+func (s *session) routed(id uint64, to *session, at uint64, flags callFlags) {
+	s.mu.Lock()
+	if e := s.calls.outAt(id); e != nil {
+		e.to, e.id = to, at
+		e.flags |= flags
+	}
+	s.mu.Unlock()
+}
+
+// finish ends a call that the node made. ok is false if it had ended.
+func (s *session) finish(id uint64) (call outCall, ok bool) {
+	s.mu.Lock()
+	if e := s.calls.outAt(id); e != nil {
+		call, ok = s.calls.endOut(e), true
+	}
+	s.mu.Unlock()
+	return call, ok
+}
+
+// release ends a call that the node serves. ok is false if it had ended.
+func (s *session) release(id uint64) (call inCall, ok bool) {
+	s.mu.Lock()
+	if e := s.calls.inAt(id); e != nil {
+		call, ok = s.calls.endIn(id, e), true
+		s.running.Add(-1)
+	}
+	s.mu.Unlock()
+	return call, ok
+}
+
+var (
+	errDraining = errors.New("node drains")
+	errGone     = errors.New("node is gone")
+)
+
+// open sends a request to s, the callee. The frame is enqueued under the lock, so that nothing follows the answer to a Drain.
+// first reports whether the callee was introduced to the caller.
+func (s *session) open(from *session, f *transport.Frame, route uint32, flags callFlags) (id uint64, first bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &s.calls
+	switch {
+	case t.ended:
+		return 0, false, errGone
+	case s.draining.Load():
+		return 0, false, errDraining
+	}
+	if _, ok := t.known[from.number]; !ok {
+		if t.known == nil {
+			t.known = map[uint32]*session{}
+		}
+		t.known[from.number] = from
+		first = true
+		s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Peer, Peer: from.number}, Payload: []byte(from.name)})
+	}
+	slot, ok := t.takeIn()
+	if !ok {
+		return 0, first, transport.ErrFull
+	}
+	e := &t.in[slot]
+	e.gen++
+	e.from, e.id, e.flags = from, f.Call, flags|live
+	t.served++
+	s.running.Add(1)
+	id = transport.Served | transport.CallID(slot, e.gen)
+	g := transport.Frame{Payload: f.Payload, Header: transport.Header{
+		Kind: transport.Request, Flags: f.Flags & forwarded, Depth: f.Depth, Mode: f.Mode,
+		Call: id, Route: route, Peer: from.number, Arg: f.Arg,
+	}}
+	if f.Buf != nil {
+		g.Buf = f.Buf.Retain() // another node may get it if this one has no room
+	}
+	if err := s.link.Enqueue(g); err != nil {
+		t.endIn(id, e)
+		s.running.Add(-1)
+		return 0, first, err
+	}
+	return id, first, nil
+}
+
+// meet remembers that to was introduced to s, until either ends.
+func (s *session) meet(to *session) {
+	s.mu.Lock()
+	if s.calls.met == nil {
+		s.calls.met = map[*session]struct{}{}
+	}
+	s.calls.met[to] = struct{}{}
+	s.mu.Unlock()
+	to.mu.Lock()
+	ended := to.calls.ended
+	to.mu.Unlock()
+	if ended { // it may have looked before s remembered
+		s.unmeet(to)
+	}
+}
+
+func (s *session) unmeet(to *session) {
+	s.mu.Lock()
+	delete(s.calls.met, to)
+	s.mu.Unlock()
+}
+
+// request routes a call that the node makes.
+func (s *session) request(f *transport.Frame) error {
+	post, large := f.Mode&transport.Oneway != 0, f.Flags&transport.Large != 0
+	keep := !post || large
+	if err := s.claim(f.Call, keep); err != nil {
+		return err
+	}
+	var flags callFlags // of the callee's end
+	if post {
+		flags |= oneway
+		if !large {
+			flags |= accepted
+		}
+	}
+	to, id, why := s.place(f, flags)
+	if why != nil {
+		s.finish(f.Call)
+		s.send(errorFrame(f.Call, why, false))
+		return nil
+	}
+	s.touched.add(to.link)
+	if !keep {
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
+		return nil
+	}
+	flags &= oneway
+	if f.Flags&transport.Bulk != 0 {
+		flags |= bulk
+	}
+	s.routed(f.Call, to, id, flags)
+	return nil
+}
+
+// place finds a provider that takes the request, or says why there is none.
+func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id uint64, why *control.Failure) {
+	if f.Depth > transport.MaxDepth {
+		return nil, 0, &control.Failure{Code: resourceExhausted, Reason: reasonDepth, Outcome: notRun,
+			Message: fmt.Sprintf("calls within calls are nested %d deep, at most %d are allowed", f.Depth, transport.MaxDepth)}
+	}
+	r := s.c.route(f.Route)
+	if r == nil {
+		return nil, 0, &control.Failure{Code: unavailable, Reason: reasonStaleRoute, Outcome: notRun,
+			Message: fmt.Sprintf("route %d is not known to this controller", f.Route)}
+	}
+	if f.Mode&transport.Oneway != 0 && f.Mode != transport.Oneway {
+		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),
+			Message: "a call with a stream cannot be one-way"}
+	}
+	var picked [2]provider
+	n := 0
+	if f.Peer != 0 {
+		n = r.find(f.Peer, &picked)
+	} else {
+		n = r.pick(s.number, &picked)
+	}
+	if n == 0 {
+		return nil, 0, s.c.explain(r, f.Peer)
+	}
+	var err error
+	for _, p := range picked[:n] {
+		var first bool
+		id, first, err = p.s.open(s, f, p.number, flags)
+		if first {
+			s.touched.add(p.s.link)
+			s.meet(p.s)
+		}
+		if err == nil {
+			return p.s, id, nil
+		}
+	}
+	why = &control.Failure{Code: unavailable, Outcome: notRun, Method: r.String()}
+	if n == 1 {
+		why.Node = picked[0].s.name
+	}
+	switch {
+	case errors.Is(err, transport.ErrFull):
+		why.Code, why.Reason, why.Message = resourceExhausted, reasonBusy, "the queue of the node is full"
+	case errors.Is(err, errDraining):
+		why.Reason, why.Message = reasonDraining, "the node is shutting down"
+	default:
+		why.Reason, why.Message = reasonNodeLost, "the node is gone"
+	}
+	return nil, 0, why
+}
+
+// pass gives a frame of a call to the other side, under the name that the call has there.
+func (s *session) pass(to *session, f *transport.Frame, id uint64) error {
+	g := transport.Frame{Payload: f.Payload, Buf: f.Buf, Header: transport.Header{
+		Kind: f.Kind, Flags: f.Flags & forwarded, Call: id, Arg: f.Arg,
+	}}
+	f.Payload, f.Buf = nil, nil // they are the link's now
+	s.touched.add(to.link)
+	return to.link.Enqueue(g)
+}
+
+// fromCaller passes on Data, Chunk, Credit and Grant of a call that the node made.
+func (s *session) fromCaller(f *transport.Frame) error {
+	s.mu.Lock()
+	e := s.calls.outAt(f.Call)
+	if e == nil || e.to == nil {
+		s.mu.Unlock()
+		s.c.counts.late.Add(1)
+		return nil
+	}
+	if f.Flags&transport.Bulk != 0 {
+		e.flags |= bulk
+	}
+	call := *e
+	s.mu.Unlock()
+
+	kind, last := f.Kind, f.Kind == transport.Chunk && f.Flags&transport.More == 0
+	if err := s.pass(call.to, f, call.id); errors.Is(err, transport.ErrFull) {
+		if kind != transport.Data && kind != transport.Chunk {
+			call.to.link.Close(err)
+			return nil
+		}
+		if _, ok := s.finish(f.Call); ok {
+			s.send(errorFrame(f.Call, overrun(call.to.name), true))
+			s.withdraw(call)
+		}
+		return nil
+	}
+	if last && call.flags&oneway != 0 { // the whole message is on its way
+		if _, ok := s.finish(f.Call); ok {
+			call.to.accept(call.id)
+			s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
+		}
+	}
+	return nil
+}
+
+// overrun is the failure of a call whose frames found no room although credit or a grant had promised it.
+func overrun(node string) *control.Failure {
+	return &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: mayHaveRun, Node: node,
+		Message: "the other side does not take what it has given credit for"}
+}
+
+// accept notes that the caller has no part in a oneway call any more.
+func (s *session) accept(id uint64) {
+	s.mu.Lock()
+	if e := s.calls.inAt(id); e != nil {
+		e.flags |= accepted
+	}
+	s.mu.Unlock()
+}
+
+// cancel ends a call that the node made.
+func (s *session) cancel(f *transport.Frame) {
+	call, ok := s.finish(f.Call)
+	if !ok {
+		s.c.counts.late.Add(1)
+		return
+	}
+	if f.Flags&transport.Bulk != 0 {
+		call.flags |= bulk
+	}
+	s.withdraw(call)
+}
+
+// withdraw ends the callee's end of a call that has ended at its caller.
+func (s *session) withdraw(call outCall) {
+	if call.to == nil {
+		return
+	}
+	if _, ok := call.to.release(call.id); ok {
+		s.sendTo(call.to, cancelFrame(call))
+	}
+}
+
+func cancelFrame(call outCall) transport.Frame {
+	h := transport.Header{Kind: transport.Cancel, Call: call.id}
+	if call.flags&bulk != 0 { // not before what it cancels
+		h.Flags = transport.Bulk
+	}
+	return transport.Frame{Header: h}
+}
+
+// fromCallee passes on a frame of a call that the node serves.
+func (s *session) fromCallee(f *transport.Frame) error {
+	s.mu.Lock()
+	e := s.calls.inAt(f.Call)
+	if e == nil {
+		s.mu.Unlock()
+		s.c.counts.late.Add(1)
+		return nil
+	}
+	last := false
+	switch f.Kind {
+	case transport.Reply:
+		if last = f.Flags&transport.Large == 0 || e.flags&oneway != 0; !last {
+			e.flags |= replyLarge
+		}
+	case transport.Error:
+		last = true
+	case transport.Chunk:
+		last = e.flags&replyLarge != 0 && f.Flags&transport.More == 0
+	}
+	if f.Flags&transport.Bulk != 0 {
+		e.flags |= bulk
+	}
+	call := *e
+	if last {
+		s.calls.endIn(f.Call, e)
+		s.running.Add(-1)
+	}
+	s.mu.Unlock()
+
+	if call.flags&accepted != 0 {
+		switch {
+		case !last:
+			s.c.counts.late.Add(1)
+		case f.Kind == transport.Error:
+			s.c.lose(lostReason(f.Payload))
+		}
+		return nil
+	}
+	if last {
+		if _, ok := call.from.finish(call.id); !ok {
+			if call.flags&oneway != 0 && f.Kind == transport.Error {
+				s.c.lose(lostReason(f.Payload)) // accepted at the same moment
+			} else {
+				s.c.counts.late.Add(1)
+			}
+			return nil
+		}
+		if call.flags&oneway != 0 && f.Kind == transport.Reply {
+			s.sendTo(call.from, transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: call.id}})
+			return nil
+		}
+	}
+	kind, large := f.Kind, f.Flags&transport.Large != 0
+	if err := s.pass(call.from, f, call.id); errors.Is(err, transport.ErrFull) {
+		s.stuck(kind, large, f.Call, call, last)
+	}
+	return nil
+}
+
+// stuck deals with a caller whose queue has no room for a frame of the callee.
+func (s *session) stuck(kind transport.Kind, large bool, id uint64, call inCall, last bool) {
+	switch {
+	case kind == transport.Reply && !large:
+		s.sendTo(call.from, errorFrame(call.id, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: ran, Node: s.name,
+			Message: "the queue of the caller is full, so the result was lost"}, call.flags&bulk != 0))
+	case kind == transport.Data, kind == transport.Chunk, kind == transport.Reply:
+		if !last {
+			if _, ok := s.release(id); ok {
+				s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
+			}
+			if _, ok := call.from.finish(call.id); !ok {
+				return
+			}
+		}
+		s.sendTo(call.from, errorFrame(call.id, overrun(s.name), true))
+	default:
+		call.from.link.Close(transport.ErrFull)
+	}
+}
+
+// endCalls ends every call of a session whose link is closed, and what others remember of it.
+func (s *session) endCalls(b *batch) {
+	s.mu.Lock()
+	t := s.calls
+	s.calls = calls{ended: true}
+	s.mu.Unlock()
+	s.running.Store(0)
+
+	var lost *control.Failure
+	for i := range t.in {
+		call := &t.in[i]
+		switch {
+		case call.flags&live == 0:
+			continue
+		case call.flags&accepted != 0:
+			s.c.lose(reasonNodeLost)
+			continue
+		}
+		if _, ok := call.from.finish(call.id); !ok {
+			continue
+		}
+		if lost == nil {
+			lost = &control.Failure{Code: unavailable, Reason: reasonNodeLost, Outcome: mayHaveRun, Node: s.name, Message: "the node is gone"}
+		}
+		call.from.enqueue(errorFrame(call.id, lost, call.flags&bulk != 0))
+		b.add(call.from.link)
+	}
+	for i := range t.out {
+		call := t.out[i]
+		if call.flags&live == 0 || call.to == nil {
+			continue
+		}
+		if _, ok := call.to.release(call.id); ok {
+			call.to.enqueue(cancelFrame(call))
+			b.add(call.to.link)
+		}
+	}
+	for _, caller := range t.known {
+		caller.unmeet(s)
+	}
+	for to := range t.met {
+		to.forget(s)
+		b.add(to.link)
+	}
+}
+
+// forget tells a node, after all that the other has asked of it, that the other has left.
+func (s *session) forget(who *session) {
+	s.mu.Lock()
+	_, ok := s.calls.known[who.number]
+	delete(s.calls.known, who.number)
+	s.mu.Unlock()
+	if ok {
+		s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Peer, Flags: transport.Bulk, Peer: who.number}})
+	}
+}

@@ -1,0 +1,352 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Options say how a controller works. The zero value is a good default; limits must not be negative.
+type Options struct {
+	// Addr is where [Listen] listens: "tcp://127.0.0.1:8888", "unix:///path/of.sock", or empty for the default unix socket of this user.
+	Addr string
+	// Name is what nodes see; empty means "controller".
+	Name string
+	// TokenFile holds the token of a TCP address, 64 hexadecimal digits. Empty means that the controller makes one, in a file that nodes
+	// of the same user find by themselves.
+	TokenFile string
+	// Logger gets joins, leaves, refusals and broken links, never payloads; nil discards them.
+	Logger *slog.Logger
+
+	PingInterval     time.Duration // of a silent link; 0 means 5 s (LIM-17)
+	DeadInterval     time.Duration // after which a silent node is dead; 0 means 15 s (LIM-17)
+	HandshakeTimeout time.Duration // from the start of a link until its node has joined; 0 means 5 s (LIM-2)
+	MaxMessage       int           // bytes of one message; 0 means 4 MiB (LIM-6)
+	MaxNodes         int           // nodes at a time; 0 means 8 192 (LIM-4)
+	MaxPending       int           // links at a time that were not authenticated, without those in memory; 0 means 256 (LIM-3)
+}
+
+// Bounds that are not options.
+const (
+	nameWait      = 250 * time.Millisecond // for a name whose session may be about to end
+	tablePause    = 20 * time.Millisecond  // between two changes that a watcher is told of
+	refuseTimeout = time.Second            // for handing over why a node was refused
+	flushTimeout  = 10 * time.Second       // for handing over what is queued at a shutdown without a deadline
+	maxMethods    = 1024                   // of one node (LIM-19)
+	maxWord       = 128                    // bytes of the name of a method or service (LIM-10)
+	maxResolved   = 4096                   // methods in one question
+	maxInterned   = 16384                  // routes that one session may add
+	maxInternedBy = 8 << 20                // bytes of their names and signatures
+	maxRoutes     = 1 << 20                // of all sessions that ever were
+	tableBytes    = 48 << 10               // of the names in one node's row of the table
+)
+
+var (
+	errReplaced  = errors.New("the same node joined by a newer link")
+	errSlow      = errors.New("handshake took too long")
+	errCrowded   = errors.New("too many links that are not authenticated")
+	errGoodbye   = errors.New("goodbye")
+	errShutdown  = errors.New("controller shuts down")
+	errBadOption = errors.New("options of the controller")
+)
+
+// Controller routes calls between the nodes that joined it. Its methods may be called from any goroutine.
+type Controller struct {
+	opts        Options
+	log         *slog.Logger
+	incarnation [16]byte
+	addr        string
+	unlisten    func() error // ends the accept loop
+
+	routes  atomic.Pointer[[]*route] // by number; the first is nil
+	counts  counters
+	closing chan struct{} // closed by Close
+
+	wg sync.WaitGroup // one for each link until it has ended, and the goroutines of ours
+
+	mu         sync.Mutex
+	closed     bool // nothing new is served
+	links      map[*session]struct{}
+	pending    []*session // not authenticated, oldest first
+	names      map[string]*session
+	waiting    map[string][]*session // for a name, in order of arrival
+	sessions   []*session            // that joined, by number
+	lastNumber uint32
+	services   map[string]map[*session]*registration
+	routeIndex map[routeKey]uint32
+	watchers   map[*session]*watcher
+	revision   uint64
+	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told
+	pause      *time.Timer         // runs while watchers are not told; nil otherwise
+	ended      []transport.Link    // that the reaper is to wait for
+	reaping    bool
+}
+
+// New returns a controller that listens nowhere: nodes of this process join it by [Controller.Attach].
+//
+// It panics if an option makes no sense, where [Listen] returns an error.
+func New(o Options) *Controller {
+	c := build(o)
+	if err := c.check(); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func build(o Options) *Controller {
+	c := &Controller{
+		opts:       o,
+		log:        o.Logger,
+		unlisten:   func() error { return nil },
+		closing:    make(chan struct{}),
+		links:      map[*session]struct{}{},
+		names:      map[string]*session{},
+		waiting:    map[string][]*session{},
+		services:   map[string]map[*session]*registration{},
+		routeIndex: map[routeKey]uint32{},
+		watchers:   map[*session]*watcher{},
+		dirty:      map[uint32]struct{}{},
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	or(&c.opts.Name, "controller")
+	or(&c.opts.PingInterval, 5*time.Second)
+	or(&c.opts.DeadInterval, 3*c.opts.PingInterval)
+	or(&c.opts.HandshakeTimeout, 5*time.Second)
+	or(&c.opts.MaxMessage, transport.MaxMessage)
+	or(&c.opts.MaxNodes, 8192)
+	or(&c.opts.MaxPending, 256)
+	rand.Read(c.incarnation[:])
+	c.routes.Store(&[]*route{nil})
+	return c
+}
+
+// Listen is [New] and takes nodes at the address of the options as well. Its ctx bounds only the start. If another controller listens there
+// the error matches [transport.ErrInUse].
+func Listen(ctx context.Context, o Options) (*Controller, error) {
+	c := build(o)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	addr, err := transport.ParseAddr(o.Addr)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
+		TokenFile: o.TokenFile,
+		Report:    func(err error) { c.log.Warn("accepting", "reason", cut(err.Error())) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.addr = ln.Addr().String()
+	c.unlisten = ln.Close
+	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "token", ln.Token() != nil)
+	c.wg.Go(func() {
+		for {
+			conn, info, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.serve(transport.NewConn(conn, info), ln.Token())
+		}
+	})
+	return c, nil
+}
+
+// or sets what was left zero.
+func or[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// check says which option makes no sense.
+func (c *Controller) check() error {
+	o := &c.opts
+	switch {
+	case transport.ValidName(o.Name) != nil:
+		return fmt.Errorf("%w: Name: %w", errBadOption, transport.ValidName(o.Name))
+	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
+		return fmt.Errorf("%w: PingInterval is %v and DeadInterval %v: want at least 1ms, the latter longer, and at most a day",
+			errBadOption, o.PingInterval, o.DeadInterval)
+	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0:
+		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes and MaxPending must not be negative", errBadOption)
+	}
+	return nil
+}
+
+// Addr is the address that the controller listens on, in the form that nodes take, or empty if it listens nowhere.
+func (c *Controller) Addr() string { return c.addr }
+
+// Attach returns the node's end of a new link in memory. It returns [transport.ErrClosed] after Close or Shutdown.
+func (c *Controller) Attach() (transport.Link, error) {
+	a, b := transport.Pipe()
+	if !c.serve(b, nil) {
+		return nil, transport.ErrClosed
+	}
+	return a, nil
+}
+
+// Serve authenticates the peer of l and serves it, as if it had been accepted. A nil token asks for no proof: the caller knows the peer.
+func (c *Controller) Serve(l transport.Link, token []byte) { c.serve(l, token) }
+
+func (c *Controller) serve(l transport.Link, token []byte) bool {
+	s := &session{c: c, link: l, token: token}
+	var oldest *session
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		l.Close(transport.ErrClosed)
+		return false
+	}
+	c.wg.Add(1)
+	c.links[s] = struct{}{}
+	if l.Info().Network != "memory" {
+		c.pending = append(c.pending, s)
+		if len(c.pending) > c.opts.MaxPending {
+			oldest = c.pending[0]
+			c.forgetPending(oldest)
+		}
+	}
+	s.deadline = time.AfterFunc(c.opts.HandshakeTimeout, s.expire)
+	c.mu.Unlock()
+	if oldest != nil {
+		c.counts.refused.Add(1)
+		oldest.link.Close(errCrowded)
+	}
+	l.Start(s)
+	return true
+}
+
+// forgetPending is called with the lock held.
+func (c *Controller) forgetPending(s *session) {
+	for i, p := range c.pending {
+		if p == s {
+			c.pending = append(c.pending[:i], c.pending[i+1:]...)
+			return
+		}
+	}
+}
+
+// Shutdown stops accepting, says goodbye to every node, and closes their links when everything queued was handed over or ctx ends. Then
+// it is closed, as by Close. It may be called again, and at any time.
+func (c *Controller) Shutdown(ctx context.Context) error {
+	links, err := c.refuseNew()
+	timeout := flushTimeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = time.Until(d)
+	}
+	var wg sync.WaitGroup
+	for _, l := range links {
+		l.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye}})
+		wg.Go(func() { l.Finish(errShutdown, timeout) })
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-c.closing:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	c.Close()
+	<-done // Close has closed the links, so Finish has nothing to wait for
+	return err
+}
+
+// refuseNew lets nobody in from now on and returns the links that there are.
+func (c *Controller) refuseNew() ([]transport.Link, error) {
+	c.mu.Lock()
+	c.closed = true
+	if c.pause != nil {
+		c.pause.Stop()
+	}
+	links := make([]transport.Link, 0, len(c.links))
+	for s := range c.links {
+		links = append(links, s.link)
+	}
+	c.mu.Unlock()
+	return links, c.unlisten()
+}
+
+// Close ends every link at once, and returns when every goroutine of the controller has ended. Its error is about what listening has left
+// behind, the same each time.
+func (c *Controller) Close() error {
+	links, err := c.refuseNew()
+	c.mu.Lock()
+	select {
+	case <-c.closing:
+	default:
+		close(c.closing)
+	}
+	c.mu.Unlock()
+	for _, l := range links {
+		l.Close(transport.ErrClosed)
+	}
+	c.wg.Wait()
+	return err
+}
+
+// reap waits for the goroutines of a link whose handler was told of its end, on a goroutine that ends when there is none left.
+func (c *Controller) reap(l transport.Link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, l)
+	if !c.reaping {
+		c.reaping = true
+		c.wg.Go(c.reaper)
+	}
+}
+
+func (c *Controller) reaper() {
+	c.mu.Lock()
+	for len(c.ended) > 0 {
+		links := c.ended
+		c.ended = nil
+		c.mu.Unlock()
+		for _, l := range links {
+			l.Wait()
+			c.wg.Done()
+		}
+		c.mu.Lock()
+	}
+	c.reaping = false
+	c.mu.Unlock()
+}
+
+// batch is a list of links to flush once everything is enqueued.
+type batch []transport.Link
+
+// add notes a link. It looks back a little, so that a run of frames for few links notes each once; flushing twice does no harm.
+func (b *batch) add(l transport.Link) {
+	n := len(*b)
+	for i := n - 1; i >= 0 && i >= n-8; i-- {
+		if (*b)[i] == l {
+			return
+		}
+	}
+	*b = append(*b, l)
+}
+
+// flush must not be called with a lock held.
+func (b *batch) flush() {
+	links := *b
+	*b = nil
+	for i, l := range links {
+		links[i] = nil
+		l.Flush()
+	}
+	if cap(links) <= 256 && *b == nil {
+		*b = links[:0]
+	}
+}

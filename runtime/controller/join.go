@@ -1,0 +1,206 @@
+package controller
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// handshake takes a frame of a node that has not joined.
+func (s *session) handshake(f *transport.Frame) error {
+	switch st := state(s.state.Load()); {
+	case st == awaitHello && f.Kind == transport.Hello:
+		return s.greet(f.Payload)
+	case st == awaitProof && f.Kind == transport.Proof:
+		return s.prove(f.Payload)
+	case st == refused: // what was sent before the refusal came
+		return nil
+	default:
+		return protocolError("%v during the handshake", f.Kind)
+	}
+}
+
+// greet answers a Hello with a Challenge.
+func (s *session) greet(payload []byte) error {
+	hello, err := transport.ParseHello(payload)
+	switch {
+	case errors.Is(err, transport.ErrVersion):
+		s.refuse(failedPrecondition, reasonProtocol, err.Error())
+		return nil
+	case err != nil:
+		s.refuse(internal, reasonProtocol, err.Error())
+		return nil
+	}
+	challenge := transport.ChallengePayload{Features: hello.Features & transport.FeatureZstd}
+	rand.Read(challenge.Nonce[:])
+	if s.token != nil {
+		challenge.Auth = transport.AuthToken
+		challenge.Proof = transport.ControllerProof(s.token, payload, transport.AppendChallengeWithoutProof(nil, &challenge))
+	}
+	s.hello = hello
+	s.rawHello = append([]byte(nil), payload...)
+	s.challenge = transport.AppendChallenge(nil, &challenge)
+	s.set(awaitProof)
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Challenge}, Payload: s.challenge})
+	return nil
+}
+
+// prove checks a Proof and lets the node join.
+func (s *session) prove(payload []byte) error {
+	proof, err := transport.ParseProof(payload)
+	if err != nil {
+		return err
+	}
+	if s.token != nil {
+		want := transport.NodeProof(s.token, s.rawHello, s.challenge)
+		if !transport.EqualProof(proof[:], want[:]) {
+			s.refuse(unauthenticated, "", "the token is not that of this controller")
+			return nil
+		}
+	}
+	s.rawHello, s.challenge = nil, nil
+	s.name = s.hello.Name
+	c := s.c
+	c.mu.Lock()
+	c.forgetPending(s)
+	why := c.askName(s)
+	c.tell(&s.touched)
+	c.mu.Unlock()
+	if why != nil {
+		s.refuse(why.Code, why.Reason, why.Message)
+	}
+	s.touched.add(s.link)
+	return nil
+}
+
+// refuse says why and closes the link. Call without the controller's lock.
+func (s *session) refuse(code uint8, reason, message string) {
+	c := s.c
+	c.mu.Lock()
+	if s.is(gone) || s.is(refused) {
+		c.mu.Unlock()
+		return
+	}
+	s.set(refused)
+	c.mu.Unlock()
+	c.counts.refused.Add(1)
+	c.log.Warn("node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "reason", cut(message))
+	payload := transport.AppendRefuse(nil, &transport.RefusePayload{Code: code, Reason: reason, Message: message})
+	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Refuse}, Payload: payload})
+	err := fmt.Errorf("node refused: %s", message)
+	c.wg.Go(func() { s.link.Finish(err, refuseTimeout) }) // the session's own count keeps the group from being done
+}
+
+// expire ends a handshake that takes too long (LIM-2).
+func (s *session) expire() {
+	s.c.mu.Lock()
+	late := !s.is(joined)
+	s.c.mu.Unlock()
+	if late {
+		s.link.Close(errSlow)
+	}
+}
+
+// askName lets s join under its name, or wait for it, or says why not. Call with the lock held.
+func (c *Controller) askName(s *session) *transport.RefusePayload {
+	holder := c.names[s.name]
+	switch {
+	case c.closed:
+		return &transport.RefusePayload{Code: unavailable, Reason: reasonClosed, Message: "the controller shuts down"}
+	case holder == nil:
+		return c.join(s)
+	}
+	// The holder's end may be known in a moment: the process was killed, or made a new link before it noticed that the old one was cut.
+	s.set(awaitName)
+	c.waiting[s.name] = append(c.waiting[s.name], s)
+	s.patience = time.AfterFunc(nameWait, s.giveUp)
+	c.replace(s, holder)
+	return nil
+}
+
+// replace ends holder's link if s is a newer link of the same node. Call with the lock held.
+func (c *Controller) replace(s, holder *session) {
+	if s.hello.Session == holder.hello.Session && s.hello.Incarnation > holder.hello.Incarnation {
+		holder.link.Close(errReplaced)
+	}
+}
+
+// giveUp refuses a session whose name was not freed in time.
+func (s *session) giveUp() {
+	c := s.c
+	c.mu.Lock()
+	if !s.is(awaitName) {
+		c.mu.Unlock()
+		return
+	}
+	c.forgetWaiting(s)
+	c.mu.Unlock()
+	s.refuse(alreadyExists, reasonNameTaken, fmt.Sprintf("a node named %q has joined already: names are unique at a controller", s.name))
+}
+
+// forgetWaiting is called with the lock held.
+func (c *Controller) forgetWaiting(s *session) {
+	list := c.waiting[s.name]
+	for i, w := range list {
+		if w == s {
+			list = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(c.waiting, s.name)
+	} else {
+		c.waiting[s.name] = list
+	}
+}
+
+// join makes s a member, or says why not. Call with the lock held, and flush the link afterwards.
+func (c *Controller) join(s *session) *transport.RefusePayload {
+	if len(c.sessions) >= c.opts.MaxNodes {
+		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit,
+			Message: fmt.Sprintf("the controller has %d nodes, as many as it may", c.opts.MaxNodes)}
+	}
+	if c.lastNumber == math.MaxUint32 {
+		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit, Message: "the controller has no session numbers left"}
+	}
+	c.lastNumber++
+	s.number = c.lastNumber
+	s.deadline.Stop()
+	c.names[s.name] = s
+	c.sessions = append(c.sessions, s)
+	welcome := transport.WelcomePayload{
+		Session: s.number, Incarnation: c.incarnation, Ping: c.opts.PingInterval, Dead: c.opts.DeadInterval,
+		MessageLimit: uint32(c.opts.MaxMessage), Name: c.opts.Name,
+	}
+	s.link.SetMaxPayload(transport.MaxPayload)
+	s.keepalive = transport.NewKeepalive(s.link, c.opts.PingInterval, c.opts.DeadInterval)
+	s.set(joined)
+	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
+	c.changed(s.number)
+	c.log.Info("node joined", "node", s.name, "session", s.number, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
+	return nil
+}
+
+// releaseName lets those in who waited for the name of a session that has ended. Call with the lock held.
+func (c *Controller) releaseName(s *session, b *batch) {
+	delete(c.names, s.name)
+	for len(c.waiting[s.name]) > 0 {
+		next := c.waiting[s.name][0]
+		if holder := c.names[s.name]; holder != nil {
+			for _, w := range c.waiting[s.name] {
+				c.replace(w, holder)
+			}
+			return
+		}
+		next.patience.Stop()
+		c.forgetWaiting(next)
+		b.add(next.link)
+		if why := c.join(next); why != nil {
+			c.wg.Go(func() { next.refuse(why.Code, why.Reason, why.Message) })
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// state is how far a session is.
+type state int32
+
+const (
+	awaitHello state = iota
+	awaitProof
+	awaitName // proved, and waits for the name that another session still holds
+	refused   // told so; the link closes when that was sent
+	joined
+	gone
+)
+
+// session is one link and, once it has joined, the node behind it. As the link's handler it is run by one goroutine at a time, which is
+// called its own below.
+type session struct {
+	c     *Controller
+	link  transport.Link
+	token []byte       // nil if the peer need not prove anything
+	state atomic.Int32 // changed with the controller's lock held, but for the first steps
+
+	// Of the handshake.
+	deadline  *time.Timer // until it has joined
+	patience  *time.Timer // while it waits for a name
+	hello     transport.HelloPayload
+	rawHello  []byte
+	challenge []byte
+
+	// Set before the session has joined, then constant.
+	number    uint32
+	name      string
+	keepalive *transport.Keepalive
+
+	// Of its own goroutine.
+	touched   batch // to flush at the end of the batch
+	pings     int   // in the second that began at pingsFrom
+	pingsFrom time.Time
+
+	running  atomic.Int64 // calls that it serves, as far as the choice of a provider counts them
+	draining atomic.Bool  // changed with mu held
+
+	mu    sync.Mutex
+	calls calls
+
+	// Guarded by the controller's lock.
+	services map[string]*registration
+	methods  int // of all of them
+	words    int // bytes of their names
+	interned int // routes that it added
+	internBy int // bytes of those
+}
+
+func (s *session) is(t state) bool { return state(s.state.Load()) == t }
+func (s *session) set(t state)     { s.state.Store(int32(t)) }
+
+// send enqueues a frame of the controller's own towards the node. A node that does not take even that is dropped.
+func (s *session) send(f transport.Frame) {
+	s.sendTo(s, f)
+}
+
+// sendTo is send towards another session, on s's own goroutine.
+func (s *session) sendTo(to *session, f transport.Frame) {
+	s.touched.add(to.link)
+	to.enqueue(f)
+}
+
+func (s *session) enqueue(f transport.Frame) {
+	if err := s.link.Enqueue(f); errors.Is(err, transport.ErrFull) {
+		s.link.Close(err)
+	}
+}
+
+// HandleFrame takes one frame of the node.
+func (s *session) HandleFrame(f *transport.Frame) error {
+	if s.is(joined) {
+		return s.frame(f)
+	}
+	return s.handshake(f)
+}
+
+// HandleBatch sends what the frames of one read led to.
+func (s *session) HandleBatch() { s.touched.flush() }
+
+func (s *session) frame(f *transport.Frame) error {
+	if f.Flags&transport.Large != 0 && len(f.Payload) != 4 {
+		return protocolError("large %v announced in %d bytes", f.Kind, len(f.Payload))
+	}
+	switch f.Kind {
+	case transport.Request:
+		return s.request(f)
+	case transport.Data, transport.Chunk, transport.Credit, transport.Grant:
+		if f.Call&transport.Served != 0 {
+			return s.fromCallee(f)
+		}
+		return s.fromCaller(f)
+	case transport.Reply, transport.Error, transport.Stop:
+		if f.Call&transport.Served == 0 {
+			return protocolError("%v for a call that the node made itself", f.Kind)
+		}
+		return s.fromCallee(f)
+	case transport.Cancel:
+		if f.Call&transport.Served != 0 {
+			return protocolError("%v for a call that the node serves", f.Kind)
+		}
+		s.cancel(f)
+		return nil
+	case transport.Control:
+		return s.control(f)
+	case transport.Ping:
+		return s.ping(f)
+	case transport.Pong:
+		return nil
+	case transport.Drain:
+		s.drain()
+		return nil
+	case transport.Goodbye:
+		return errGoodbye
+	}
+	if !f.Kind.Known() && f.Flags&transport.Optional != 0 {
+		return nil
+	}
+	return protocolError("%v from a node that has joined", f.Kind)
+}
+
+// ping answers, unless there were more in a second than any interval needs (LIM-17).
+func (s *session) ping(f *transport.Frame) error {
+	if now := time.Now(); s.pings == 0 || now.Sub(s.pingsFrom) >= time.Second {
+		s.pings, s.pingsFrom = 0, now
+	}
+	if s.pings++; s.pings > 10+int(time.Second/s.c.opts.PingInterval) {
+		return protocolError("more than %d pings in a second", s.pings-1)
+	}
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Pong, Arg: f.Arg}})
+	return nil
+}
+
+// drain takes the node out of the choice. The answer follows everything that was sent to it before.
+func (s *session) drain() {
+	s.mu.Lock()
+	again := s.draining.Swap(true)
+	s.mu.Unlock()
+	if again {
+		return
+	}
+	c := s.c
+	c.mu.Lock()
+	for _, reg := range s.services {
+		reg.withdraw(s)
+	}
+	c.changed(s.number)
+	c.tell(&s.touched)
+	c.mu.Unlock()
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Drain, Flags: transport.Bulk}})
+}
+
+// HandleClosed ends what the session had.
+func (s *session) HandleClosed(err error) {
+	c, b := s.c, s.touched
+	c.mu.Lock()
+	was := state(s.state.Swap(int32(gone)))
+	s.deadline.Stop()
+	delete(c.links, s)
+	c.forgetPending(s)
+	switch was {
+	case awaitName:
+		s.patience.Stop()
+		c.forgetWaiting(s)
+	case joined:
+		c.depart(s)
+		c.tell(&b)
+	}
+	c.mu.Unlock()
+	if was == joined {
+		s.keepalive.Stop()
+		s.endCalls(&b)
+		s.log(err)
+		c.mu.Lock()
+		c.releaseName(s, &b)
+		c.tell(&b)
+		c.mu.Unlock()
+	} else if was != refused {
+		level := slog.LevelDebug
+		if errors.Is(err, transport.ErrProtocol) {
+			level = slog.LevelWarn
+		}
+		c.log.Log(context.Background(), level, "link ended before its node had joined", "remote", s.link.Info().Remote, "reason", cut(err.Error()))
+	}
+	b.flush()
+	c.reap(s.link)
+}
+
+// log says why a node left.
+func (s *session) log(err error) {
+	attrs := []any{"node", s.name, "session", s.number, "reason", cut(err.Error())}
+	switch {
+	case errors.Is(err, transport.ErrProtocol):
+		s.c.log.Error("node broke the protocol", attrs...)
+	case errors.Is(err, errGoodbye), errors.Is(err, errShutdown), errors.Is(err, transport.ErrClosed), errors.Is(err, errReplaced):
+		s.c.log.Info("node left", attrs...)
+	case errors.Is(err, io.EOF):
+		s.c.log.Warn("node is gone without a goodbye", attrs...)
+	default:
+		s.c.log.Warn("node lost", attrs...)
+	}
+}

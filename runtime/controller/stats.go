@@ -1,0 +1,92 @@
+package controller
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// Stats says how much a controller holds and has done.
+type Stats struct {
+	Links         int // open, with those whose node has not joined
+	Pending       int // links that were not authenticated, without those in memory
+	Nodes         int // that have joined
+	Waiting       int // nodes that wait for the name of another
+	Services      int // registrations, of all nodes together
+	Routes        int // that were ever given a number
+	Providers     int // entries of routes, of all together
+	Watchers      int
+	Calls         int // that callers wait for
+	Serving       int // that callees were given and have not ended
+	Introductions int // nodes that know another as a caller
+
+	Late    uint64            // frames for calls that had ended
+	Refused uint64            // links that were not let in
+	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
+}
+
+type counters struct {
+	late    atomic.Uint64
+	refused atomic.Uint64
+
+	mu   sync.Mutex
+	lost map[string]uint64
+}
+
+// Stats counts. It looks at every node, one after the other.
+func (c *Controller) Stats() Stats {
+	c.mu.Lock()
+	st := Stats{
+		Links: len(c.links), Pending: len(c.pending), Nodes: len(c.sessions), Watchers: len(c.watchers),
+		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(),
+	}
+	for _, list := range c.waiting {
+		st.Waiting += len(list)
+	}
+	for _, regs := range c.services {
+		st.Services += len(regs)
+	}
+	for _, r := range (*c.routes.Load())[1:] {
+		st.Providers += len(*r.providers.Load())
+	}
+	sessions := append([]*session(nil), c.sessions...)
+	c.mu.Unlock()
+	for _, s := range sessions {
+		s.mu.Lock()
+		st.Calls += s.calls.live
+		st.Serving += s.calls.served
+		st.Introductions += len(s.calls.known)
+		s.mu.Unlock()
+	}
+	c.counts.mu.Lock()
+	st.Lost = maps.Clone(c.counts.lost)
+	c.counts.mu.Unlock()
+	return st
+}
+
+// lose counts a one-way call that did not run after it was accepted (SEM-9).
+func (c *Controller) lose(reason string) {
+	c.counts.mu.Lock()
+	if c.counts.lost == nil {
+		c.counts.lost = map[string]uint64{}
+	}
+	c.counts.lost[reason]++
+	c.counts.mu.Unlock()
+}
+
+// lostReason is why a callee refused a call: one of the words that daffi itself uses, since a node may say anything.
+func lostReason(payload []byte) string {
+	var d codec.Decoder
+	var f control.Failure
+	d.Reset(payload)
+	if f.ReadFrom(&d) == nil {
+		switch f.Reason {
+		case reasonBusy, reasonDraining, reasonSchema, reasonDepth, reasonShape, reasonClosed, "decode", "too_large":
+			return f.Reason
+		}
+	}
+	return "other"
+}

@@ -1,0 +1,73 @@
+package transport
+
+import (
+	"sync"
+	"time"
+)
+
+// Keepalive pings a silent peer and closes the link of a dead one (LIM-17). Both sides of a link have one.
+type Keepalive struct {
+	link       Link
+	ping, dead time.Duration
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+	asked   time.Time // when the last Ping was sent, zero before
+}
+
+// NewKeepalive watches l from now on: it sends a Ping whenever nothing was received for ping, unless one is unanswered, and closes the link with
+// [ErrSilent] when nothing was received for dead. It needs no goroutine; the handler stops it when the link is closed.
+func NewKeepalive(l Link, ping, dead time.Duration) *Keepalive {
+	k := &Keepalive{link: l, ping: ping, dead: dead}
+	k.mu.Lock()
+	k.timer = time.AfterFunc(k.next(l.Silence()), k.tick)
+	k.mu.Unlock()
+	return k
+}
+
+// Stop ends it. It does not wait for a tick that is under way, so a handler may call it.
+func (k *Keepalive) Stop() {
+	k.mu.Lock()
+	k.stopped = true
+	k.timer.Stop()
+	k.mu.Unlock()
+}
+
+// next is the time until there is something to look at again.
+func (k *Keepalive) next(silence time.Duration) time.Duration {
+	d := k.ping - silence
+	if d <= 0 {
+		d = min(k.ping, k.dead-silence)
+	}
+	return max(d, time.Millisecond)
+}
+
+func (k *Keepalive) tick() {
+	silence := k.link.Silence()
+	k.mu.Lock()
+	if k.stopped {
+		k.mu.Unlock()
+		return
+	}
+	if silence >= k.dead {
+		k.stopped = true
+		k.mu.Unlock()
+		k.link.Close(ErrSilent)
+		return
+	}
+	ask := silence >= k.ping && (k.asked.IsZero() || silence < time.Since(k.asked))
+	if ask {
+		k.asked = time.Now()
+	}
+	k.timer.Reset(k.next(silence))
+	k.mu.Unlock()
+	if !ask {
+		return
+	}
+	if err := k.link.Enqueue(Frame{Header: Header{Kind: Ping}}); err == ErrFull {
+		k.link.Close(err)
+		return
+	}
+	k.link.Flush()
+}
