@@ -1,0 +1,27 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Every error of a [Decoder] wraps ErrDecode and every error of an [Encoder] wraps ErrEncode; the others tell limits from
+// malformed bytes.
+var (
+	// ErrDecode means that the bytes do not hold what was expected of them.
+	ErrDecode = errors.New("decode")
+	// ErrEncode means that the value cannot be written.
+	ErrEncode = errors.New("encode")
+	// ErrDepth means that values nest deeper than either side allows: a bomb, or a pointer that leads back to itself.
+	ErrDepth = errors.New("nested deeper than 64")
+	// ErrBudget means that the message would occupy more memory than the decoder may spend on it.
+	ErrBudget = errors.New("memory budget exceeded")
+)
+
+// within wraps err in side, ErrDecode or ErrEncode, unless it is already.
+func within(side, err error) error {
+	if errors.Is(err, side) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", side, err)
+}
