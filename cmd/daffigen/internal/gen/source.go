@@ -146,6 +146,9 @@ func (s *source) want(name string) {
 		}
 		return
 	}
+	if _, ok := d.node.(*ast.FuncDecl); ok {
+		return // no type depends on a function
+	}
 	s.keep(d)
 	for _, m := range s.marshalers[name] {
 		s.keep(m)
@@ -166,11 +169,14 @@ func (s *source) keep(d *decl) {
 	s.follow(d.file, d.node)
 }
 
-// follow marks what node refers to. It takes names of fields and the like for references too, which only costs time.
+// follow marks what node refers to. A type parameter may be taken for a reference too, which only costs time.
 func (s *source) follow(f *ast.File, node ast.Node) {
 	ast.Inspect(node, func(n ast.Node) bool {
 		switch n := n.(type) {
-		case *ast.BlockStmt, *ast.CommentGroup:
+		case *ast.CommentGroup:
+			return false
+		case *ast.Field: // its names are declared, not referred to
+			s.follow(f, n.Type)
 			return false
 		case *ast.SelectorExpr:
 			if dep := s.imported(f, n.X); dep != nil {
