@@ -93,26 +93,26 @@ func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), 
 
 // Defaults; see Options for what they mean.
 const (
-	defaultTimeout      = 30 * time.Second
-	defaultRunning      = 1024
-	defaultPerCaller    = 256
-	defaultQueue        = 1024
-	defaultDrain        = 30 * time.Second
-	creditBudget        = 16 << 20 // LIM-13, per link
-	assemblyBudget      = 16 << 20 // of large messages on their way, per link
-	closeTimeout        = time.Second
-	waitHint            = 3 * time.Second // after which Connect says what it waits for
-	workerIdle          = 5 * time.Second
-	maxErrorText        = 1 << 10
-	maxAttempts         = 3 // the first and two more (SEM-6)
-	retryPauseMin       = 10 * time.Millisecond
-	retryPauseMax       = 100 * time.Millisecond
-	backoffMin          = 50 * time.Millisecond // LIM-18
-	backoffMaxLocal     = time.Second
-	backoffMax          = 5 * time.Second
-	handshakeTimeout    = 5 * time.Second // LIM-2
-	maxPendingControl   = 256             // LIM-15
-	reasonNameTaken     = Reason("name_taken")
+	defaultTimeout    = 30 * time.Second
+	defaultRunning    = 1024
+	defaultPerCaller  = 256
+	defaultQueue      = 1024
+	defaultDrain      = 30 * time.Second
+	creditBudget      = 16 << 20 // LIM-13, per link
+	assemblyBudget    = 16 << 20 // of large messages on their way, per link
+	closeTimeout      = time.Second
+	waitHint          = 3 * time.Second // after which Connect says what it waits for
+	workerIdle        = 5 * time.Second
+	maxErrorText      = 1 << 10
+	maxAttempts       = 3 // the first and two more (SEM-6)
+	retryPauseMin     = 10 * time.Millisecond
+	retryPauseMax     = 100 * time.Millisecond
+	backoffMin        = 50 * time.Millisecond // LIM-18
+	backoffMaxLocal   = time.Second
+	backoffMax        = 5 * time.Second
+	handshakeTimeout  = 5 * time.Second // LIM-2
+	maxPendingControl = 256             // LIM-15
+	reasonNameTaken   = Reason("name_taken")
 )
 
 func (o *Options) setDefaults() {

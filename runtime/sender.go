@@ -294,4 +294,3 @@ func (s *sender) stopped() bool {
 	defer s.mu.Unlock()
 	return s.done || s.ended
 }
-

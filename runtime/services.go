@@ -17,7 +17,7 @@ import (
 // services is what a node serves.
 type services struct {
 	mu      sync.Mutex
-	all     []*Registration                  // in order of registration
+	all     []*Registration                 // in order of registration
 	methods atomic.Pointer[[]*servedMethod] // by number; a number is never used again
 }
 
