@@ -643,8 +643,8 @@ func (in *Incoming) finish(err error) {
 	s := in.session
 	f := transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: in.id}}
 	if err == nil {
-		err = in.reply(&f)
-		if f.Flags&transport.Large != 0 {
+		var sent bool
+		if f, sent, err = in.reply(f); sent {
 			return
 		}
 	}
@@ -659,7 +659,8 @@ func (in *Incoming) finish(err error) {
 		f.Flags |= transport.Bulk
 	}
 	if in.send != nil { // it follows the last item
-		in.send.finish(&f, func() { s.served.remove(f.Call) })
+		last, id := f, in.id
+		in.send.finish(&last, func() { s.served.remove(id) })
 		return
 	}
 	if s.served.remove(in.id).id == 0 {
@@ -673,16 +674,16 @@ func (in *Incoming) finish(err error) {
 	s.link.Flush()
 }
 
-// reply puts the results into f, or announces them if they are large.
-func (in *Incoming) reply(f *transport.Frame) error {
+// reply puts the results into f, or announces and sends them by itself if they are large.
+func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ error) {
 	if in.send != nil || in.out.Len() == 0 {
-		return nil
+		return f, false, nil
 	}
 	s := in.session
 	in.results.B = in.out.Bytes()
 	size := len(in.results.B)
 	if limit := min(in.node.opts.MaxMessage, s.limit); size > limit {
-		return &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
+		return f, false, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
 			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
 	}
 	in.method.hint.Store(int32(min(size, transport.MaxContent)))
@@ -700,20 +701,19 @@ func (in *Incoming) reply(f *transport.Frame) error {
 	}
 	if len(buf.B) <= transport.MaxContent {
 		f.Payload, f.Buf = buf.B, buf
-		return nil
+		return f, false, nil
 	}
 	defer buf.Release()
-	f.Flags |= transport.Large
 	id := in.id
 	large := newLarge(s.link, id, buf, func() { s.served.remove(id) })
 	if !s.served.update(id, func(c *servedCall) { c.reply = large }) {
 		large.close() // cancelled
-		return nil
+		return f, true, nil
 	}
 	if err := large.announce(f.Header); err != nil {
 		s.link.Close(err)
-		return nil
+		return f, true, nil
 	}
 	s.link.Flush()
-	return nil
+	return f, true, nil
 }
