@@ -33,9 +33,9 @@ func (d *Decoder) structure() (n int, positional, ok bool) {
 	}
 	switch h := d.head(); h.kind {
 	case kindMap:
-		n, ok = d.count(h, 2, "pairs")
+		n, ok = d.count(h, 2)
 	case kindArray:
-		n, ok = d.count(h, 1, "elements")
+		n, ok = d.count(h, 1)
 		positional = true
 	default:
 		d.expected("struct")
