@@ -1,6 +1,7 @@
 package codec_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -50,5 +51,28 @@ func BenchmarkFields(b *testing.B) {
 				}
 			}
 		}
+	}
+}
+
+// Bombs that are refused late, or not at all: what matters is time per byte.
+func BenchmarkBombs(b *testing.B) {
+	for what, c := range map[string]struct {
+		head, each string
+		read       func(*codec.Decoder)
+	}{
+		"unknown fields": {"df 00080000", "a0 c0", func(d *codec.Decoder) { readOrder(d) }},
+		"skipped arrays": {"dd 00080000", "91 c0", (*codec.Decoder).Skip},
+		"empty slices":   {"dd 00080000", "91 90", func(d *codec.Decoder) { codec.ReadSlice(d, 1, readLists) }},
+		"nil structs":    {"dd 00010000", "c0", func(d *codec.Decoder) { codec.ReadSlice(d, 1, readLine) }},
+	} {
+		b.Run(what, func(b *testing.B) {
+			message := append(unhex(b, c.head), bytes.Repeat(unhex(b, c.each), 1<<19)...)
+			var d codec.Decoder
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				d.Reset(message)
+				c.read(&d)
+			}
+		})
 	}
 }

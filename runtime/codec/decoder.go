@@ -215,6 +215,12 @@ func (d *Decoder) Skip() { d.skip(1) }
 
 func (d *Decoder) skip(n int) {
 	for ; n > 0; n-- {
+		if d.pos < len(d.b) { // most values of a byte
+			if c := d.b[d.pos]; c < 0x80 || c >= 0xe0 || c == 0xc0 {
+				d.pos++
+				continue
+			}
+		}
 		h := d.head()
 		switch h.kind {
 		case kindEnd, kindInvalid:

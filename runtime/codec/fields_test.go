@@ -70,6 +70,25 @@ func TestFieldsThatTheBodyDoesNotRead(t *testing.T) {
 	}
 }
 
+func TestLeavingTheLoopSkipsTheRest(t *testing.T) {
+	names := []string{"a", "b", "c"}
+	for _, b := range []string{"83 a1 61 01 a1 62 02 a1 63 03", "83 a1 62 02 a1 63 91 03 a0 c0", "93 01 02 90", "95 01 02 03 80 05"} {
+		for _, reading := range []bool{true, false} {
+			var d codec.Decoder
+			d.Reset(unhex(t, b))
+			for i := range d.Fields(names) {
+				if i == 1 && reading {
+					require.Equal(t, 2, d.Int())
+				}
+				if i == 1 {
+					break
+				}
+			}
+			require.NoError(t, d.Close(), b)
+		}
+	}
+}
+
 // The first 64 fields may not come twice, whatever is between them; of later ones the last counts.
 func TestRepeatedFields(t *testing.T) {
 	names := make([]string, 70)
