@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // A Call is a prepared call of a method with results. It is an immutable value that has not been sent: run it as often as you
@@ -23,10 +24,23 @@ type Call[R any] struct {
 func (c Call[R]) With(opts ...CallOption) Call[R] { c.x = c.x.with(opts); return c }
 
 // Do sends the call and waits for its result or for ctx. With an error the result is zero.
-func (c Call[R]) Do(ctx context.Context) (R, error) { panic("todo") }
+//
+// Nothing of c may be stored from here on: escape analysis does not tell the fields of a struct apart, and one that is stored would move
+// every caller's argument closure to the heap.
+func (c Call[R]) Do(ctx context.Context) (R, error) {
+	p, err := c.b.prepare(ctx, c.m, c.enc)
+	if err == nil {
+		err = c.b.self.exchange(ctx, p, c.m, c.x, 0)
+	}
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return finish(c.b.self, p, c.m, c.dec)
+}
 
 // Post sends the call without wanting its results. It returns nil when the controller has taken responsibility for it.
-func (c Call[R]) Post(ctx context.Context) error { panic("todo") }
+func (c Call[R]) Post(ctx context.Context) error { return c.b.post(ctx, c.m, c.x, c.enc) }
 
 // An Action is a prepared call of a method whose only result is an error. It is an immutable value, like [Call].
 type Action struct {
@@ -40,10 +54,23 @@ type Action struct {
 func (a Action) With(opts ...CallOption) Action { a.x = a.x.with(opts); return a }
 
 // Do sends the call and waits for its end or for ctx. For a oneway method it returns nil once the call is accepted.
-func (a Action) Do(ctx context.Context) error { panic("todo") }
+func (a Action) Do(ctx context.Context) error {
+	p, err := a.b.prepare(ctx, a.m, a.enc)
+	if err != nil {
+		return err
+	}
+	mode := transport.Mode(0)
+	if a.b.client.Methods[a.m].Oneway {
+		mode = transport.Oneway
+	}
+	if err = a.b.self.exchange(ctx, p, a.m, a.x, mode); err == nil {
+		p.release()
+	}
+	return err
+}
 
 // Post sends the call without waiting for its end. It returns nil when the controller has taken responsibility for it.
-func (a Action) Post(ctx context.Context) error { panic("todo") }
+func (a Action) Post(ctx context.Context) error { return a.b.post(ctx, a.m, a.x, a.enc) }
 
 // A Stream is a prepared call whose result is a sequence. It is an immutable value, like [Call].
 type Stream[T any] struct {
@@ -58,4 +85,29 @@ type Stream[T any] struct {
 func (s Stream[T]) With(opts ...CallOption) Stream[T] { s.x = s.x.with(opts); return s }
 
 // Do is the stream. It is opened when ranged over, once; an error is its last pair; leaving the loop cancels the far side.
-func (s Stream[T]) Do(ctx context.Context) iter.Seq2[T, error] { panic("todo") }
+func (s Stream[T]) Do(ctx context.Context) iter.Seq2[T, error] {
+	return streamOf(ctx, s.b, s.m, s.x, s.enc, s.dec)
+}
+
+// exchange sends p and waits for its end. After an error p is released.
+func (b *Binding) exchange(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
+	if x.hasInput() {
+		return b.feed(ctx, p, m, x)
+	}
+	return b.roundTrip(ctx, p, m, x, mode)
+}
+
+// post sends a call without wanting its results, and waits until the controller has accepted it.
+func (b *Binding) post(ctx context.Context, m int, x *extra, enc func(*codec.Encoder)) error {
+	if x.hasInput() {
+		return &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: b.methods[m].full, Message: "a call with an input sequence cannot be posted: use Do"}
+	}
+	p, err := b.prepare(ctx, m, enc)
+	if err != nil {
+		return err
+	}
+	if err = b.roundTrip(ctx, p, m, x, transport.Oneway); err == nil {
+		p.release()
+	}
+	return err
+}

@@ -2,13 +2,13 @@ package daffi
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// This file is what generated code calls. It is kept compatible for ever: old generated code compiles against a new runtime.
+// What generated code calls is in this file, and besides in it [Register], [Bind], [Feed], [FeedErr], [Receive], [Send] and the methods of
+// [Incoming] beside what they do. It is kept compatible for ever: old generated code compiles against a new runtime.
 
 // IsAtLeastVersion0_1_0 is named by generated code. If it is undefined in your build, the runtime is older than the daffigen that
 // wrote the code: go get -u github.com/daffi-rpc/daffi, then go generate again.
@@ -47,14 +47,6 @@ type Handler[T any] struct {
 	Stream bool // it has an input sequence, an output sequence, or both
 }
 
-// Register serves impl at r until the registration is closed or the node is.
-func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*Registration, error) {
-	panic("todo")
-}
-
-// Bind makes what a proxy needs to call through c.
-func Bind(c Caller, client *Client, opts ...CallOption) *Binding { panic("todo") }
-
 // NewCall prepares a call with results. m is an index into the client's methods. enc writes the argument array and is nil where
 // there are no arguments; it is not kept by [Call.Do].
 func NewCall[R any](b *Binding, m int, enc func(*codec.Encoder), dec func(*codec.Decoder) R) Call[R] {
@@ -84,35 +76,4 @@ func NewFeedAction(b *Binding, m int, enc func(*codec.Encoder), in Input) Action
 // NewFeedStream is [NewStream] with an input sequence.
 func NewFeedStream[T any](b *Binding, m int, enc func(*codec.Encoder), in Input, dec func(*codec.Decoder) T) Stream[T] {
 	return Stream[T]{b: b, x: b.ext.feed(in), enc: enc, dec: dec, m: m}
-}
-
-// Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
-type Input struct {
-	run func(send func(write func(*codec.Encoder)) bool) error
-}
-
-// Feed makes an Input of a sequence that cannot fail.
-func Feed[T any](seq iter.Seq[T], write func(*codec.Encoder, T)) Input { panic("todo") }
-
-// FeedErr makes an Input of a sequence that may fail: its error reaches the callee as the last pair and ends the call.
-func FeedErr[T any](seq iter.Seq2[T, error], write func(*codec.Encoder, T)) Input { panic("todo") }
-
-// Incoming is one call at the callee, as generated code sees it. It is reused after Serve has returned.
-type Incoming struct {
-	args codec.Decoder
-	out  codec.Encoder
-}
-
-// Args opens the argument array.
-func (c *Incoming) Args() *codec.Decoder { c.args.Open(); return &c.args }
-
-// Results starts an array of n results.
-func (c *Incoming) Results(n int) *codec.Encoder { c.out.Array(n); return &c.out }
-
-// Receive is the caller's input sequence: its items, then, if it broke, one error. It is single use.
-func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error] { panic("todo") }
-
-// Send sends what seq yields to the caller; an error that it yields ends the call.
-func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
-	panic("todo")
 }

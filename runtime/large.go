@@ -135,6 +135,7 @@ type largeSender struct {
 	link transport.Link
 	head transport.Header // of every chunk
 	buf  *transport.Buffer
+	done func()
 
 	mu     sync.Mutex
 	off    int
@@ -142,16 +143,16 @@ type largeSender struct {
 	queued bool
 }
 
-// announce sends f, which announces the message in buf, and keeps a reference to it for later.
-func announce(link transport.Link, f transport.Header, buf *transport.Buffer) (*largeSender, error) {
-	l := &largeSender{link: link, buf: buf.Retain()}
-	l.head = transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: f.Call}
-	f.Flags |= transport.Large | transport.Bulk
-	if err := link.Enqueue(transport.Frame{Header: f, Payload: transport.AppendAnnounced(nil, len(buf.B))}); err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
+// newLarge keeps a reference to buf. done, if it is not nil, is called when the last chunk was taken.
+func newLarge(link transport.Link, call uint64, buf *transport.Buffer, done func()) *largeSender {
+	return &largeSender{link: link, buf: buf.Retain(), done: done,
+		head: transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: call}}
+}
+
+// announce enqueues the frame with that header in place of the message.
+func (l *largeSender) announce(h transport.Header) error {
+	h.Flags |= transport.Large | transport.Bulk
+	return l.link.Enqueue(transport.Frame{Header: h, Payload: transport.AppendAnnounced(nil, len(l.buf.B))})
 }
 
 // granted lets the chunks go.
@@ -169,17 +170,28 @@ func (l *largeSender) granted() {
 // NextFrame implements [transport.Source].
 func (l *largeSender) NextFrame() (f transport.Frame, more, ok bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return f, false, false
 	}
 	f, l.off = chunk(l.head, l.buf, l.off)
-	if l.off == len(l.buf.B) {
+	more = l.off < len(l.buf.B)
+	if !more {
 		l.closed = true
 		l.buf.Release()
-		return f, false, true
 	}
-	return f, true, true
+	l.mu.Unlock()
+	if !more && l.done != nil {
+		l.done()
+	}
+	return f, more, true
+}
+
+// sent reports whether there is nothing left to be granted.
+func (l *largeSender) sent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 // chunk is the next piece of buf from off, and the offset behind it.

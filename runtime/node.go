@@ -1,19 +1,441 @@
 package daffi
 
-// A Caller leads to a node: *Node. Only daffi implements it.
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// A Caller leads to a node: *Node. Only daffi implements it; test against a node of package daffitest, or fake your own interface.
 type Caller interface{ caller() *Node }
 
 // A Registrar can serve: *Node. Only daffi implements it.
 type Registrar interface{ registrar() *Node }
 
-// Node may serve, call, or both.
-type Node struct{}
+// A Node is this process, or a part of it, among others that joined the same controller. It may serve, call, or both.
+//
+// Its methods may be used from any goroutine. A node that loses its controller joins again by itself, for ever, until it is closed.
+type Node struct {
+	opts    Options
+	log     *slog.Logger
+	token   [16]byte // of the session
+	work    chan *Incoming
+	stop    chan struct{} // closed by Close
+	workers sync.WaitGroup
+	zstd    *transport.Compressor
+
+	services  services
+	admission admission
+	table     table
+	current   atomic.Pointer[session] // the joined one
+	lates     atomic.Uint64           // frames that came for calls that had ended
+	lost      atomic.Uint64           // one-way calls whose handler failed
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	drain   bool
+	changed chan struct{} // closed and replaced when a session joins or the node closes
+	lastErr error         // why there is no session
+	fatal   error         // why there never will be one, unless there was one before
+	links   uint64        // incarnations so far
+	looping chan struct{} // closed when the loop has ended
+	dialing context.CancelFunc
+}
 
 func (n *Node) caller() *Node    { return n }
 func (n *Node) registrar() *Node { return n }
 
-// Registration is one service on one node, until Close.
-type Registration struct{}
+// New returns a node that has not joined yet: register services, then call Run or Join. Nothing is checked or opened before that.
+func New(o Options) *Node {
+	n := &Node{
+		opts: o, work: make(chan *Incoming), stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}),
+		zstd: transport.NewCompressor(),
+	}
+	n.opts.setDefaults()
+	if n.opts.Name == "" {
+		n.opts.Name = generatedName()
+	}
+	n.log = n.opts.Logger.With("node", n.opts.Name)
+	rand.Read(n.token[:])
+	n.admission.node = n
+	n.table.init()
+	return n
+}
 
-// Binding is a [Client] bound to a node and its options. It is immutable.
-type Binding struct{ ext *extra }
+// Connect is New and Join.
+func Connect(ctx context.Context, o Options) (*Node, error) {
+	n := New(o)
+	if err := n.Join(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// generatedName is the program's name, as far as a node's name may have its letters, and six random digits.
+func generatedName() string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			b.WriteRune(r)
+		}
+	}
+	name := b.String()
+	if name == "" {
+		name = "node"
+	}
+	var x [3]byte
+	rand.Read(x[:])
+	return name[:min(len(name), 32)] + "-" + hex.EncodeToString(x[:])
+}
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.opts.Name }
+
+// Join connects the node to its controller and returns when it has joined and everything registered so far is known there. It waits for
+// a controller that is not there yet until ctx ends; it fails at once when waiting cannot help: wrong options, a name that is
+// taken, a token that is refused. Once joined, the node stays so by itself.
+func (n *Node) Join(ctx context.Context) error {
+	if err := n.start(); err != nil {
+		return err
+	}
+	hint := time.NewTimer(waitHint)
+	defer hint.Stop()
+	for {
+		n.mu.Lock()
+		changed, fatal, last, closed := n.changed, n.fatal, n.lastErr, n.closed
+		n.mu.Unlock()
+		switch {
+		case closed:
+			return errClosed
+		case n.current.Load() != nil:
+			return nil
+		case fatal != nil:
+			return fatal
+		}
+		select {
+		case <-changed:
+		case <-hint.C:
+			n.awaitLog().Warn("waiting for the controller", "addr", n.where(), "error", last)
+		case <-ctx.Done():
+			return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: errors.Join(ctx.Err(), last),
+				Message: fmt.Sprintf("no controller at %s (%v); last attempt: %v", n.where(), ctx.Err(), last)}
+		}
+	}
+}
+
+// awaitLog is the node's logger, or the process's where the user has set none: who waits wants to know for what.
+func (n *Node) awaitLog() *slog.Logger {
+	if n.log.Enabled(context.Background(), slog.LevelWarn) {
+		return n.log
+	}
+	return slog.Default().With("node", n.opts.Name)
+}
+
+// where is the controller's address, for people.
+func (n *Node) where() string {
+	if n.opts.Controller != nil {
+		return "memory"
+	}
+	if n.opts.Addr != "" {
+		return n.opts.Addr
+	}
+	if a, err := transport.DefaultAddr(); err == nil {
+		return a.String()
+	}
+	return "the default unix socket"
+}
+
+// Run joins and serves until ctx ends, then drains: see Shutdown, which it gives Options.DrainTimeout. It returns nil after a clean end,
+// else what kept the node from joining or draining.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.Join(ctx); err != nil {
+		n.Close()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-n.stop:
+		return nil
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.opts.DrainTimeout)
+	defer cancel()
+	return n.Shutdown(drain)
+}
+
+var errClosed error = &Error{Code: Unavailable, Reason: ReasonClosed, Outcome: NotRun, Message: "the node is closed"}
+
+// start checks the options and begins to connect, once.
+func (n *Node) start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return errClosed
+	}
+	if n.started {
+		return nil
+	}
+	dial, err := n.dialer()
+	if err != nil {
+		return err
+	}
+	n.started = true
+	ctx, cancel := context.WithCancel(context.Background())
+	n.dialing = cancel
+	go n.loop(ctx, dial)
+	return nil
+}
+
+// dialer returns what makes a link and the token for it.
+func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), error) {
+	invalid := func(err error) error {
+		return &Error{Code: InvalidArgument, Outcome: NotRun, Message: err.Error(), cause: err}
+	}
+	if err := transport.ValidName(n.opts.Name); err != nil {
+		return nil, invalid(fmt.Errorf("Options.Name: %w", err))
+	}
+	if c := n.opts.Controller; c != nil {
+		if n.opts.Addr != "" {
+			return nil, invalid(errors.New("both Options.Addr and Options.Controller are set: a node joins one controller"))
+		}
+		return func(context.Context) (transport.Link, []byte, error) {
+			l, err := c.Attach()
+			return l, nil, err
+		}, nil
+	}
+	addr, err := transport.ParseAddr(n.opts.Addr)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return func(ctx context.Context) (transport.Link, []byte, error) {
+		c, info, token, err := transport.Dial(ctx, addr, n.opts.TokenFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		return transport.NewConn(c, info), token, nil
+	}, nil
+}
+
+// loop makes one link after the other until the node is closed.
+func (n *Node) loop(ctx context.Context, dial func(context.Context) (transport.Link, []byte, error)) {
+	defer close(n.looping)
+	failures := 0
+	for ctx.Err() == nil {
+		joined, err := n.link(ctx, dial)
+		if joined {
+			failures = 0
+		} else {
+			failures++
+		}
+		n.mu.Lock()
+		n.lastErr = err
+		if !joined && n.links > 0 && permanent(err) {
+			n.fatal = err
+		}
+		n.wake()
+		stopping := n.closed || n.drain
+		n.mu.Unlock()
+		if stopping || ctx.Err() != nil {
+			return
+		}
+		if failures == 1 || joined {
+			n.log.Warn("not connected", "addr", n.where(), "error", err)
+		}
+		pause(ctx, n.backoff(failures))
+	}
+}
+
+// permanent reports whether the controller's refusal will be the same the next time.
+func permanent(err error) bool {
+	switch CodeOf(err) {
+	case AlreadyExists, PermissionDenied, Unauthenticated, InvalidArgument, FailedPrecondition:
+		return true
+	}
+	return false
+}
+
+// backoff is a pause with full jitter (LIM-18).
+func (n *Node) backoff(failures int) time.Duration {
+	limit := backoffMaxLocal
+	if strings.HasPrefix(n.opts.Addr, "tcp:") {
+		limit = backoffMax
+	}
+	most := min(backoffMin<<min(failures, 16), limit)
+	return time.Duration(mathrand.Int64N(int64(most)) + 1)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// link makes one link and stays until it ends.
+func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.Link, []byte, error)) (joined bool, err error) {
+	l, token, err := dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	n.mu.Lock()
+	n.links++
+	s := newSession(n, l, n.links, token)
+	n.mu.Unlock()
+	l.Start(s)
+	defer l.Wait()
+	if err := s.join(ctx); err != nil {
+		l.Close(err)
+		return false, err
+	}
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		l.Close(errClosed)
+		return true, errClosed
+	}
+	n.current.Store(s)
+	n.lastErr, n.fatal = nil, nil
+	n.wake()
+	n.mu.Unlock()
+	n.table.joined(s)
+	n.log.Info("joined", "addr", n.where(), "session", s.number, "controller", s.welcome.Name, "zstd", n.opts.Compression)
+	<-s.ended
+	return true, s.err
+}
+
+// wake lets everybody who waits for a session look again. Call with mu held.
+func (n *Node) wake() {
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// session is the joined session; without one it waits for it until ctx ends.
+func (n *Node) session(ctx context.Context) (*session, error) {
+	if s := n.current.Load(); s != nil {
+		return s, nil
+	}
+	for {
+		n.mu.Lock()
+		s, changed, closed, last := n.current.Load(), n.changed, n.closed, n.lastErr
+		n.mu.Unlock()
+		switch {
+		case s != nil:
+			return s, nil
+		case closed:
+			return nil, errClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			e := contextError(ctx, "")
+			e.Outcome = NotRun
+			e.Message = fmt.Sprintf("%s while waiting for the controller at %s; last attempt: %v", e.Message, n.where(), last)
+			return nil, e
+		}
+	}
+}
+
+// left forgets a session that has ended.
+func (n *Node) left(s *session) {
+	n.current.CompareAndSwap(s, nil)
+	n.table.left(s)
+}
+
+// Shutdown leaves in order: the controller stops sending calls here, running ones are waited for, then the node is closed. When ctx ends
+// first, what still runs is cancelled, and ctx's error is returned. It may be called at any time, from any goroutine, more than once.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.mu.Lock()
+	n.drain = true
+	n.mu.Unlock()
+	var err error
+	if s := n.current.Load(); s != nil {
+		err = s.drainCalls(ctx)
+	}
+	if err == nil {
+		err = n.admission.wait(ctx)
+	}
+	if e := n.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Close leaves at once: handlers' contexts end, calls under way fail with Unavailable/closed. It takes no longer than about a second, does
+// not wait for handlers that ignore their context, and may be called more than once.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	first := !n.closed
+	n.closed = true
+	started, dialing := n.started, n.dialing
+	if first {
+		close(n.stop)
+		n.wake()
+	}
+	n.mu.Unlock()
+	if s := n.current.Load(); s != nil {
+		s.goodbye()
+	}
+	if started {
+		dialing()
+		<-n.looping
+	}
+	n.admission.close()
+	done := make(chan struct{})
+	go func() {
+		n.workers.Wait()
+		n.zstd.Close()
+		close(done)
+	}()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		n.log.Warn("closed while handlers were still running; they have ignored the end of their contexts")
+	}
+	return nil
+}
+
+// decompress unpacks a message of the peer.
+func (n *Node) decompress(b []byte) (*transport.Buffer, error) {
+	raw := transport.NewBuffer(4 * len(b))
+	out, err := n.zstd.Decompress(raw.B, b, n.opts.MaxMessage)
+	if err != nil {
+		raw.Release()
+		return nil, &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: err.Error(), cause: err}
+	}
+	raw.B = out
+	return raw, nil
+}
+
+// compress packs a message, if it pays; w remembers for each method whether it did.
+func (n *Node) compress(b []byte, w *transport.Worth) (*transport.Buffer, bool) {
+	if !w.Try(len(b)) {
+		return nil, false
+	}
+	packed := transport.NewBuffer(len(b))
+	packed.B = n.zstd.Compress(packed.B, b)
+	if !w.Saw(len(b), len(packed.B)) {
+		packed.Release()
+		return nil, false
+	}
+	return packed, true
+}

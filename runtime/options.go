@@ -1,5 +1,138 @@
 package daffi
 
+import (
+	"log/slog"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Options configure a node. The zero value is a node with a generated name that meets others of the same user at the default unix socket.
+type Options struct {
+	// Name is the node's name, unique at its controller: lower-case letters, digits, - and _, at most 64 (LIM-10). Empty: the program's
+	// name and six random digits.
+	Name string
+
+	// Addr is where the controller listens: "unix:///run/app.sock" or "tcp://localhost:8888". Empty: the default unix socket, in
+	// $XDG_RUNTIME_DIR/daffi or, where that is unset, in $TMPDIR/daffi-<uid>.
+	Addr string
+
+	// Controller is one in this process, joined in memory; Addr must then be empty.
+	Controller Controller
+
+	// TokenFile holds the token that a controller on TCP asks for. Empty: where a controller of the same user puts it.
+	TokenFile string
+
+	// Logger gets what happens to the node's link. Nil: nothing is logged, except by Connect and Run that the controller is awaited.
+	Logger *slog.Logger
+
+	// Compression says which messages above 1 KiB are compressed with zstd. Zero: CompressAuto.
+	Compression Compression
+
+	// Timeout is the deadline of a unary call whose context has none. 0: 30 s (SEM-5); negative: no deadline.
+	Timeout time.Duration
+
+	// MaxMessage is the limit of a message, in bytes, before compression and after decompression. 0: 4 MiB (LIM-6). The controller's limit
+	// holds too.
+	MaxMessage int
+
+	// MaxRunning is how many handlers run at a time. 0: 1024; calls made by handlers may use as many again (LIM-11).
+	MaxRunning int
+
+	// MaxRunningPerCaller is how many of them run for one node. 0: 256 (LIM-11).
+	MaxRunningPerCaller int
+
+	// MaxQueue is how many calls wait for a handler to end; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
+	// negative: none wait.
+	MaxQueue int
+
+	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
+	DrainTimeout time.Duration
+}
+
+// A Controller is one in the same process: *controller.Controller.
+type Controller interface {
+	// Attach returns the node's end of a new in-memory link, not yet started.
+	Attach() (transport.Link, error)
+}
+
+// Compression says which messages are compressed; what arrives compressed is always understood.
+type Compression uint8
+
+const (
+	CompressAuto Compression = iota // what leaves the host, as far as it pays
+	CompressOn                      // everything above 1 KiB, as far as it pays
+	CompressOff                     // nothing
+)
+
+func (c Compression) String() string {
+	switch c {
+	case CompressAuto:
+		return "auto"
+	case CompressOn:
+		return "on"
+	case CompressOff:
+		return "off"
+	}
+	return "unknown"
+}
+
+// UnmarshalText reads "auto", "on" or "off", so that a Compression can be a command line flag.
+func (c *Compression) UnmarshalText(b []byte) error {
+	for _, v := range []Compression{CompressAuto, CompressOn, CompressOff} {
+		if v.String() == string(b) {
+			*c = v
+			return nil
+		}
+	}
+	return &Error{Code: InvalidArgument, Outcome: NotRun, Message: `compression is "auto", "on" or "off"`}
+}
+
+// MarshalText is the inverse of UnmarshalText.
+func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Defaults; see Options for what they mean.
+const (
+	defaultTimeout    = 30 * time.Second
+	defaultRunning    = 1024
+	defaultPerCaller  = 256
+	defaultQueue      = 1024
+	defaultDrain      = 30 * time.Second
+	creditBudget      = 16 << 20 // LIM-13, per link
+	assemblyBudget    = 16 << 20 // of large messages on their way, per link
+	closeTimeout      = time.Second
+	waitHint          = 3 * time.Second // after which Connect says what it waits for
+	workerIdle        = 5 * time.Second
+	maxErrorText      = 1 << 10
+	maxAttempts       = 3 // the first and two more (SEM-6)
+	retryPauseMin     = 10 * time.Millisecond
+	retryPauseMax     = 100 * time.Millisecond
+	backoffMin        = 50 * time.Millisecond // LIM-18
+	backoffMaxLocal   = time.Second
+	backoffMax        = 5 * time.Second
+	handshakeTimeout  = 5 * time.Second // LIM-2
+	maxPendingControl = 256             // LIM-15
+	reasonNameTaken   = Reason("name_taken")
+)
+
+func (o *Options) setDefaults() {
+	def(&o.Timeout, defaultTimeout)
+	def(&o.MaxMessage, transport.MaxMessage)
+	def(&o.MaxRunning, defaultRunning)
+	def(&o.MaxRunningPerCaller, defaultPerCaller)
+	def(&o.MaxQueue, defaultQueue)
+	def(&o.DrainTimeout, defaultDrain)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func def[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
 // CallOption changes one prepared call, or all calls of a proxy.
 type CallOption struct{ apply func(*callOptions) }
 
@@ -42,3 +175,13 @@ func (x *extra) feed(in Input) *extra {
 	n.input = in
 	return n
 }
+
+// node is the name of the node that the call is for, empty for any.
+func (x *extra) node() string {
+	if x == nil {
+		return ""
+	}
+	return x.to
+}
+
+func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

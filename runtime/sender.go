@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"sync"
 
-	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -30,6 +29,7 @@ type sender struct {
 
 	ended bool             // no more items follow
 	final *transport.Frame // what follows the last item
+	after func()           // called when final was taken
 	done  bool             // final was sent, or there is none to send
 	err   error            // why nothing more is sent, with done
 	room  chan struct{}    // wakes the producer
@@ -150,11 +150,18 @@ func (s *sender) mustAnnounce() bool {
 // NextFrame implements [transport.Source].
 func (s *sender) NextFrame() (f transport.Frame, more, ok bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	f, ok = s.next()
 	more = ok && s.ready()
 	if !more {
 		s.queued = false
+	}
+	var after func()
+	if s.done {
+		after, s.after = s.after, nil
+	}
+	s.mu.Unlock()
+	if after != nil {
+		after()
 	}
 	return f, more, ok
 }
@@ -247,17 +254,15 @@ func (s *sender) grant() {
 	s.unlockAndStart()
 }
 
-// finish says that no more items follow, and what does: nil for a plain end of the input.
-func (s *sender) finish(final *transport.Frame) {
+// finish says that no more items follow, and what does: nil for a plain end of the input. after, if it is not nil, is called when
+// that was taken.
+func (s *sender) finish(final *transport.Frame, after func()) {
 	s.mu.Lock()
 	if s.ended || s.done {
 		s.mu.Unlock()
-		if final != nil {
-			final.Release()
-		}
 		return
 	}
-	s.ended, s.final = true, final
+	s.ended, s.final, s.after = true, final, after
 	s.wake()
 	s.unlockAndStart()
 }
@@ -277,9 +282,6 @@ func (s *sender) abort(final *transport.Frame, err error) {
 		s.large.Release()
 		s.large = nil
 	}
-	if s.final != nil {
-		s.final.Release()
-	}
 	s.ended, s.final, s.err = true, final, err
 	s.done = final == nil
 	s.wake()
@@ -291,9 +293,4 @@ func (s *sender) stopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.done || s.ended
-}
-
-// Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
-type Input struct {
-	run func(send func(write func(*codec.Encoder)) bool) error
 }

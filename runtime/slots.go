@@ -67,6 +67,17 @@ func (t *slots) large(id uint64) *largeSender {
 	return nil
 }
 
+// setLarge enters the large request of a call that is still there.
+func (t *slots) setLarge(id uint64, l *largeSender) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.find(id)
+	if s != nil {
+		s.p.large = l
+	}
+	return s != nil
+}
+
 // assembly is the large reply of the call of that id. With a != nil it is set, if the call is still there.
 func (t *slots) assembly(id uint64, a *assembly) *assembly {
 	t.mu.Lock()

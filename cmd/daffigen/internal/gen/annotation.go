@@ -1,0 +1,322 @@
+package gen
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// prefix begins every directive, after the slashes.
+const prefix = "daffi:"
+
+// directive is one //daffi: comment.
+type directive struct {
+	pos  token.Pos
+	word string
+	args []string
+}
+
+// place says what a directive may stand on.
+type place int
+
+const (
+	onInterface place = iota
+	onMethod
+	notYet
+)
+
+// words are the directives that exist, with what they stand on.
+var words = map[string]place{
+	"callback":   onInterface,
+	"fetcher":    onInterface,
+	"alias":      onMethod,
+	"oneway":     onMethod,
+	"timeout":    onMethod,
+	"local":      onMethod,
+	"idempotent": onMethod,
+	"serial":     notYet,
+	"codec":      notYet,
+	"key":        notYet,
+	"event":      notYet,
+	"map":        notYet,
+	"errors":     notYet,
+	"object":     notYet,
+	"message":    notYet,
+	"transfer":   notYet,
+}
+
+// parseDirective reads one comment.
+func parseDirective(c *ast.Comment) (directive, bool) {
+	text, ok := strings.CutPrefix(c.Text, "//"+prefix)
+	if !ok {
+		return directive{}, false
+	}
+	text, _, _ = strings.Cut(text, " //") // what follows is an ordinary comment
+	fields := strings.Fields(text)
+	if len(fields) == 0 || strings.HasPrefix(text, " ") {
+		fields = append([]string{""}, fields...)
+	}
+	return directive{pos: c.Slash, word: fields[0], args: fields[1:]}, true
+}
+
+// directives reads the raw comments, since [ast.CommentGroup.Text] leaves directives out.
+func directives(groups ...*ast.CommentGroup) []directive {
+	var list []directive
+	for _, group := range groups {
+		if group == nil {
+			continue
+		}
+		for _, c := range group.List {
+			if d, ok := parseDirective(c); ok {
+				list = append(list, d)
+			}
+		}
+	}
+	return list
+}
+
+// docLines is a comment's text without slashes and directives.
+func docLines(groups ...*ast.CommentGroup) []string {
+	for _, group := range groups {
+		if text := strings.TrimRight(group.Text(), "\n"); text != "" {
+			return strings.Split(text, "\n")
+		}
+	}
+	return nil
+}
+
+// annotation is a type declaration with a callback or fetcher directive.
+type annotation struct {
+	src      *source
+	spec     *ast.TypeSpec
+	callback *directive
+	fetcher  *directive
+}
+
+// annotations finds the annotated types of a target and reports directives that do not exist.
+func (s *source) annotations() []annotation {
+	for _, f := range s.files {
+		s.checkWords(f)
+	}
+	return s.annotated()
+}
+
+// annotated finds the annotated types of the package.
+func (s *source) annotated() []annotation {
+	var found []annotation
+	for _, f := range s.files {
+		for _, node := range f.Decls {
+			group, ok := node.(*ast.GenDecl)
+			if !ok || group.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range group.Specs {
+				if a, ok := s.annotation(group, spec.(*ast.TypeSpec)); ok {
+					found = append(found, a)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// annotation reads the directives of one type.
+func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation, bool) {
+	a := annotation{src: s, spec: spec}
+	list := directives(spec.Doc)
+	if !group.Lparen.IsValid() {
+		list = append(directives(group.Doc), list...)
+	}
+	for _, d := range list {
+		switch d.word {
+		case "callback":
+			s.once(&a.callback, d)
+		case "fetcher":
+			s.once(&a.fetcher, d)
+		}
+	}
+	return a, a.callback != nil || a.fetcher != nil
+}
+
+// once stores d unless there is one already.
+func (s *source) once(at **directive, d directive) {
+	s.used[d.pos] = true
+	if *at != nil {
+		s.report.add(CodeTwice, d.pos, d.word)
+		return
+	}
+	*at = &d
+}
+
+// checkWords reports the directives of f that do not exist or are not supported.
+func (s *source) checkWords(f *ast.File) {
+	for _, group := range f.Comments {
+		for _, c := range group.List {
+			s.checkSpace(c)
+			d, ok := parseDirective(c)
+			if !ok {
+				continue
+			}
+			switch where, known := words[d.word]; {
+			case !known:
+				s.report.add(CodeUnknownWord, d.pos, d.word, suggestion(d.word))
+				s.used[d.pos] = true
+			case where == notYet:
+				s.report.add(CodeNotYet, d.pos, d.word)
+				s.used[d.pos] = true
+			}
+		}
+	}
+}
+
+// checkSpace reports a directive that a space makes an ordinary comment.
+func (s *source) checkSpace(c *ast.Comment) {
+	text := strings.TrimLeft(strings.TrimPrefix(c.Text, "//"), " \t")
+	word, ok := strings.CutPrefix(text, prefix)
+	if !ok || strings.HasPrefix(c.Text, "//"+prefix) {
+		return
+	}
+	word, _, _ = strings.Cut(word, " ")
+	if _, known := words[word]; known {
+		s.report.add(CodeSpace, c.Slash, word)
+	}
+}
+
+// checkPlaces reports the directives that nothing made use of.
+func (s *source) checkPlaces() {
+	for _, f := range s.files {
+		for _, group := range f.Comments {
+			for _, d := range directives(group) {
+				if s.used[d.pos] {
+					continue
+				}
+				cure := "put it directly above a method of an annotated interface"
+				if words[d.word] == onInterface {
+					cure = "put it directly above the type declaration of an interface"
+				}
+				s.report.add(CodePlacement, d.pos, d.word, cure)
+			}
+		}
+	}
+}
+
+// suggestion lists what may be meant by word.
+func suggestion(word string) string {
+	best, distance := "", 3
+	var known []string
+	for _, w := range slices.Sorted(maps.Keys(words)) {
+		if words[w] == notYet {
+			continue
+		}
+		known = append(known, w)
+		if d := editDistance(strings.ToLower(word), w); d < distance {
+			best, distance = w, d
+		}
+	}
+	list := "use one of " + strings.Join(known, ", ")
+	if best != "" {
+		return fmt.Sprintf("did you mean //daffi:%s? %s", best, list)
+	}
+	return list
+}
+
+// editDistance is how many letters must be inserted, dropped or changed to make b of a.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// splitArguments separates key=value arguments from the others.
+func (d directive) splitArguments() (plain []string, keyed map[string]string) {
+	keyed = make(map[string]string)
+	for _, arg := range d.args {
+		if key, value, ok := strings.Cut(arg, "="); ok {
+			keyed[key] = value
+		} else {
+			plain = append(plain, arg)
+		}
+	}
+	return plain, keyed
+}
+
+// declareGenerated adds the names that will be generated for an annotated interface to those that the source may refer to, so
+// that a signature resolves that names one of them. What the user declares goes first.
+func (a annotation) declareGenerated() {
+	iface, ok := a.spec.Type.(*ast.InterfaceType)
+	if !ok || a.fetcher == nil {
+		return
+	}
+	file := a.src.fileOf(a.spec)
+	names := interfaceNames(a.spec.Name.Name)
+	a.src.declare(file, names.proxy(), &ast.StructType{Fields: new(ast.FieldList)})
+	a.src.declare(file, names.calls(), &ast.StructType{Fields: new(ast.FieldList)})
+	for _, field := range iface.Methods.List {
+		fn, ok := field.Type.(*ast.FuncType)
+		if !ok || len(field.Names) == 0 || fn.Results.NumFields() < 3 {
+			continue
+		}
+		a.src.declare(file, names.results(field.Names[0].Name), resultStruct(fn.Results))
+	}
+}
+
+// resultStruct is the struct of a method's results, without the error.
+func resultStruct(results *ast.FieldList) *ast.StructType {
+	var names []string
+	var exprs []ast.Expr
+	for _, field := range results.List {
+		for _, name := range field.Names {
+			names, exprs = append(names, name.Name), append(exprs, field.Type)
+		}
+		if len(field.Names) == 0 {
+			names, exprs = append(names, ""), append(exprs, field.Type)
+		}
+	}
+	last := len(exprs) - 1
+	fields := new(ast.FieldList)
+	for i, name := range resultFields(names[:last]) {
+		fields.List = append(fields.List, &ast.Field{Names: []*ast.Ident{ast.NewIdent(name)}, Type: exprs[i]})
+	}
+	return &ast.StructType{Fields: fields}
+}
+
+func (s *source) declare(f *ast.File, name string, typ ast.Expr) {
+	if s.decls[name] != nil {
+		return
+	}
+	spec := &ast.TypeSpec{Name: ast.NewIdent(name), Type: typ}
+	s.decls[name] = &decl{file: f, spec: spec, generated: true, node: &ast.GenDecl{Tok: token.TYPE, Specs: []ast.Spec{spec}}}
+}
+
+func (s *source) fileOf(node ast.Node) *ast.File {
+	for _, f := range s.files {
+		if f.FileStart <= node.Pos() && node.Pos() < f.FileEnd {
+			return f
+		}
+	}
+	return nil
+}
+
+// object is what the type checker made of the annotated type.
+func (a annotation) object() *types.TypeName {
+	obj, _ := a.src.types.Scope().Lookup(a.spec.Name.Name).(*types.TypeName)
+	return obj
+}

@@ -1,0 +1,351 @@
+package gen
+
+import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+	"strings"
+)
+
+// checker turns annotated types into the model and reports what cannot be.
+type checker struct {
+	*loader
+	typer    typer
+	reported map[string]bool // refusals, so that a bad type is explained once
+	broken   bool            // the method at hand has a type that cannot travel
+}
+
+// iface makes the model of one annotated type, nil if it cannot.
+func (c *checker) iface(a annotation) *Interface {
+	obj := a.object()
+	named, _ := obj.Type().(*types.Named)
+	switch {
+	case named == nil || !types.IsInterface(named):
+		if err, ok := a.src.errorWithin(a.spec.Pos(), a.spec.End()); ok {
+			c.unresolved(a.src, err, a.spec.Name.Pos())
+		} else {
+			c.report.add(CodeNoInterface, a.spec.Name.Pos(), a.spec.Name.Name)
+		}
+		return nil
+	case named.TypeParams().Len() > 0:
+		c.report.add(CodeGeneric, a.spec.Name.Pos(), a.spec.Name.Name)
+		return nil
+	case !named.Underlying().(*types.Interface).IsMethodSet():
+		c.report.add(CodeConstraint, a.spec.Name.Pos(), a.spec.Name.Name)
+		return nil
+	}
+	i := &Interface{Name: obj.Name(), Pkg: a.src.types, Pos: a.spec.Name.Pos(), Broken: make(map[string]bool)}
+	c.roles(i, a)
+	for _, fn := range c.methodsOf(a.src, named.Underlying().(*types.Interface), a.spec) {
+		if m := c.method(i, a.src, fn); m != nil {
+			i.Methods = append(i.Methods, m)
+		} else {
+			i.Broken[fn.Name()] = true
+		}
+	}
+	return i
+}
+
+// roles reads the arguments of the callback and fetcher directives.
+func (c *checker) roles(i *Interface, a annotation) {
+	if d := a.callback; d != nil {
+		i.Callback = &Callback{Wire: i.Name, Pos: d.pos}
+		if name := c.callbackName(d); name != "" {
+			i.Callback.Wire = name
+		}
+	}
+	if d := a.fetcher; d != nil {
+		i.Fetcher = &Fetcher{Ref: i.Name, Prepare: "Prepare", Pos: d.pos}
+		c.fetcherArguments(i.Fetcher, d)
+	}
+}
+
+func (c *checker) callbackName(d *directive) string {
+	plain, keyed := d.splitArguments()
+	for key, name := range keyed {
+		if key != "name" || !isServiceName(name) {
+			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s=%s is not understood; write name= and letters, digits, dots, dashes or underscores", key, name))
+			return ""
+		}
+	}
+	if len(plain) > 0 {
+		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is not understood; a wire name is given as name=%[1]s", plain[0]))
+	}
+	return keyed["name"]
+}
+
+// isServiceName keeps wire names to what is safe in logs, paths and subjects.
+func isServiceName(s string) bool {
+	for _, r := range s {
+		if !(r == '_' || r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+			return false
+		}
+	}
+	return s != "" && strings.Trim(s, ".") == s
+}
+
+func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
+	plain, keyed := d.splitArguments()
+	switch len(plain) {
+	case 0:
+	case 1:
+		f.Ref = plain[0]
+	default:
+		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
+	}
+	for key, name := range keyed {
+		switch {
+		case key != "prepare":
+			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s= is not understood; only prepare= is", key))
+		case !token.IsIdentifier(name) || name == "_" || name == bindingField:
+			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("prepare=%s is no name for a method; use an identifier such as Calls", name))
+		default:
+			f.Prepare = name
+		}
+	}
+}
+
+// methodsOf lists the methods of an interface as they stand in the source, embedded ones after its own.
+func (c *checker) methodsOf(src *source, t *types.Interface, spec *ast.TypeSpec) []*types.Func {
+	var list []*types.Func
+	seen := make(map[string]bool)
+	var walk func(t *types.Interface)
+	walk = func(t *types.Interface) {
+		own := slices.Collect(t.ExplicitMethods())
+		slices.SortFunc(own, func(a, b *types.Func) int {
+			return comparePositions(c.report.position(a.Pos()), c.report.position(b.Pos()))
+		})
+		for _, fn := range own {
+			if !seen[fn.Id()] {
+				seen[fn.Id()] = true
+				list = append(list, fn)
+			}
+		}
+		for e := range t.EmbeddedTypes() {
+			if embedded, ok := e.Underlying().(*types.Interface); ok {
+				walk(embedded)
+			} else if err, ok := src.errorWithin(spec.Pos(), spec.End()); ok {
+				c.unresolved(src, err, spec.Name.Pos())
+			}
+		}
+	}
+	walk(t)
+	return list
+}
+
+// unresolved reports a type error, once.
+func (c *checker) unresolved(src *source, err types.Error, at token.Pos) {
+	if err.Pos.IsValid() && src.target {
+		at = err.Pos
+	}
+	key := fmt.Sprint(at, err.Msg)
+	if !c.reported[key] {
+		c.reported[key] = true
+		c.report.add(CodeUnresolved, at, err.Msg)
+	}
+}
+
+// method makes the model of one method, nil if it is not on the wire or cannot be.
+func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
+	field := c.methods[fn.Pos()]
+	m := &Method{Name: fn.Name(), Pos: fn.Pos(), Call: fn.Name()}
+	if !c.inTarget(fn.Pos()) {
+		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
+	}
+	if field != nil {
+		m.Doc = docLines(field.Doc, field.Comment)
+		c.methodDirectives(i, m, directives(field.Doc))
+		if err, ok := src.errorWithin(field.Pos(), field.End()); ok {
+			c.unresolved(src, err, m.Pos)
+			return nil
+		}
+	}
+	if m.Local {
+		return m
+	}
+	if !fn.Exported() {
+		cure := ""
+		if i.Fetcher == nil {
+			cure = ", or keep it off the wire with //daffi:local"
+		}
+		c.report.add(CodeUnexported, m.Pos, i.Name+"."+m.Name, cure)
+		return nil
+	}
+	before := len(c.report.list)
+	c.broken = false
+	c.shape(i, m, src, fn.Type().(*types.Signature))
+	if c.broken || len(c.report.list) > before {
+		return nil
+	}
+	c.conflicts(i, m)
+	return m
+}
+
+// inTarget reports whether pos is in a file of a package that the patterns name.
+func (c *checker) inTarget(pos token.Pos) bool {
+	for _, s := range c.sources {
+		if s.target && slices.ContainsFunc(s.files, func(f *ast.File) bool { return f.FileStart <= pos && pos < f.FileEnd }) {
+			return true
+		}
+	}
+	return false
+}
+
+// shape reads the signature of m.
+func (c *checker) shape(i *Interface, m *Method, src *source, sig *types.Signature) {
+	name := i.Name + "." + m.Name
+	params, results := vars(sig.Params()), vars(sig.Results())
+	if len(params) == 0 || !isNamed(params[0].Type(), "context", "Context") {
+		c.report.add(CodeNoContext, m.Pos, name)
+	} else {
+		m.Context = params[0].Name()
+		params = params[1:]
+	}
+	c.parameters(i, m, src, params, sig.Variadic())
+	c.results(i, m, src, results)
+}
+
+func vars(t *types.Tuple) []*types.Var { return slices.Collect(t.Variables()) }
+
+func (c *checker) parameters(i *Interface, m *Method, src *source, params []*types.Var, variadic bool) {
+	name := i.Name + "." + m.Name
+	m.Variadic = variadic
+	for n, p := range params {
+		at := cmp.Or(p.Pos(), m.Pos)
+		item, seq := sequence(p.Type())
+		if seq == noSequence {
+			if w := c.travels(src, i, p, at, name, n+1); w != nil {
+				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
+			}
+			continue
+		}
+		switch {
+		case n < len(params)-1:
+			c.report.add(CodeSequence, at, name, "a sequence must be the last parameter; move it to the end, and take only one")
+		case seq == badSequence:
+			c.report.add(CodeSequence, at, name, "the second type of an input sequence must be error; take iter.Seq2[T, error]")
+		case seq == plainSequence && i.Callback != nil:
+			c.report.add(CodeUncheckedSeq, at, name, typeName(item, src.types))
+		default:
+			if w := c.itemTravels(src, i, item, at, name, p.Name()); w != nil {
+				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w}, Fallible: seq == fallibleSequence}
+			}
+		}
+	}
+}
+
+func (c *checker) results(i *Interface, m *Method, src *source, results []*types.Var) {
+	name := i.Name + "." + m.Name
+	for _, r := range results {
+		at := cmp.Or(r.Pos(), m.Pos)
+		item, seq := sequence(r.Type())
+		if seq == noSequence {
+			continue
+		}
+		switch {
+		case len(results) > 1:
+			c.report.add(CodeSequence, at, name, "a sequence must be the only result; return an iter.Seq2[T, error] alone, its errors are its pairs'")
+		case seq != fallibleSequence:
+			c.report.add(CodeSequence, at, name, "a sequence of results may break; return an iter.Seq2[T, error]")
+		default:
+			if w := c.itemTravels(src, i, item, at, name, "its results"); w != nil {
+				m.Output = &Param{Name: r.Name(), Go: item, Type: w}
+			}
+		}
+		return
+	}
+	last := len(results) - 1
+	if last < 0 || !types.Identical(results[last].Type(), types.Universe.Lookup("error").Type()) {
+		c.report.add(CodeNoError, m.Pos, name)
+		return
+	}
+	m.Error = results[last].Name()
+	for n, r := range results[:last] {
+		if w := c.travels(src, i, r, cmp.Or(r.Pos(), m.Pos), name, n); w != nil {
+			m.Results = append(m.Results, &Param{Name: r.Name(), Go: r.Type(), Type: w})
+		}
+	}
+}
+
+// The kinds of sequences.
+const (
+	noSequence = iota
+	plainSequence
+	fallibleSequence
+	badSequence
+)
+
+// sequence takes an iter.Seq or iter.Seq2 apart.
+func sequence(t types.Type) (item types.Type, kind int) {
+	named, ok := types.Unalias(t).(*types.Named)
+	switch {
+	case !ok || named.TypeArgs().Len() == 0:
+		return nil, noSequence
+	case isNamed(named, "iter", "Seq"):
+		return named.TypeArgs().At(0), plainSequence
+	case !isNamed(named, "iter", "Seq2"):
+		return nil, noSequence
+	case types.Identical(named.TypeArgs().At(1), types.Universe.Lookup("error").Type()):
+		return named.TypeArgs().At(0), fallibleSequence
+	}
+	return nil, badSequence
+}
+
+// travels gives the wire type of a parameter or result, or explains why there is none.
+func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos, method string, n int) *Type {
+	path := v.Name()
+	if path == "" || path == "_" {
+		path = fmt.Sprintf("#%d", n)
+	}
+	return c.itemTravels(src, i, v.Type(), at, method, path)
+}
+
+func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.Pos, method, path string) *Type {
+	root := path
+	if obj := typeObject(t); obj != nil && !types.IsInterface(t) {
+		root = typeName(t, src.types)
+	}
+	r := &refuser{user: src.types}
+	bad := r.check(t, root, token.NoPos)
+	if bad == nil {
+		return c.typer.of(t)
+	}
+	where := method + ": " + bad.path
+	if bad.path == path {
+		where = method + ": " + path + " " + typeName(t, src.types)
+	}
+	c.refused(bad, at, where)
+	return nil
+}
+
+// refused reports why a type cannot travel: once for each field.
+func (c *checker) refused(bad *refusal, at token.Pos, where string) {
+	c.broken = true
+	if bad.pos.IsValid() {
+		key := fmt.Sprint(bad.rule, bad.pos, bad.reason)
+		if c.reported[key] {
+			return
+		}
+		c.reported[key] = true
+		if err, ok := c.errorAt(bad.pos); ok {
+			bad.reason = err.Msg + "; make it compile (go get, if a module is missing)"
+		}
+	}
+	c.report.add(bad.rule, at, where, bad.reason)
+}
+
+// errorAt is the type error in the line of pos, in whatever package.
+func (c *checker) errorAt(pos token.Pos) (types.Error, bool) {
+	line := c.report.position(pos)
+	for _, s := range c.sources {
+		for _, err := range s.errs {
+			if at := c.report.position(err.Pos); at.Filename == line.Filename && at.Line == line.Line {
+				return err, true
+			}
+		}
+	}
+	return types.Error{}, false
+}

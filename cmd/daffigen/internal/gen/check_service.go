@@ -1,0 +1,189 @@
+package gen
+
+import (
+	"fmt"
+	"strings"
+)
+
+// services checks the interfaces of a run against each other.
+type services struct {
+	*checker
+	all    []*Interface
+	byWire map[string]*Interface
+}
+
+// index finds the callbacks and reports those that share a name.
+func (s *services) index() {
+	s.byWire = make(map[string]*Interface)
+	for _, i := range s.all {
+		if i.Callback == nil {
+			continue
+		}
+		wire := i.Callback.Wire
+		other := s.byWire[wire]
+		if other == nil {
+			s.byWire[wire] = i
+			continue
+		}
+		s.report.add(CodeTwoServices, i.Callback.Pos, wire, other.Name, s.report.position(other.Pos).String())
+		s.report.add(CodeTwoServices, other.Callback.Pos, wire, i.Name, s.report.position(i.Pos).String())
+	}
+}
+
+// find looks up what a fetcher calls. A name without import path means a callback of the same package, else it is the wire name
+// of a service elsewhere: what other packages are in the run decides what is checked, never what is generated.
+func (s *services) find(i *Interface, named map[string]*Interface) {
+	f := i.Fetcher
+	path, name := splitReference(f.Ref)
+	f.Wire = f.Ref
+	if path != "" {
+		s.findIn(i, path, name)
+		return
+	}
+	if local := named[i.Pkg.Path()+"."+name]; local != nil && local.Callback != nil {
+		f.Service, f.Wire = local, local.Callback.Wire
+		return
+	}
+	f.Service = s.byWire[f.Ref]
+	if f.Service == nil && named[i.Pkg.Path()+"."+name] == nil && i.Pkg.Scope().Lookup(name) != nil {
+		s.report.add(CodeNoCallback, f.Pos, name+" is not annotated", "put //daffi:callback above it")
+	}
+}
+
+// findIn looks up a callback by import path and name.
+func (s *services) findIn(i *Interface, path, name string) {
+	f := i.Fetcher
+	src := s.sourceOf(path)
+	if src == nil {
+		s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s is not found", path), "check the import path, or go get its module")
+		return
+	}
+	for _, other := range s.all {
+		if other.Pkg.Path() == path && other.Name == name && other.Callback != nil {
+			f.Service, f.Wire = other, other.Callback.Wire
+			f.Importable = imports(s.sourceOf(i.Pkg.Path()), path)
+			return
+		}
+	}
+	s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s has no callback %s", path, name), "put //daffi:callback above that interface, or name another")
+}
+
+func (l *loader) sourceOf(path string) *source {
+	for _, s := range l.sources {
+		if s.path == path && s.types != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// imports reports whether the user's files of src import path.
+func imports(src *source, path string) bool {
+	for _, f := range src.files {
+		for _, spec := range f.Imports {
+			if importPath(spec) == path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// splitReference takes import/path.Service apart. A name with dots but without a slash is a wire name.
+func splitReference(ref string) (path, name string) {
+	slash := strings.LastIndexByte(ref, '/')
+	dot := strings.LastIndexByte(ref, '.')
+	if slash < 0 || dot < slash {
+		return "", ref
+	}
+	return ref[:dot], ref[dot+1:]
+}
+
+// match checks every method of a fetcher against its callback.
+func (s *services) match(i *Interface) {
+	service := i.Fetcher.Service
+	for _, m := range i.Methods {
+		if service == nil {
+			s.decideAlone(i, m)
+			continue
+		}
+		if service == i || service.Broken[m.Call] {
+			continue
+		}
+		target := service.answering(m.Call)
+		if target == nil {
+			s.noMethod(i, m, service)
+			continue
+		}
+		s.matchMethod(i, m, service, target)
+	}
+}
+
+// decideAlone settles an alias whose callback is not known.
+func (s *services) decideAlone(i *Interface, m *Method) {
+	if m.Alias == nil || m.Input == nil {
+		return
+	}
+	switch m.Alias.Mode {
+	case "each":
+		s.eachItem(i, m)
+	case "":
+		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name,
+			fmt.Sprintf("the source of %s is not in this run; say //daffi:alias %s each to call %[2]s for every item, or whole to send it the sequence", i.Fetcher.Ref, m.Alias.Name))
+	}
+}
+
+// eachItem makes m an item stream, if it has the shape of one.
+func (s *services) eachItem(i *Interface, m *Method) {
+	if len(m.Params) > 0 || len(m.Results) > 0 || m.Output != nil {
+		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name,
+			"a method that is called for every item takes only ctx and the sequence and returns only error; change it, or say whole")
+		return
+	}
+	m.EachItem = true
+}
+
+func (s *services) noMethod(i *Interface, m *Method, service *Interface) {
+	pos := m.Pos
+	if m.Alias != nil {
+		pos = m.Alias.Pos
+	}
+	hint := ""
+	best := 3
+	for _, other := range service.Methods {
+		if d := editDistance(other.Name, m.Call); d < best && !other.Local {
+			best, hint = d, "; did you mean "+other.Name+"?"
+		}
+	}
+	s.report.add(CodeNoMethod, pos, service.Name, m.Call, s.report.position(service.Pos).String(), hint)
+}
+
+// matchMethod checks one method of a fetcher against the callback's that it calls.
+func (s *services) matchMethod(i *Interface, m *Method, service *Interface, target *Method) {
+	mode := ""
+	if m.Alias != nil {
+		mode = m.Alias.Mode
+	}
+	takesOne := target.Shape() == Unary && m.Shape() == ClientStream
+	switch {
+	case mode == "each" && target.Shape() != Unary:
+		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name, fmt.Sprintf("%s.%s takes the sequence itself; say whole", service.Name, target.Name))
+		return
+	case mode == "whole" && takesOne:
+		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name, fmt.Sprintf("%s.%s takes no sequence; say each to call it for every item", service.Name, target.Name))
+		return
+	case m.Alias != nil && takesOne:
+		if s.eachItem(i, m); !m.EachItem {
+			return
+		}
+	}
+	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos).String()
+	switch {
+	case m.Shape() != target.Shape() && !m.EachItem:
+		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
+	case signature(m) != signature(target):
+		s.report.add(CodeMismatch, m.Pos, name, "sends "+signature(m), other, at, "takes "+signature(target))
+	case target.Oneway && !m.Oneway && !m.EachItem:
+		s.report.add(CodeMismatch, m.Pos, name, "waits for a reply", other, at, "is //daffi:oneway and sends none")
+	}
+}

@@ -1,0 +1,151 @@
+package gen
+
+import (
+	"cmp"
+	"fmt"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Code names one rule, DF001 and up. A rule keeps its number for ever; numbers of rules that are gone are not used again.
+type Code int
+
+// The rules. Their texts are in ruleTexts.
+const (
+	CodeSyntax        Code = 1
+	CodeUnresolved    Code = 2
+	CodePackage       Code = 3
+	CodeHandWritten   Code = 4
+	CodeUnknownWord   Code = 10
+	CodeNotYet        Code = 11
+	CodePlacement     Code = 12
+	CodeArgument      Code = 13
+	CodeTimeout       Code = 14
+	CodeTwice         Code = 15
+	CodeConflict      Code = 16
+	CodeSpace         Code = 17
+	CodeNoInterface   Code = 20
+	CodeGeneric       Code = 21
+	CodeConstraint    Code = 22
+	CodeUnexported    Code = 23
+	CodeNoContext     Code = 24
+	CodeNoError       Code = 25
+	CodeSequence      Code = 26
+	CodeUncheckedSeq  Code = 27
+	CodePrepare       Code = 28
+	CodeType          Code = 30
+	CodeMapKey        Code = 31
+	CodeFieldName     Code = 32
+	CodeTwoServices   Code = 40
+	CodeMismatch      Code = 41
+	CodeNoMethod      Code = 42
+	CodeEachWhole     Code = 43
+	CodeAliasTaken    Code = 44
+	CodeNoCallback    Code = 45
+	CodeNameTaken     Code = 50
+	CodeGeneratedName Code = 51
+)
+
+// ruleTexts holds the text of every rule: what is wrong, then what to do.
+var ruleTexts = map[Code]string{
+	CodeSyntax:        "%s; fix the syntax, then run daffigen again",
+	CodeUnresolved:    "%s; make it compile (go get, if a module is missing), then run daffigen again",
+	CodePackage:       "%s; check the pattern and the module's go.mod",
+	CodeHandWritten:   "%s was not written by daffigen and would be lost; rename it",
+	CodeUnknownWord:   "unknown directive //daffi:%s; %s",
+	CodeNotYet:        "//daffi:%s is not supported by this version of daffigen; remove it or use a newer version",
+	CodePlacement:     "//daffi:%s has no effect here; %s",
+	CodeArgument:      "//daffi:%s: %s",
+	CodeTimeout:       "//daffi:timeout: %s; write a positive Go duration such as 5s or 1m30s",
+	CodeTwice:         "//daffi:%s is said twice; keep one",
+	CodeConflict:      "%s; %s",
+	CodeSpace:         "a directive has no space after the slashes; write //daffi:%s",
+	CodeNoInterface:   "%s is annotated but is not an interface; annotate an interface type",
+	CodeGeneric:       "%s is generic, and a service needs fixed types; annotate an instantiation instead: type My%[1]s interface{ %[1]s[…] }",
+	CodeConstraint:    "%s is a type constraint and cannot be called; leave only methods in it",
+	CodeUnexported:    "method %s is unexported, so no other package could call or serve it; export it%s",
+	CodeNoContext:     "%s does not take a context first; make its first parameter ctx context.Context",
+	CodeNoError:       "%s does not return an error last; add error as its last result",
+	CodeSequence:      "%s: %s",
+	CodeUncheckedSeq:  "%s takes an iter.Seq, and a cut upload would look complete to it; take iter.Seq2[%s, error]",
+	CodePrepare:       "%s; name it otherwise with prepare=, as in //daffi:fetcher %s prepare=Calls",
+	CodeType:          "%s: %s",
+	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool",
+	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",
+	CodeTwoServices:   "two services are called %q, the other is %s at %s; give one another name with //daffi:callback name=…",
+	CodeMismatch:      "%s %s, but %s at %s %s; make the two agree",
+	CodeNoMethod:      "%s has no method %s (see %s)%s; add it there, or name the one to call with //daffi:alias",
+	CodeEachWhole:     "%s: %s",
+	CodeAliasTaken:    "%s already answers to %s at %s; choose another alias",
+	CodeNoCallback:    "%s; %s",
+	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
+	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
+}
+
+func (c Code) String() string { return fmt.Sprintf("DF%03d", int(c)) }
+
+// A Diagnostic is one thing that must be changed in the source before code can be generated.
+type Diagnostic struct {
+	Pos     token.Position // with an absolute file name
+	Code    Code
+	Message string
+}
+
+// Format is "file.go:12:3: message [DF012]" with file names relative to dir.
+func (d Diagnostic) Format(dir string) string {
+	message := strings.ReplaceAll(d.Message, dir+string(filepath.Separator), "")
+	if d.Pos.Filename == "" {
+		return fmt.Sprintf("%s [%s]", message, d.Code)
+	}
+	pos := d.Pos
+	pos.Filename = relative(dir, pos.Filename)
+	return fmt.Sprintf("%s: %s [%s]", pos, message, d.Code)
+}
+
+// relative is name as seen from dir, or name itself where it lies outside.
+func relative(dir, name string) string {
+	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return name
+}
+
+// report collects the diagnostics of a run.
+type report struct {
+	fset *token.FileSet
+	list []Diagnostic
+}
+
+// add reports that rule is broken at pos.
+func (r *report) add(rule Code, pos token.Pos, args ...any) {
+	r.addAt(rule, r.position(pos), args...)
+}
+
+func (r *report) addAt(rule Code, pos token.Position, args ...any) {
+	r.list = append(r.list, Diagnostic{Pos: pos, Code: rule, Message: fmt.Sprintf(ruleTexts[rule], args...)})
+}
+
+func (r *report) position(pos token.Pos) token.Position { return r.fset.Position(pos) }
+
+// sorted is the list by position, each entry once.
+func (r *report) sorted() []Diagnostic {
+	slices.SortStableFunc(r.list, func(a, b Diagnostic) int {
+		return cmp.Or(
+			comparePositions(a.Pos, b.Pos),
+			cmp.Compare(a.Code, b.Code),
+			cmp.Compare(a.Message, b.Message),
+		)
+	})
+	return slices.Compact(r.list)
+}
+
+// comparePositions orders by file name and place, so that nothing depends on the order in which files were read.
+func comparePositions(a, b token.Position) int {
+	return cmp.Or(
+		cmp.Compare(a.Filename, b.Filename),
+		cmp.Compare(a.Line, b.Line),
+		cmp.Compare(a.Column, b.Column),
+	)
+}

@@ -1,0 +1,233 @@
+package gen
+
+import (
+	"bytes"
+	"fmt"
+	"go/types"
+	"strings"
+	"time"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// emitter renders one package's model. It decides nothing.
+type emitter struct {
+	*namer
+	file  *jen.File
+	todo  []func() // functions of types that were referred to and not written yet
+	asked map[string]bool
+}
+
+// emit renders the generated file of p.
+func emit(p *Package, n *namer) ([]byte, error) {
+	e := &emitter{namer: n, file: jen.NewFilePathName(p.Path, p.Name), asked: make(map[string]bool)}
+	e.file.HeaderComment(header)
+	e.importHints()
+	e.version()
+	for _, i := range p.Interfaces {
+		if i.Callback != nil {
+			e.callback(i)
+		}
+		if i.Fetcher != nil {
+			e.fetcher(i)
+		}
+	}
+	for len(e.todo) > 0 {
+		next := e.todo[0]
+		e.todo = e.todo[1:]
+		next()
+	}
+	var buf bytes.Buffer
+	if err := e.file.Render(&buf); err != nil {
+		return nil, fmt.Errorf("render %s: %w", p.File, err)
+	}
+	return groupImports(buf.Bytes()), nil
+}
+
+// importHints tells jennifer what each package is called. It writes a name into the import block where the path does not tell.
+func (e *emitter) importHints() {
+	for path, name := range e.imports {
+		if path[strings.LastIndexByte(path, '/')+1:] == name {
+			e.file.ImportName(path, name)
+		} else {
+			e.file.ImportAlias(path, name)
+		}
+	}
+}
+
+// version emits the assertion that runtime and generator fit.
+func (e *emitter) version() {
+	e.comment(
+		"If this line does not compile, the daffi module is older than the daffigen that wrote this file: run",
+		"go get github.com/daffi-rpc/daffi@latest, then go generate again.",
+	)
+	// const _ = daffi.IsAtLeastVersion0_1_0
+	e.file.Const().Id("_").Op("=").Qual(pathDaffi, "IsAtLeastVersion0_1_0")
+}
+
+// comment writes lines as // comments.
+func (e *emitter) comment(lines ...string) {
+	for _, line := range lines {
+		switch {
+		case line == "":
+			e.file.Comment("//")
+		case strings.HasPrefix(line, "\t"):
+			e.file.Comment("//" + line)
+		default:
+			e.file.Comment("// " + line)
+		}
+	}
+}
+
+// doc is the source's comment on m, or else the given sentence.
+func (e *emitter) doc(m *Method, otherwise string) {
+	if len(m.Doc) > 0 {
+		e.comment(m.Doc...)
+		return
+	}
+	e.comment(otherwise)
+}
+
+// goType writes t.
+func goType(t types.Type) *jen.Statement {
+	switch t := t.(type) {
+	case *types.Alias:
+		return typeRef(t.Obj(), t.TypeArgs())
+	case *types.Named:
+		return typeRef(t.Obj(), t.TypeArgs())
+	case *types.Basic:
+		return jen.Id(t.Name())
+	case *types.Slice:
+		return jen.Index().Add(goType(t.Elem()))
+	case *types.Array:
+		return jen.Index(jen.Lit(int(t.Len()))).Add(goType(t.Elem()))
+	case *types.Map:
+		return jen.Map(goType(t.Key())).Add(goType(t.Elem()))
+	case *types.Pointer:
+		return jen.Op("*").Add(goType(t.Elem()))
+	case *types.Struct:
+		return structType(t)
+	}
+	panic(fmt.Sprintf("daffigen: %s was not refused", t))
+}
+
+func typeRef(obj *types.TypeName, args *types.TypeList) *jen.Statement {
+	ref := jen.Id(obj.Name())
+	if obj.Pkg() != nil {
+		ref = jen.Qual(obj.Pkg().Path(), obj.Name())
+	}
+	if args.Len() == 0 {
+		return ref
+	}
+	var list []jen.Code
+	for arg := range args.Types() {
+		list = append(list, goType(arg))
+	}
+	return ref.Types(list...)
+}
+
+func structType(t *types.Struct) *jen.Statement {
+	var fields []jen.Code
+	for k := range t.NumFields() {
+		f := t.Field(k)
+		field := goType(f.Type())
+		if !f.Embedded() {
+			field = jen.Id(f.Name()).Add(field)
+		}
+		if tag := t.Tag(k); tag != "" {
+			field = field.Lit(tag)
+		}
+		fields = append(fields, field)
+	}
+	return jen.Struct(fields...)
+}
+
+// sequenceType writes iter.Seq[T] or iter.Seq2[T, error].
+func sequenceType(item types.Type, fallible bool) *jen.Statement {
+	if fallible {
+		return jen.Qual(pathIter, "Seq2").Types(goType(item), jen.Error())
+	}
+	return jen.Qual(pathIter, "Seq").Types(goType(item))
+}
+
+// parameters writes the parameters of m: a string, items ...int, in iter.Seq[T].
+func parameters(m *Method, l *locals) []jen.Code {
+	var list []jen.Code
+	for k, p := range m.Params {
+		typ := goType(p.Go)
+		if m.Variadic && k == len(m.Params)-1 {
+			typ = jen.Op("...").Add(goType(p.Go.(*types.Slice).Elem()))
+		}
+		list = append(list, jen.Id(l.params[k]).Add(typ))
+	}
+	if m.Input != nil {
+		list = append(list, jen.Id(l.input).Add(sequenceType(m.Input.Go, m.Input.Fallible)))
+	}
+	return list
+}
+
+// arguments writes what is passed for the parameters of m: a, items..., in.
+func arguments(m *Method, l *locals) []jen.Code {
+	var list []jen.Code
+	for k := range m.Params {
+		arg := jen.Id(l.params[k])
+		if m.Variadic && k == len(m.Params)-1 {
+			arg.Op("...")
+		}
+		list = append(list, arg)
+	}
+	return list
+}
+
+// rows is a composite literal with one element per line.
+func rows(elements ...jen.Code) *jen.Statement {
+	return jen.Custom(jen.Options{Open: "{", Close: "}", Separator: ",", Multi: true}, elements...)
+}
+
+// pair is Name: value in a composite literal.
+func pair(name string, value jen.Code) *jen.Statement { return jen.Id(name).Op(":").Add(value) }
+
+// duration writes 5 * time.Second.
+func duration(d time.Duration) *jen.Statement {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{
+		{time.Hour, "Hour"}, {time.Minute, "Minute"}, {time.Second, "Second"},
+		{time.Millisecond, "Millisecond"}, {time.Microsecond, "Microsecond"},
+	} {
+		switch {
+		case d == unit.size:
+			return jen.Qual(pathTime, unit.name)
+		case d%unit.size == 0:
+			return jen.Lit(int(d/unit.size)).Op("*").Qual(pathTime, unit.name)
+		}
+	}
+	return jen.Lit(int(d)).Op("*").Qual(pathTime, "Nanosecond")
+}
+
+// groupImports separates the standard library from the rest in the import block, as hand-written files have it.
+func groupImports(src []byte) []byte {
+	const open = "\nimport (\n"
+	start := bytes.Index(src, []byte(open))
+	if start < 0 {
+		return src
+	}
+	start += len(open)
+	size := bytes.Index(src[start:], []byte(")\n"))
+	var std, others []string
+	for line := range strings.Lines(string(src[start : start+size])) {
+		_, path, _ := strings.Cut(line, `"`)
+		first, _, _ := strings.Cut(path, "/")
+		if strings.Contains(first, ".") {
+			others = append(others, line)
+		} else {
+			std = append(std, line)
+		}
+	}
+	if len(std) > 0 && len(others) > 0 {
+		std = append(std, "\n")
+	}
+	block := strings.Join(std, "") + strings.Join(others, "")
+	return append(append(bytes.Clone(src[:start]), block...), src[start+size:]...)
+}

@@ -1,0 +1,206 @@
+package gen
+
+import (
+	"strings"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// callback emits what serves i.
+func (e *emitter) callback(i *Interface) {
+	e.wireNames(i)
+	e.register(i)
+	e.service(i)
+	for _, m := range i.Methods {
+		if !m.Local {
+			e.serveMethod(i, m)
+		}
+	}
+}
+
+func (e *emitter) wireNames(i *Interface) {
+	names := interfaceNames(i.Name)
+	e.comment("Names of " + i.Name + " and its methods on the wire.")
+	// const (
+	// 	ShoppingServiceName          = "ShoppingService"
+	// 	ShoppingServiceAddItemMethod = ShoppingServiceName + ".AddItem"
+	// )
+	e.file.Const().DefsFunc(func(g *jen.Group) {
+		g.Id(names.wire()).Op("=").Lit(i.Callback.Wire)
+		for _, m := range i.Methods {
+			if !m.Local {
+				g.Id(names.method(m.Name)).Op("=").Id(names.wire()).Op("+").Lit("." + m.Name)
+			}
+		}
+	})
+}
+
+func (e *emitter) register(i *Interface) {
+	names := interfaceNames(i.Name)
+	e.comment(names.register()+" serves impl as "+names.wire()+" at r, until the registration is closed or the node is.",
+		"The options apply to every method.")
+	// func RegisterShoppingService(r daffi.Registrar, impl ShoppingService, opts ...daffi.ServeOption) (*daffi.Registration, error) {
+	// 	return daffi.Register(r, &shoppingServiceDesc, impl, opts...)
+	// }
+	e.file.Func().Id(names.register()).Params(
+		jen.Id("r").Qual(pathDaffi, "Registrar"),
+		jen.Id("impl").Id(i.Name),
+		jen.Id("opts").Op("...").Qual(pathDaffi, "ServeOption"),
+	).Params(jen.Op("*").Qual(pathDaffi, "Registration"), jen.Error()).Block(
+		jen.Return(jen.Qual(pathDaffi, "Register").Call(
+			jen.Id("r"), jen.Op("&").Id(e.namer.service(i)), jen.Id("impl"), jen.Id("opts").Op("..."),
+		)),
+	).Line()
+}
+
+func (e *emitter) service(i *Interface) {
+	var handlers []jen.Code
+	for _, m := range i.Methods {
+		if !m.Local {
+			handlers = append(handlers, e.handler(i, m))
+		}
+	}
+	// var shoppingServiceDesc = daffi.Service[ShoppingService]{
+	// 	Name: ShoppingServiceName,
+	// 	Handlers: []daffi.Handler[ShoppingService]{…},
+	// }
+	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(
+		pair("Name", jen.Id(interfaceNames(i.Name).wire())),
+		pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))),
+	)).Line()
+}
+
+// handler is a row of the service: {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem}.
+func (e *emitter) handler(i *Interface, m *Method) jen.Code {
+	row := []jen.Code{pair("Name", jen.Lit(m.Name))}
+	if len(m.Aliases) > 0 {
+		var aliases []jen.Code
+		for _, name := range m.Aliases {
+			aliases = append(aliases, jen.Lit(name))
+		}
+		row = append(row, pair("Aliases", jen.Index().String().Values(aliases...)))
+	}
+	row = append(row,
+		pair("Sig", signatureLit(m)),
+		pair("Serve", jen.Id(e.serve(i, m))),
+	)
+	if m.Oneway {
+		row = append(row, pair("Oneway", jen.True()))
+	}
+	if m.Shape() != Unary {
+		row = append(row, pair("Stream", jen.True()))
+	}
+	return jen.Values(row...)
+}
+
+// signatureLit writes the signature of m, in backquotes where a tag brought quotes in.
+func signatureLit(m *Method) *jen.Statement {
+	sig := signature(m)
+	if strings.Contains(sig, `"`) && !strings.Contains(sig, "`") {
+		return jen.Op("`" + sig + "`")
+	}
+	return jen.Lit(sig)
+}
+
+// serveNames are the locals of a serve function.
+type serveNames struct {
+	*locals
+	impl, call, args, err string
+}
+
+func (e *emitter) serveMethod(i *Interface, m *Method) {
+	l := e.locals(m)
+	n := serveNames{
+		locals: l,
+		impl:   l.local("impl", "service"),
+		call:   l.local("c", "call", "incoming"),
+		args:   l.local("args", "arguments"),
+		err:    l.local("err", "failure"),
+	}
+	// func serveShoppingServiceAddItem(ctx context.Context, impl ShoppingService, c *daffi.Incoming) error {…}
+	e.file.Func().Id(e.serve(i, m)).Params(
+		jen.Id(n.ctx).Qual(pathContext, "Context"),
+		jen.Id(n.impl).Id(i.Name),
+		jen.Id(n.call).Op("*").Qual(pathDaffi, "Incoming"),
+	).Error().BlockFunc(func(g *jen.Group) {
+		e.readArguments(g, m, n)
+		e.invoke(g, m, n)
+	}).Line()
+}
+
+// readArguments emits the locals of the arguments and what reads them.
+func (e *emitter) readArguments(g *jen.Group, m *Method, n serveNames) {
+	closing := jen.Id(n.call).Dot("Args").Call()
+	if len(m.Params) > 0 {
+		// args := c.Args()
+		// var item string
+		// if args.Next() {
+		// 	item = args.String()
+		// }
+		g.Id(n.args).Op(":=").Add(closing)
+		for k, p := range m.Params {
+			g.Var().Id(n.params[k]).Add(goType(p.Go))
+		}
+		for k, p := range m.Params {
+			g.If(jen.Id(n.args).Dot("Next").Call()).Block(e.readInto(jen.Id(n.params[k]), jen.Id(n.args), p.Type))
+		}
+		closing = jen.Id(n.args)
+	}
+	// if err := args.Close(); err != nil {
+	// 	return err
+	// }
+	g.If(jen.Id(n.err).Op(":=").Add(closing).Dot("Close").Call(), jen.Id(n.err).Op("!=").Nil()).Block(jen.Return(jen.Id(n.err)))
+}
+
+// invoke emits the call of the implementation and what writes its results.
+func (e *emitter) invoke(g *jen.Group, m *Method, n serveNames) {
+	args := append([]jen.Code{jen.Id(n.ctx)}, arguments(m, n.locals)...)
+	if m.Input != nil {
+		// daffi.Receive(c, codec.ReadString)
+		args = append(args, jen.Qual(pathDaffi, "Receive").Call(jen.Id(n.call), e.reader(m.Input.Type)))
+	}
+	call := jen.Id(n.impl).Dot(m.Name).Call(args...)
+	switch {
+	case m.Output != nil:
+		// return daffi.Send(c, impl.Watch(ctx, prefix), writeItem)
+		g.Return(jen.Qual(pathDaffi, "Send").Call(jen.Id(n.call), call, e.writer(m.Output.Type)))
+	case len(m.Results) == 0:
+		// return impl.AddItem(ctx, item)
+		g.Return(call)
+	default:
+		// mean, count, err := impl.Stats(ctx, key)
+		// if err != nil {
+		// 	return err
+		// }
+		names := n.locals.results(m, "result")
+		g.List(append(ids(names), jen.Id(n.err))...).Op(":=").Add(call)
+		g.If(jen.Id(n.err).Op("!=").Nil()).Block(jen.Return(jen.Id(n.err)))
+		e.writeResults(g, m, n, names)
+		g.Return(jen.Nil())
+	}
+}
+
+func (e *emitter) writeResults(g *jen.Group, m *Method, n serveNames, names []string) {
+	results := jen.Id(n.call).Dot("Results").Call(jen.Lit(len(names)))
+	if len(names) == 1 {
+		// codec.WriteStrings(c.Results(1), result)
+		g.Add(e.writeTo(results, jen.Id(names[0]), m.Results[0].Type))
+		return
+	}
+	// results := c.Results(2)
+	// results.Float64(mean)
+	// results.Int(count)
+	enc := n.local("results", "encoder")
+	g.Id(enc).Op(":=").Add(results)
+	for k, name := range names {
+		g.Add(e.writeTo(jen.Id(enc), jen.Id(name), m.Results[k].Type))
+	}
+}
+
+func ids(names []string) []jen.Code {
+	var list []jen.Code
+	for _, name := range names {
+		list = append(list, jen.Id(name))
+	}
+	return list
+}

@@ -1,0 +1,230 @@
+package gen
+
+import (
+	"go/types"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// later queues the function called name, once.
+func (e *emitter) later(name string, write func()) *jen.Statement {
+	if !e.asked[name] {
+		e.asked[name] = true
+		e.todo = append(e.todo, write)
+	}
+	return jen.Id(name)
+}
+
+func decoderParam() *jen.Statement { return jen.Id("d").Op("*").Qual(pathCodec, "Decoder") }
+
+// basic is what a basic type is called in the names of codec: String, Int64.
+func (t *Type) basic() string { return upperFirst(types.Typ[t.Basic].Name()) }
+
+// named reports whether t has a name of its own.
+func (t *Type) named() bool {
+	_, ok := t.Go.(*types.Named)
+	return ok
+}
+
+// strings reports whether t is a slice of plain strings, for which codec has shorter functions.
+func (t *Type) strings() bool {
+	return t.Kind == Slice && t.Elem.Kind == Basic && t.Elem.Basic == types.String && !t.Elem.named()
+}
+
+// bytes reports whether t is an array of bytes.
+func (t *Type) bytes() bool { return t.Kind == Array && isByte(t.Elem.Go) }
+
+// writeTo is the statement that writes v, which is addressable, to the encoder.
+func (e *emitter) writeTo(encoder, v *jen.Statement, t *Type) *jen.Statement {
+	switch t.Kind {
+	case Basic:
+		if t.named() {
+			v = jen.Id(types.Typ[t.Basic].Name()).Call(v)
+		}
+		return encoder.Dot(t.basic()).Call(v) // e.String(v)
+	case Bytes:
+		return encoder.Dot("Blob").Call(v)
+	case Time:
+		return encoder.Dot("Time").Call(v)
+	case Duration:
+		return encoder.Dot("Duration").Call(v)
+	case Slice:
+		if t.strings() {
+			return jen.Qual(pathCodec, "WriteStrings").Call(encoder, v)
+		}
+		return jen.Qual(pathCodec, "WriteSlice").Call(encoder, v, e.writer(t.Elem))
+	case Array:
+		all := v.Clone().Index(jen.Op(":"))
+		if t.bytes() {
+			return encoder.Dot("Blob").Call(all) // e.Blob(v[:])
+		}
+		return jen.Qual(pathCodec, "WriteArray").Call(encoder, all, e.writer(t.Elem))
+	case Map:
+		return jen.Qual(pathCodec, "WriteMap").Call(encoder, v, e.writer(t.Key), e.writer(t.Elem))
+	case Pointer:
+		return jen.Qual(pathCodec, "WritePtr").Call(encoder, v, e.writer(t.Elem))
+	}
+	return e.writer(t).Call(encoder, v) // writeItem(e, v)
+}
+
+// writer is a func(*codec.Encoder, T).
+func (e *emitter) writer(t *Type) *jen.Statement {
+	if f := codecFunc("Write", t); f != nil {
+		return f
+	}
+	return e.later(e.write(t), func() { e.writeFunc(t) })
+}
+
+// reader is a func(*codec.Decoder) T.
+func (e *emitter) reader(t *Type) *jen.Statement {
+	if f := codecFunc("Read", t); f != nil {
+		return f
+	}
+	return e.later(e.read(t), func() { e.readFunc(t) })
+}
+
+// codecFunc is codec's own function for t: codec.WriteString, codec.WriteStringOf[Name]. It is nil if there is none.
+func codecFunc(verb string, t *Type) *jen.Statement {
+	name := ""
+	switch t.Kind {
+	case Basic:
+		name = t.basic()
+	case Bytes:
+		name = "Blob"
+	case Time:
+		return jen.Qual(pathCodec, verb+"Time")
+	case Duration:
+		return jen.Qual(pathCodec, verb+"Duration")
+	case Slice:
+		if t.strings() && !t.named() {
+			return jen.Qual(pathCodec, verb+"Strings")
+		}
+		return nil
+	default:
+		return nil
+	}
+	if t.named() {
+		return jen.Qual(pathCodec, verb+name+"Of").Types(goType(t.Go))
+	}
+	return jen.Qual(pathCodec, verb+name)
+}
+
+// readInto is the statement that reads a T into v, which is addressable.
+func (e *emitter) readInto(v, decoder *jen.Statement, t *Type) *jen.Statement {
+	if t.Kind != Array {
+		return v.Clone().Op("=").Add(e.readValue(decoder, t)) // v = d.String()
+	}
+	all := v.Clone().Index(jen.Op(":"))
+	if t.bytes() {
+		return decoder.Clone().Dot("BlobInto").Call(all) // d.BlobInto(v[:])
+	}
+	// codec.ReadArrayInto(d, v[:], codec.ReadInt)
+	return jen.Qual(pathCodec, "ReadArrayInto").Call(decoder, all, e.reader(t.Elem))
+}
+
+// readValue is the expression that reads a T, which is no array.
+func (e *emitter) readValue(decoder *jen.Statement, t *Type) *jen.Statement {
+	decoder = decoder.Clone()
+	switch t.Kind {
+	case Basic:
+		v := decoder.Dot(t.basic()).Call()
+		if t.named() {
+			return goType(t.Go).Call(v) // Kind(d.Int())
+		}
+		return v
+	case Bytes:
+		return decoder.Dot("Blob").Call()
+	case Time:
+		return decoder.Dot("Time").Call()
+	case Duration:
+		return decoder.Dot("Duration").Call()
+	case Slice:
+		if t.strings() {
+			return jen.Qual(pathCodec, "ReadStrings").Call(decoder)
+		}
+		return jen.Qual(pathCodec, "ReadSlice").Call(decoder, jen.Lit(1), e.reader(t.Elem))
+	case Map:
+		return jen.Qual(pathCodec, "ReadMap").Call(decoder, jen.Lit(2), e.reader(t.Key), e.reader(t.Elem))
+	case Pointer:
+		return jen.Qual(pathCodec, "ReadPtr").Call(decoder, e.reader(t.Elem))
+	}
+	return e.reader(t).Call(decoder) // readItem(d)
+}
+
+// readerOfResult is a func(*codec.Decoder) T that reads a method's only result.
+func (e *emitter) readerOfResult(t *Type) jen.Code {
+	name := e.readResult(t)
+	return e.later(name, func() {
+		// func readItemResult(d *codec.Decoder) Item { return codec.ReadResult(d, readItem) }
+		e.file.Func().Id(name).Params(decoderParam()).Add(goType(t.Go)).Block(
+			jen.Return(jen.Qual(pathCodec, "ReadResult").Call(jen.Id("d"), e.reader(t))),
+		).Line()
+	})
+}
+
+func (e *emitter) writeFunc(t *Type) {
+	// func writeItem(e *codec.Encoder, v Item) {…}
+	e.file.Func().Id(e.write(t)).Params(
+		jen.Id("e").Op("*").Qual(pathCodec, "Encoder"),
+		jen.Id("v").Add(goType(t.Go)),
+	).BlockFunc(func(g *jen.Group) {
+		if t.Kind != Struct {
+			g.Add(e.writeTo(jen.Id("e"), jen.Id("v"), t))
+			return
+		}
+		// e.Struct(2)
+		// e.Key("ID").String(v.ID)
+		// codec.WritePtr(e.Key("Next"), v.Next, writeItem)
+		// e.Leave()
+		g.Id("e").Dot("Struct").Call(jen.Lit(len(t.Fields)))
+		for _, f := range t.Fields {
+			key := jen.Id("e").Dot("Key").Call(jen.Lit(f.Wire))
+			g.Add(e.writeTo(key, jen.Id("v").Dot(f.Name), f.Type))
+		}
+		g.Id("e").Dot("Leave").Call()
+	}).Line()
+}
+
+func (e *emitter) readFunc(t *Type) {
+	// func readItem(d *codec.Decoder) (v Item) {…}
+	f := e.file
+	switch t.Kind {
+	case Struct:
+		e.readStruct(t)
+	case Array:
+		f.Func().Id(e.read(t)).Params(decoderParam()).Params(jen.Id("v").Add(goType(t.Go))).Block(
+			e.readInto(jen.Id("v"), jen.Id("d"), t),
+			jen.Return(jen.Id("v")),
+		).Line()
+	default:
+		f.Func().Id(e.read(t)).Params(decoderParam()).Add(goType(t.Go)).Block(jen.Return(e.readValue(jen.Id("d"), t))).Line()
+	}
+}
+
+func (e *emitter) readStruct(t *Type) {
+	var names, cases []jen.Code
+	for k, f := range t.Fields {
+		names = append(names, jen.Lit(f.Wire))
+		// case 0:
+		// 	v.ID = d.String()
+		cases = append(cases, jen.Case(jen.Lit(k)).Block(e.readInto(jen.Id("v").Dot(f.Name), jen.Id("d"), f.Type)))
+	}
+	// var itemFields = []string{"ID", "Next"}
+	e.file.Var().Id(e.fields(t)).Op("=").Index().String().Values(names...).Line()
+	// func readItem(d *codec.Decoder) (v Item) {
+	// 	for i := range d.Fields(itemFields) {
+	// 		switch i {…}
+	// 	}
+	// 	return v
+	// }
+	loop := jen.For(jen.Id("i").Op(":=").Range().Id("d").Dot("Fields").Call(jen.Id(e.fields(t)))).Block(jen.Switch(jen.Id("i")).Block(cases...))
+	if len(cases) == 0 {
+		// for range d.Fields(emptyFields) {
+		// }
+		loop = jen.For(jen.Range().Id("d").Dot("Fields").Call(jen.Id(e.fields(t)))).Block()
+	}
+	e.file.Func().Id(e.read(t)).Params(decoderParam()).Params(jen.Id("v").Add(goType(t.Go))).Block(
+		loop,
+		jen.Return(jen.Id("v")),
+	).Line()
+}

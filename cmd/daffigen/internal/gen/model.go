@@ -1,0 +1,172 @@
+package gen
+
+import (
+	"go/token"
+	"go/types"
+	"slices"
+	"time"
+)
+
+// Package is one package that has annotated interfaces.
+type Package struct {
+	Name       string
+	Path       string
+	File       string // where its generated code goes, absolute
+	Types      *types.Package
+	Declared   map[string]token.Pos // the user's names at package level
+	Interfaces []*Interface
+}
+
+// Interface is one annotated interface.
+type Interface struct {
+	Name     string
+	Pkg      *types.Package
+	Pos      token.Pos
+	Callback *Callback       // nil if it is none
+	Fetcher  *Fetcher        // nil if it is none
+	Methods  []*Method       // as they stand in the source, embedded ones after the interface's own
+	Broken   map[string]bool // methods that were reported and left out
+}
+
+// Callback is what makes an Interface a service.
+type Callback struct {
+	Wire string // the service's name on the wire
+	Pos  token.Pos
+}
+
+// Fetcher is what makes an Interface callable.
+type Fetcher struct {
+	Wire    string     // the service's name on the wire
+	Service *Interface // the callback, nil if its source is not known
+	// Importable is set where the fetcher's package imports the callback's, so that its constant can be named.
+	Importable bool
+	Ref        string // the service as the directive names it
+	Prepare    string // the proxy's method that prepares calls
+	Pos        token.Pos
+}
+
+// Shape tells the five ways of calling apart.
+type Shape int
+
+// The shapes. An item stream is a ClientStream at the fetcher and Unary at the callback.
+const (
+	Unary Shape = iota
+	ServerStream
+	ClientStream
+	BidiStream
+)
+
+func (s Shape) String() string {
+	return [...]string{"unary", "a server stream", "a client stream", "a bidirectional stream"}[s]
+}
+
+// Method is one method of an Interface.
+type Method struct {
+	Name     string
+	Doc      []string // lines without slashes
+	Pos      token.Pos
+	Context  string   // the name of the context parameter, may be empty
+	Params   []*Param // without the context and the sequence
+	Variadic bool     // the last of Params is
+	Input    *Sequence
+	Output   *Param   // item of the sequence of results, nil if there is none
+	Results  []*Param // without the error
+	Error    string   // the name of the error result, may be empty
+
+	Call       string   // the callback's method that a fetcher calls
+	Aliases    []string // older names that a callback's method answers to
+	Alias      *Alias   // the fetcher's alias directive
+	Oneway     bool
+	Idempotent bool
+	Local      bool // not on the wire
+	EachItem   bool // an item stream: every item of Input is one invocation
+	Timeout    time.Duration
+}
+
+// Alias is a fetcher's //daffi:alias.
+type Alias struct {
+	Name string
+	Mode string // "each", "whole" or empty
+	Pos  token.Pos
+}
+
+// Param is a parameter or a result.
+type Param struct {
+	Name string     // may be empty
+	Go   types.Type // as it is written, unlike Type's
+	Type *Type
+}
+
+// Sequence is an input sequence, of which Param is the item: iter.Seq2 with an error where Fallible, else iter.Seq.
+type Sequence struct {
+	Param
+	Fallible bool
+}
+
+// Shape is the method's as it is written.
+func (m *Method) Shape() Shape {
+	switch {
+	case m.Input != nil && m.Output != nil:
+		return BidiStream
+	case m.Input != nil:
+		return ClientStream
+	case m.Output != nil:
+		return ServerStream
+	}
+	return Unary
+}
+
+// Kind is what a Type is on the wire.
+type Kind int
+
+// The kinds.
+const (
+	Basic Kind = iota
+	Bytes
+	Time
+	Duration
+	Slice
+	Array
+	Map
+	Pointer
+	Struct
+)
+
+// Type is a type that travels. There is one for every Go type of a run, so recursive ones refer to themselves.
+type Type struct {
+	Kind   Kind
+	Go     types.Type
+	Basic  types.BasicKind // of a Basic
+	Elem   *Type           // of a Slice, Array, Map and Pointer
+	Key    *Type           // of a Map
+	Len    int64           // of an Array
+	Fields []Field         // of a Struct
+}
+
+// Field is a field of a struct that travels.
+type Field struct {
+	Name string // in Go
+	Wire string
+	Type *Type
+}
+
+// values are all that the methods of i carry, in their order.
+func (i *Interface) values() []*Param {
+	var list []*Param
+	for _, m := range i.Methods {
+		list = append(list, m.values()...)
+	}
+	return list
+}
+
+// values are all parameters, items and results of m.
+func (m *Method) values() []*Param {
+	list := slices.Clone(m.Params)
+	if m.Input != nil {
+		list = append(list, &m.Input.Param)
+	}
+	if m.Output != nil {
+		list = append(list, m.Output)
+	}
+	return append(list, m.Results...)
+}

@@ -1,0 +1,448 @@
+package gen
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dave/jennifer/jen"
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+// The packages that generated code imports for itself.
+const (
+	pathContext = "context"
+	pathIter    = "iter"
+	pathTime    = "time"
+	pathDaffi   = "github.com/daffi-rpc/daffi/runtime"
+	pathCodec   = "github.com/daffi-rpc/daffi/runtime/codec"
+)
+
+// bindingField is the only field of proxies and calls.
+const bindingField = "b"
+
+// namesOf are the names that users of generated code see. They follow from the interface's name alone.
+type namesOf struct{ iface string }
+
+func interfaceNames(iface string) namesOf { return namesOf{iface} }
+
+func (n namesOf) proxy() string           { return n.iface + "Proxy" }
+func (n namesOf) calls() string           { return n.iface + "Calls" }
+func (n namesOf) create() string          { return n.verb("new") + upperFirst(n.iface) }
+func (n namesOf) register() string        { return n.verb("register") + upperFirst(n.iface) }
+func (n namesOf) wire() string            { return n.iface + "Name" }
+func (n namesOf) method(m string) string  { return n.iface + upperFirst(m) + "Method" }
+func (n namesOf) results(m string) string { return n.iface + upperFirst(m) + "Result" }
+
+// verb is exported as the interface is.
+func (n namesOf) verb(s string) string {
+	if token.IsExported(n.iface) {
+		return upperFirst(s)
+	}
+	return s
+}
+
+// namer chooses every identifier of one generated file.
+type namer struct {
+	pkg     *Package
+	report  *report
+	taken   map[string]string // package-level names: the user's (empty), ours with what they are for
+	private map[string]string // what an unexported name of ours is for, to the name
+	types   typeutil.Map      // what the functions of a type are for, by type
+	all     []*Type
+	imports map[string]string // by path
+	outer   scope             // what no parameter or local may be called
+}
+
+func newNamer(p *Package, r *report) *namer {
+	n := &namer{
+		pkg:     p,
+		report:  r,
+		taken:   make(map[string]string),
+		private: make(map[string]string),
+		imports: make(map[string]string),
+		outer:   make(scope),
+	}
+	for name := range p.Declared {
+		n.taken[name] = ""
+	}
+	for _, i := range p.Interfaces {
+		n.publicNames(i)
+	}
+	for _, i := range p.Interfaces {
+		n.privateNames(i)
+		for _, p := range i.values() {
+			n.typeNames(p.Type)
+		}
+	}
+	n.importNames()
+	n.reserve()
+	return n
+}
+
+// publicNames claims the names of i that users see; they are never changed.
+func (n *namer) publicNames(i *Interface) {
+	names := interfaceNames(i.Name)
+	if i.Callback != nil {
+		n.claim(i, names.register(), i.Name)
+		n.claim(i, names.wire(), i.Name)
+		for _, m := range i.Methods {
+			if !m.Local {
+				n.claim(i, names.method(m.Name), i.Name+"."+m.Name)
+			}
+		}
+	}
+	if i.Fetcher == nil {
+		return
+	}
+	n.claim(i, names.create(), i.Name)
+	n.claim(i, names.proxy(), i.Name)
+	n.claim(i, names.calls(), i.Name)
+	for _, m := range i.Methods {
+		if len(m.Results) > 1 {
+			n.claim(i, names.results(m.Name), i.Name+"."+m.Name)
+		}
+	}
+}
+
+func (n *namer) claim(i *Interface, name, owner string) {
+	other, taken := n.taken[name]
+	switch {
+	case taken && other == "":
+		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(n.pkg.Declared[name]).String())
+	case taken:
+		n.report.add(CodeGeneratedName, i.Pos, name, other, owner)
+	}
+	n.taken[name] = owner
+}
+
+// privateNames chooses the names of i that only generated code sees.
+func (n *namer) privateNames(i *Interface) {
+	lower := lowerFirst(i.Name)
+	if i.Callback != nil {
+		n.choose("service "+i.Name, lower+"Desc")
+		for _, m := range i.Methods {
+			n.choose("serve "+i.Name+"."+m.Name, "serve"+upperFirst(i.Name)+m.Name)
+		}
+	}
+	if i.Fetcher != nil {
+		n.choose("client "+i.Name, lower+"Client")
+		for _, m := range i.Methods {
+			n.choose("index "+i.Name+"."+m.Name, lower+m.Name)
+			if len(m.Results) > 1 {
+				n.choose("read "+i.Name+"."+m.Name, "read"+upperFirst(interfaceNames(i.Name).results(m.Name)))
+			}
+		}
+	}
+}
+
+// choose finds a free name like name, and remembers what it is for.
+func (n *namer) choose(purpose, name string) string {
+	free := name
+	for k := 2; ; k++ {
+		if _, taken := n.taken[free]; !taken {
+			break
+		}
+		free = name + strconv.Itoa(k)
+	}
+	n.taken[free] = purpose
+	n.private[purpose] = free
+	return free
+}
+
+func (n *namer) service(i *Interface) string            { return n.private["service "+i.Name] }
+func (n *namer) serve(i *Interface, m *Method) string   { return n.private["serve "+i.Name+"."+m.Name] }
+func (n *namer) client(i *Interface) string             { return n.private["client "+i.Name] }
+func (n *namer) index(i *Interface, m *Method) string   { return n.private["index "+i.Name+"."+m.Name] }
+func (n *namer) readAll(i *Interface, m *Method) string { return n.private["read "+i.Name+"."+m.Name] }
+
+// typeNames chooses names for the functions of t and of the types in it.
+func (n *namer) typeNames(t *Type) {
+	if n.types.At(t.Go) != nil {
+		return
+	}
+	key := "type " + strconv.Itoa(n.types.Len())
+	n.types.Set(t.Go, key)
+	n.all = append(n.all, t)
+	base := n.base(t.Go)
+	for _, verb := range []string{"write", "read"} {
+		n.choose(verb+" "+key, verb+base)
+	}
+	n.choose("result "+key, "read"+base+"Result")
+	if t.Kind == Struct {
+		n.choose("fields "+key, lowerFirst(base)+"Fields")
+	}
+	for _, f := range t.Fields {
+		n.typeNames(f.Type)
+	}
+	if t.Key != nil {
+		n.typeNames(t.Key)
+	}
+	if t.Elem != nil {
+		n.typeNames(t.Elem)
+	}
+}
+
+func (n *namer) of(verb string, t *Type) string {
+	key, _ := n.types.At(t.Go).(string)
+	return n.private[verb+" "+key]
+}
+
+func (n *namer) write(t *Type) string      { return n.of("write", t) }
+func (n *namer) read(t *Type) string       { return n.of("read", t) }
+func (n *namer) readResult(t *Type) string { return n.of("result", t) }
+func (n *namer) fields(t *Type) string     { return n.of("fields", t) }
+
+// base is a type's name in the names of functions: Item, NastyItem, PageItem, Strings, ItemPtr, StringIntMap, Float64x4.
+func (n *namer) base(t types.Type) string {
+	switch t := types.Unalias(t).(type) {
+	case *types.Named:
+		name := upperFirst(t.Obj().Name())
+		if pkg := t.Obj().Pkg(); pkg != n.pkg.Types && !isNamed(t, "time", "Time") && !isNamed(t, "time", "Duration") {
+			name = upperFirst(pkg.Name()) + name
+		}
+		for arg := range t.TypeArgs().Types() {
+			name += n.base(arg)
+		}
+		return name
+	case *types.Basic:
+		return upperFirst(types.Typ[t.Kind()].Name())
+	case *types.Slice:
+		if isByte(t.Elem()) {
+			return "Bytes"
+		}
+		return plural(n.base(t.Elem()))
+	case *types.Array:
+		return fmt.Sprintf("%sx%d", n.base(t.Elem()), t.Len())
+	case *types.Map:
+		return n.base(t.Key()) + n.base(t.Elem()) + "Map"
+	case *types.Pointer:
+		return n.base(t.Elem()) + "Ptr"
+	}
+	return "Struct"
+}
+
+func plural(s string) string {
+	if strings.HasSuffix(s, "s") {
+		return s + "List"
+	}
+	return s + "s"
+}
+
+// importNames chooses what each imported package is called in the file.
+func (n *namer) importNames() {
+	used := make(scope)
+	for name := range n.taken {
+		used.add(name)
+	}
+	name := func(path, pkg string) {
+		if n.imports[path] == "" && path != n.pkg.Path {
+			n.imports[path] = used.take(pkg)
+		}
+	}
+	name(pathContext, "context")
+	name(pathDaffi, "daffi")
+	name(pathCodec, "codec")
+	for _, i := range n.pkg.Interfaces {
+		for _, m := range i.Methods {
+			if m.Input != nil || m.Output != nil {
+				name(pathIter, "iter")
+			}
+			if m.Timeout > 0 {
+				name(pathTime, "time")
+			}
+		}
+		if f := i.Fetcher; f != nil && f.Importable {
+			name(f.Service.Pkg.Path(), f.Service.Pkg.Name())
+		}
+		for _, p := range i.values() {
+			packagesOf(p.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
+		}
+	}
+	for _, t := range n.all {
+		packagesOf(t.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
+	}
+}
+
+// packagesOf calls visit for each package that the text of t names.
+func packagesOf(t types.Type, visit func(*types.Package)) {
+	types.TypeString(t, func(p *types.Package) string {
+		visit(p)
+		return ""
+	})
+}
+
+// reserve notes what parameters and locals must not be called: imports, our names, the user's types, what is predeclared.
+func (n *namer) reserve() {
+	for _, name := range n.imports {
+		n.outer.add(name)
+	}
+	for name, purpose := range n.taken {
+		if purpose != "" {
+			n.outer.add(name)
+		}
+	}
+	for _, name := range n.pkg.Types.Scope().Names() {
+		n.outer.add(name)
+	}
+	for _, name := range types.Universe.Names() {
+		n.outer.add(name)
+	}
+}
+
+// scope is a set of names in use.
+type scope map[string]bool
+
+func (s scope) add(names ...string) {
+	for _, name := range names {
+		s[name] = true
+	}
+}
+
+// take gives the first of candidates that is free, or else the first with a number.
+func (s scope) take(candidates ...string) string {
+	for _, name := range candidates {
+		if !s[name] && !jen.IsReservedWord(name) && name != "init" {
+			s[name] = true
+			return name
+		}
+	}
+	for k := 2; ; k++ {
+		if name := candidates[0] + strconv.Itoa(k); !s[name] {
+			s[name] = true
+			return name
+		}
+	}
+}
+
+// locals are the names of one generated function.
+type locals struct {
+	scope  scope
+	ctx    string
+	params []string
+	input  string
+}
+
+// locals chooses the names of a function for m: the source's where they are free.
+func (n *namer) locals(m *Method) *locals {
+	l := &locals{scope: make(scope)}
+	for name := range n.outer {
+		l.scope.add(name)
+	}
+	for k, p := range m.Params {
+		l.params = append(l.params, l.param(p.Name, k+1))
+	}
+	if m.Input != nil {
+		l.input = l.param(m.Input.Name, len(m.Params)+1)
+	}
+	ctx := m.Context
+	if ctx == "" || ctx == "_" {
+		ctx = "ctx"
+	}
+	l.ctx = l.local(ctx, "ctx", "callCtx")
+	return l
+}
+
+// param is the parameter's own name, or one like it, or argN.
+func (l *locals) param(name string, n int) string {
+	arg := "arg" + strconv.Itoa(n)
+	if name == "" || name == "_" {
+		return l.local(arg)
+	}
+	return l.local(name, name+"Arg", arg)
+}
+
+// local takes the first of candidates that is free.
+func (l *locals) local(candidates ...string) string {
+	for _, name := range candidates {
+		if !l.scope[name] {
+			l.scope[name] = true
+			return name
+		}
+	}
+	return l.scope.take(candidates...)
+}
+
+// results names the results of m.
+func (l *locals) results(m *Method, alone string) []string {
+	var names []string
+	for k, r := range m.Results {
+		switch {
+		case r.Name != "" && r.Name != "_":
+			names = append(names, l.local(r.Name, r.Name+"Result"))
+		case len(m.Results) == 1:
+			names = append(names, l.local(alone))
+		default:
+			names = append(names, l.local("r"+strconv.Itoa(k)))
+		}
+	}
+	return names
+}
+
+// receiver is a name for the receiver of all methods of one type.
+func (n *namer) receiver(i *Interface, candidates ...string) string {
+	used := make(scope)
+	for name := range n.outer {
+		used.add(name)
+	}
+	for _, m := range i.Methods {
+		used.add(m.Context)
+		for _, p := range m.Params {
+			used.add(p.Name)
+		}
+		for _, r := range m.Results {
+			used.add(r.Name)
+		}
+		if m.Input != nil {
+			used.add(m.Input.Name)
+		}
+		used.add(m.Error)
+	}
+	return used.take(candidates...)
+}
+
+// resultFields names the fields of the struct of several results.
+func resultFields(names []string) []string {
+	used := make(scope)
+	fields := make([]string, len(names))
+	for k, name := range names {
+		field := exported(name)
+		if name == "" || name == "_" || used[field] || !token.IsExported(field) {
+			field = used.take("R" + strconv.Itoa(k))
+		}
+		used.add(field)
+		fields[k] = field
+	}
+	return fields
+}
+
+// exported is name in upper case as a Go programmer would write it.
+func exported(name string) string {
+	switch name {
+	case "id", "url", "uri", "ip", "api", "ttl", "uuid":
+		return strings.ToUpper(name)
+	}
+	return upperFirst(name)
+}
+
+func upperFirst(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[size:]
+}
+
+// lowerFirst lowers the first word: item, httpServer, id.
+func lowerFirst(s string) string {
+	runes := []rune(s)
+	for k, r := range runes {
+		next := k+1 < len(runes) && unicode.IsLower(runes[k+1])
+		if !unicode.IsUpper(r) || k > 0 && next {
+			break
+		}
+		runes[k] = unicode.ToLower(r)
+	}
+	return string(runes)
+}

@@ -1,0 +1,331 @@
+package gen
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"reflect"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/types/typeutil"
+)
+
+// typer makes a Type of every Go type that travels.
+type typer struct {
+	known typeutil.Map // of *Type, by Go type
+}
+
+// of gives the Type of t, which refuse has accepted.
+func (y *typer) of(t types.Type) *Type {
+	if known, ok := y.known.At(t).(*Type); ok {
+		return known
+	}
+	w := &Type{Go: types.Unalias(t)}
+	y.known.Set(t, w)
+	y.fill(w)
+	return w
+}
+
+func (y *typer) fill(w *Type) {
+	switch {
+	case isNamed(w.Go, "time", "Time"):
+		w.Kind = Time
+		return
+	case isNamed(w.Go, "time", "Duration"):
+		w.Kind = Duration
+		return
+	}
+	switch u := w.Go.Underlying().(type) {
+	case *types.Basic:
+		w.Kind, w.Basic = Basic, u.Kind()
+	case *types.Slice:
+		if isByte(u.Elem()) {
+			w.Kind = Bytes
+			return
+		}
+		w.Kind, w.Elem = Slice, y.of(u.Elem())
+	case *types.Array:
+		w.Kind, w.Elem, w.Len = Array, y.of(u.Elem()), u.Len()
+	case *types.Map:
+		w.Kind, w.Key, w.Elem = Map, y.of(u.Key()), y.of(u.Elem())
+	case *types.Pointer:
+		w.Kind, w.Elem = Pointer, y.of(u.Elem())
+	case *types.Struct:
+		w.Kind = Struct
+		for f, wire := range wireFields(u) {
+			w.Fields = append(w.Fields, Field{Name: f.Name(), Wire: wire, Type: y.of(f.Type())})
+		}
+	default:
+		panic(fmt.Sprintf("daffigen: %s was not refused", w.Go))
+	}
+}
+
+// wireFields are the fields of a struct that travel, with their names on the wire.
+func wireFields(s *types.Struct) func(func(*types.Var, string) bool) {
+	return func(yield func(*types.Var, string) bool) {
+		for i := range s.NumFields() {
+			f := s.Field(i)
+			wire := wireName(f, s.Tag(i))
+			if wire != "-" && f.Exported() && !yield(f, wire) {
+				return
+			}
+		}
+	}
+}
+
+// wireName is the name of a field on the wire: that of its tag daffi, else of its tag msgpack, else its own.
+func wireName(f *types.Var, tag string) string {
+	for _, key := range []string{"daffi", "msgpack"} {
+		if value, ok := reflect.StructTag(tag).Lookup(key); ok {
+			if name, _, _ := strings.Cut(value, ","); name != "" {
+				return name
+			}
+		}
+	}
+	return f.Name()
+}
+
+// refusal says why a type cannot travel.
+type refusal struct {
+	rule   Code
+	path   string // to the bad part, such as Order.Lines[].Price
+	reason string
+	pos    token.Pos // of the field, if it is one
+}
+
+// refuser looks for what cannot travel in one type.
+type refuser struct {
+	user  *types.Package // where generated code will stand
+	seen  typeutil.Map   // structs that were looked at
+	stack []types.Type   // named types that are no structs, being looked at
+}
+
+const maxTypeDepth = 64
+
+// check gives nil for a type that travels. path leads to t.
+func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
+	bad := func(reason string) *refusal { return &refusal{rule: CodeType, path: path, reason: reason, pos: pos} }
+	if reason := r.refuseName(t); reason != "" {
+		return bad(reason)
+	}
+	if isNamed(t, "time", "Time") || isNamed(t, "time", "Duration") {
+		return nil
+	}
+	if reason := refuseMarshaler(t); reason != "" {
+		return bad(reason)
+	}
+	if strings.Count(path, "[") > maxTypeDepth || strings.Count(path, ".") > maxTypeDepth {
+		return bad("the type has no end; use one that does not grow with its own type argument")
+	}
+	if _, ok := t.Underlying().(*types.Struct); !ok && isNamedType(t) {
+		if slices.ContainsFunc(r.stack, func(s types.Type) bool { return types.Identical(s, t) }) {
+			return bad("a type that contains itself must do so through a struct; wrap it in one")
+		}
+		r.stack = append(r.stack, t)
+		defer func() { r.stack = r.stack[:len(r.stack)-1] }()
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		if reason := refuseBasic(u); reason != "" {
+			return bad(reason)
+		}
+	case *types.Slice:
+		return r.check(u.Elem(), path+"[]", pos)
+	case *types.Array:
+		return r.check(u.Elem(), path+"[]", pos)
+	case *types.Pointer:
+		return r.check(u.Elem(), path, pos)
+	case *types.Map:
+		if !isKey(u.Key()) {
+			return &refusal{rule: CodeMapKey, path: path, reason: typeName(u.Key(), r.user), pos: pos}
+		}
+		if b := r.check(u.Key(), path+"[key]", pos); b != nil {
+			return b
+		}
+		return r.check(u.Elem(), path+"[]", pos)
+	case *types.Struct:
+		return r.checkStruct(t, u, path, pos)
+	case *types.Chan:
+		return bad("channels cannot travel; make the method take or return an iter.Seq2 of the values")
+	case *types.Signature:
+		return bad("func values cannot travel; " + leaveOut)
+	case *types.Interface:
+		return bad(refuseInterface(t))
+	default:
+		return bad("it cannot travel; use a type of fixed size and fields")
+	}
+	return nil
+}
+
+const leaveOut = "use another type, or leave the field out with the tag `daffi:\"-\"`"
+
+func (r *refuser) checkStruct(t types.Type, s *types.Struct, path string, pos token.Pos) *refusal {
+	if r.seen.At(t) != nil {
+		return nil
+	}
+	r.seen.Set(t, true)
+	defer func(stack []types.Type) { r.stack = stack }(r.stack)
+	r.stack = nil // a type may contain itself through a struct
+	names := make(map[string]bool)
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		at := path + "." + f.Name()
+		wire := wireName(f, s.Tag(i))
+		switch {
+		case isLock(f.Type()):
+			return &refusal{CodeType, at, "a struct with a lock must not be copied; put what travels into a struct of its own", f.Pos()}
+		case wire == "-":
+			continue
+		case f.Embedded() && !f.Exported() && exportsFields(f.Type()):
+			return &refusal{CodeType, at, "the fields of an embedded unexported type would be left behind; name the field, or leave it out with the tag `daffi:\"-\"`", f.Pos()}
+		case !f.Exported():
+			continue
+		case names[wire]:
+			return &refusal{CodeFieldName, at, wire, f.Pos()}
+		}
+		names[wire] = true
+		if bad := r.check(f.Type(), at, f.Pos()); bad != nil {
+			return bad
+		}
+	}
+	if len(names) == 0 && s.NumFields() > 0 {
+		return &refusal{CodeType, path, typeName(t, r.user) + " has no exported fields, so nothing of it would travel; export them, or use another type", pos}
+	}
+	return nil
+}
+
+// refuseName refuses types that generated code could not name.
+func (r *refuser) refuseName(t types.Type) string {
+	obj := typeObject(t)
+	if obj == nil || obj.Pkg() == nil || obj.Pkg() == r.user {
+		return ""
+	}
+	switch name := typeName(t, r.user); {
+	case !obj.Exported():
+		return name + " is unexported in its package and cannot be named here; use an exported type"
+	case !importable(obj.Pkg().Path(), r.user.Path()):
+		return name + " is in an internal package that cannot be imported here; use another type"
+	case obj.Pkg().Name() == "main":
+		return name + " is in a main package and cannot be imported; move it to another package"
+	}
+	return ""
+}
+
+// importable applies the rule for internal packages.
+func importable(path, from string) bool {
+	parts := strings.Split(path, "/")
+	for i := len(parts) - 1; i >= 0; i-- {
+		if parts[i] == "internal" {
+			root := strings.Join(parts[:i], "/")
+			return root != "" && (from == root || strings.HasPrefix(from, root+"/"))
+		}
+	}
+	return true
+}
+
+func refuseBasic(b *types.Basic) string {
+	switch {
+	case b.Kind() == types.Uintptr || b.Kind() == types.UnsafePointer:
+		return b.Name() + " means nothing in another process; use an integer or a value"
+	case b.Kind() == types.Invalid:
+		return "its type is not known"
+	}
+	return ""
+}
+
+func refuseInterface(t types.Type) string {
+	switch {
+	case types.Identical(t, types.Universe.Lookup("error").Type()):
+		return "error values cannot travel in this version of daffi except as the method's own result; use a string or a struct"
+	case t.Underlying().(*types.Interface).Empty():
+		return "any cannot travel in this version of daffi; use a fixed type"
+	}
+	return "interface values cannot travel; use a struct, or one method for each type"
+}
+
+// refuseMarshaler refuses types that have an encoding of their own: one day it will be used, and what travels must not change
+// with that day.
+func refuseMarshaler(t types.Type) string {
+	if _, ok := t.(*types.Pointer); ok || !isNamedType(t) {
+		return ""
+	}
+	if _, ok := t.Underlying().(*types.Interface); ok {
+		return ""
+	}
+	set := types.NewMethodSet(types.NewPointer(t))
+	has := func(name string) bool { return set.Lookup(nil, name) != nil }
+	for _, pair := range [][2]string{
+		{"MarshalMsg", "UnmarshalMsg"}, {"AppendBinary", "UnmarshalBinary"}, {"MarshalBinary", "UnmarshalBinary"},
+		{"AppendText", "UnmarshalText"}, {"MarshalText", "UnmarshalText"},
+	} {
+		if has(pair[0]) && has(pair[1]) {
+			return "types with " + pair[0] + " and " + pair[1] + " cannot travel in this version of daffi; use a string, a []byte or a struct"
+		}
+	}
+	return ""
+}
+
+// isKey reports whether a map key of type t can be found again after it travelled.
+func isKey(t types.Type) bool {
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		return u.Info()&(types.IsBoolean|types.IsNumeric|types.IsString) != 0
+	case *types.Array:
+		return isKey(u.Elem())
+	}
+	return false
+}
+
+// isLock reports whether vet would complain about a copy of t.
+func isLock(t types.Type) bool {
+	obj := typeObject(t)
+	if obj == nil || obj.Pkg() == nil {
+		return false
+	}
+	if _, ok := t.Underlying().(*types.Struct); !ok {
+		return false
+	}
+	return obj.Pkg().Path() == "sync" || obj.Pkg().Path() == "sync/atomic"
+}
+
+func exportsFields(t types.Type) bool {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return false
+	}
+	for range wireFields(s) {
+		return true
+	}
+	return false
+}
+
+func isByte(t types.Type) bool { return types.Identical(t, types.Typ[types.Uint8]) }
+
+func isNamedType(t types.Type) bool { return typeObject(t) != nil }
+
+// typeObject is the declaration of a named type, nil for others.
+func typeObject(t types.Type) *types.TypeName {
+	if n, ok := types.Unalias(t).(*types.Named); ok {
+		return n.Obj()
+	}
+	return nil
+}
+
+func isNamed(t types.Type, path, name string) bool {
+	obj := typeObject(t)
+	return obj != nil && obj.Pkg() != nil && obj.Pkg().Path() == path && obj.Name() == name
+}
+
+// typeName writes t as the package user would, but for aliases.
+func typeName(t types.Type, user *types.Package) string {
+	return types.TypeString(t, func(p *types.Package) string {
+		if p == user {
+			return ""
+		}
+		return p.Name()
+	})
+}

@@ -1,0 +1,88 @@
+package daffi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// contextError is how a call ends whose context has; Outcome is for the caller to set.
+func contextError(ctx context.Context, method string) *Error {
+	err := context.Cause(ctx)
+	e := &Error{Code: CodeOf(err), Method: method, Message: err.Error(), cause: err}
+	if e.Code == Unknown { // a cause of the user's own
+		e.Code = CodeOf(ctx.Err())
+		e.cause = errors.Join(ctx.Err(), err)
+	}
+	return e
+}
+
+// errorOf is the error in the payload of an Error frame.
+func errorOf(f *control.Failure) *Error {
+	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: Outcome(f.Outcome), Message: f.Message, Node: f.Node, Method: f.Method}
+}
+
+// readFailure reads the payload of an Error frame; what cannot be read is an error of its own.
+func readFailure(payload []byte) *Error {
+	var d codec.Decoder
+	var f control.Failure
+	d.Reset(payload)
+	if err := f.ReadFrom(&d); err != nil {
+		return &Error{Code: Internal, Reason: ReasonProtocol, Message: "an error that cannot be read: " + err.Error(), cause: err}
+	}
+	return errorOf(&f)
+}
+
+// appendFailure is the payload of an Error frame.
+func appendFailure(e *Error) []byte {
+	f := control.Failure{Code: uint8(e.Code), Reason: string(e.Reason), Outcome: uint8(e.Outcome),
+		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method}
+	var enc codec.Encoder
+	enc.Reset(make([]byte, 0, 128+len(f.Message)))
+	f.AppendTo(&enc)
+	return enc.Bytes()
+}
+
+// cut shortens text that crosses the wire, at a rune.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// handlerError is what the caller is told when a handler has returned err.
+func handlerError(err error, method, node string) *Error {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error(), Node: node, Method: method, cause: err}
+	case e.Method == "": // made by the handler, or by daffi for this call
+		x := *e
+		x.Outcome, x.Node, x.Method = Ran, node, method
+		if err != error(e) {
+			x.Message = strings.TrimSpace(err.Error())
+		}
+		return &x
+	}
+	// A call that the handler made has failed: the code is worth handing on, its reason and outcome speak of the other call.
+	return &Error{Code: e.Code, Outcome: Ran, Message: err.Error(), Node: node, Method: method, cause: err}
+}
+
+func tooLarge(size, limit int, method string) *Error {
+	return &Error{Code: ResourceExhausted, Reason: ReasonTooLarge, Outcome: NotRun, Method: method, Message: fmt.Sprintf(
+		"arguments of %d bytes are over the limit of %d; send them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
+}
+
+func tooLargeItem(size int64, limit int) *Error {
+	return &Error{Code: ResourceExhausted, Reason: ReasonTooLarge, Outcome: Ran, Message: fmt.Sprintf(
+		"an item of %d bytes is over the limit of %d; send it in pieces, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
+}

@@ -1,0 +1,600 @@
+package daffi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// pending is one call at the caller, from its encoding to its end. Without a stream it is reused: whoever removes it from the session's table
+// owns its end, so the reader and a caller that leaves never meet in it.
+type pending struct {
+	enc   codec.Encoder
+	dec   codec.Decoder
+	req   *transport.Buffer // the arguments, kept for another attempt
+	reply *transport.Buffer
+	flags transport.Flags // of the reply
+	err   *Error
+	done  chan struct{} // buffer of one
+	timer *time.Timer   // of the default deadline
+	large *largeSender  // the request, if it was announced; protected by the table while it is in there
+
+	stream *stream
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+// release ends the use of p.
+func (p *pending) release() {
+	if p.req != nil {
+		p.req.Release()
+	}
+	if p.reply != nil {
+		p.reply.Release()
+	}
+	p.req, p.reply, p.err, p.large, p.flags = nil, nil, nil, nil, 0
+	if p.stream == nil { // a stream's reader and producer may still hold it
+		pendings.Put(p)
+	}
+}
+
+// fail ends a call that was removed from the table.
+func (p *pending) fail(e *Error) {
+	p.err = e
+	p.end()
+}
+
+// end wakes the caller. p must have been removed from the table.
+func (p *pending) end() {
+	if p.large != nil {
+		p.large.close()
+	}
+	if p.stream != nil {
+		p.stream.ended(p.err)
+	}
+	p.done <- struct{}{}
+}
+
+// Binding is a [Client] bound to a node and its options. It may be used from any goroutine.
+type Binding struct {
+	node    *Node
+	client  *Client
+	ext     *extra
+	methods []boundMethod
+	routes  atomic.Pointer[routes]
+	turn    chan struct{} // of who resolves routes
+	self    *Binding      // b, loaded from memory: what flows from here does not count as flowing from a Call; see [Call.Do]
+}
+
+// boundMethod is what a binding remembers of a method.
+type boundMethod struct {
+	full  string       // "Service.Method"
+	hint  atomic.Int32 // size of the last arguments
+	worth transport.Worth
+}
+
+// routes are a binding's numbers at one session's controller, by method.
+type routes struct {
+	s       *session
+	numbers []control.Route
+}
+
+// Bind makes what a proxy needs to call through c.
+func Bind(c Caller, client *Client, opts ...CallOption) *Binding {
+	b := &Binding{node: c.caller(), client: client, methods: make([]boundMethod, len(client.Methods)), turn: make(chan struct{}, 1)}
+	for i := range client.Methods {
+		b.methods[i].full = client.Service + "." + client.Methods[i].Name
+	}
+	b.self = b
+	if len(opts) > 0 {
+		b.ext = (*extra)(nil).with(opts)
+	}
+	return b
+}
+
+// route is the method's number at the session's controller. The first call of a binding asks for those of all its methods at once.
+func (b *Binding) route(ctx context.Context, s *session, m int) (control.Route, error) {
+	if r := b.routes.Load(); r != nil && r.s == s {
+		return r.numbers[m], nil
+	}
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		e := contextError(ctx, b.methods[m].full)
+		e.Outcome = NotRun
+		return control.Route{}, e
+	}
+	if r := b.routes.Load(); r != nil && r.s == s {
+		return r.numbers[m], nil
+	}
+	q := control.Resolve{Service: b.client.Service}
+	for i := range b.client.Methods {
+		q.Methods = append(q.Methods, control.Method{Name: b.client.Methods[i].Name, Sig: shortSig(b.client.Methods[i].Sig)})
+	}
+	op, d, err := s.exchange(ctx, q.Append)
+	if err != nil {
+		return control.Route{}, notRun(err, b.methods[m].full)
+	}
+	var a control.Routes
+	if err := a.Read(d); err != nil || op != control.OpRoutes || len(a.Routes) != len(q.Methods) {
+		return control.Route{}, &Error{Code: Internal, Reason: ReasonProtocol, Outcome: NotRun, Method: b.methods[m].full,
+			Message: fmt.Sprintf("the controller's answer to a request for %d routes cannot be used: %v", len(q.Methods), err)}
+	}
+	b.routes.Store(&routes{s, a.Routes})
+	return a.Routes[m], nil
+}
+
+// notRun is err for a call that was not sent.
+func notRun(err error, method string) *Error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, Method: method, Message: err.Error(), cause: err}
+	}
+	x := *e
+	x.Outcome, x.Method = NotRun, method
+	return &x
+}
+
+// prepare encodes the arguments. It never keeps enc: that is what lets the argument closure of a plain call live on the stack.
+func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) (*pending, error) {
+	method := &b.methods[m]
+	if ctx.Err() != nil { // not sent: NotRun, instead of a race between the reply and ctx
+		e := contextError(ctx, method.full)
+		e.Outcome = NotRun
+		return nil, e
+	}
+	p := pendings.Get().(*pending)
+	p.req = transport.NewBuffer(int(max(method.hint.Load(), 256)))
+	p.enc.Reset(p.req.B)
+	if enc == nil {
+		p.enc.Array(0)
+	} else {
+		enc(&p.enc)
+	}
+	p.req.B = p.enc.Bytes()
+	size := len(p.req.B)
+	if err := p.enc.Err(); err != nil {
+		p.release()
+		return nil, &Error{Code: InvalidArgument, Reason: ReasonEncode, Outcome: NotRun, Method: method.full, Message: err.Error(), cause: err}
+	}
+	if size > b.node.opts.MaxMessage {
+		p.release()
+		return nil, tooLarge(size, b.node.opts.MaxMessage, method.full)
+	}
+	method.hint.Store(int32(min(size, transport.MaxContent)))
+	return p, nil
+}
+
+// deadline is when a call ends at the latest, zero for never; own is set where ctx does not say so itself.
+func (b *Binding) deadline(ctx context.Context, m int, stream bool) (t time.Time, own bool) {
+	if t, ok := ctx.Deadline(); ok {
+		return t, false
+	}
+	d := b.client.Methods[m].Timeout
+	if d == 0 && !stream {
+		d = b.node.opts.Timeout
+	}
+	if d <= 0 {
+		return t, false
+	}
+	return time.Now().Add(d), true
+}
+
+// roundTrip sends p and waits for its end, again where that is safe (SEM-6). After an error p is released.
+func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
+	deadline, own := b.deadline(ctx, m, false)
+	for attempt := 1; ; attempt++ {
+		e := b.attempt(ctx, p, m, x, mode, deadline, own)
+		if e == nil {
+			return nil
+		}
+		if attempt == maxAttempts || !b.again(ctx, e, deadline) {
+			p.release()
+			return e
+		}
+	}
+}
+
+// again reports whether a call that failed with e may be sent once more, after a pause.
+func (b *Binding) again(ctx context.Context, e *Error, deadline time.Time) bool {
+	if e.Outcome != NotRun {
+		return false
+	}
+	switch e.Reason {
+	case ReasonStaleRoute:
+		b.routes.Store(nil)
+		return true
+	case ReasonBusy, ReasonDraining, ReasonNodeLost:
+	default:
+		return false
+	}
+	d := retryPauseMin + time.Duration(mathrand.Int64N(int64(retryPauseMax-retryPauseMin)))
+	if !deadline.IsZero() && time.Until(deadline) <= d {
+		return false
+	}
+	pause(ctx, d)
+	return ctx.Err() == nil
+}
+
+// attempt sends p once and waits for its end.
+func (b *Binding) attempt(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) *Error {
+	s := b.node.current.Load()
+	if s == nil {
+		var err error
+		if s, err = b.await(ctx, deadline, own); err != nil {
+			return notRun(err, b.methods[m].full)
+		}
+	}
+	id, err := b.send(ctx, s, p, m, x, mode, deadline, own)
+	if err != nil {
+		return err
+	}
+	var timeout <-chan time.Time
+	if own {
+		if p.timer == nil {
+			p.timer = time.NewTimer(time.Until(deadline))
+		} else {
+			p.timer.Reset(time.Until(deadline))
+		}
+		timeout = p.timer.C
+		defer p.timer.Stop()
+	}
+	select {
+	case <-p.done:
+		return b.outcome(p, m)
+	case <-ctx.Done():
+		err = contextError(ctx, b.methods[m].full)
+	case <-timeout:
+		err = b.timedOut(m)
+	}
+	if s.calls.remove(id) == nil { // it ends at this moment
+		<-p.done
+		return b.outcome(p, m)
+	}
+	s.cancel(id, p)
+	return err
+}
+
+// errPassed is the error of a call whose deadline had passed before it was sent.
+var errPassed = &Error{Code: DeadlineExceeded, Outcome: NotRun, Message: "the deadline had passed before the call was sent", cause: context.DeadlineExceeded}
+
+// timedOut is the error of a deadline that daffi set.
+func (b *Binding) timedOut(m int) *Error {
+	return &Error{Code: DeadlineExceeded, Method: b.methods[m].full, cause: context.DeadlineExceeded,
+		Message: "no reply within the default deadline; a context with a deadline, //daffi:timeout or Options.Timeout sets another"}
+}
+
+// await waits for a session within ctx and the call's deadline.
+func (b *Binding) await(ctx context.Context, deadline time.Time, own bool) (*session, error) {
+	if own {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	return b.node.session(ctx)
+}
+
+// outcome is how a call ended.
+func (b *Binding) outcome(p *pending, m int) *Error {
+	if p.err == nil {
+		return nil
+	}
+	e := *p.err
+	e.Method = b.methods[m].full
+	p.err, p.large = nil, nil
+	return &e
+}
+
+// cancel tells the callee that nobody waits for the call any more. p must have been removed from the table.
+func (s *session) cancel(id uint64, p *pending) {
+	h := transport.Header{Kind: transport.Cancel, Call: id}
+	if p.large != nil {
+		p.large.close()
+		p.large = nil
+		h.Flags = transport.Bulk
+	}
+	s.send(transport.Frame{Header: h})
+}
+
+// send enqueues the request and flushes. With an error nothing was sent.
+func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) (uint64, *Error) {
+	method := &b.methods[m]
+	route, err := b.route(ctx, s, m)
+	if err != nil {
+		return 0, notRun(err, method.full)
+	}
+	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number, Depth: depthOf(ctx)}
+	if h.Depth > transport.MaxDepth {
+		return 0, &Error{Code: ResourceExhausted, Reason: ReasonDepth, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("calls are nested deeper than %d", transport.MaxDepth)}
+	}
+	if name := x.node(); name != "" {
+		if h.Peer, err = s.find(ctx, name, p.stream != nil); err != nil {
+			return 0, notRun(err, method.full)
+		}
+		if h.Peer == 0 {
+			return 0, &Error{Code: Unavailable, Reason: ReasonNoProvider, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("no node is named %q", name)}
+		}
+	}
+	if len(p.req.B) > s.limit {
+		return 0, tooLarge(len(p.req.B), s.limit, method.full)
+	}
+	buf := p.req
+	if s.compresses(route.Remote) {
+		if packed, ok := b.node.compress(buf.B, &method.worth); ok {
+			buf = packed
+			h.Flags |= transport.Zstd
+			defer packed.Release()
+		}
+	}
+	var alone bool
+	if h.Call, alone, err = s.calls.add(p); err != nil {
+		if errors.Is(err, transport.ErrFull) {
+			return 0, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("%d calls are under way on this node already", transport.MaxCalls)}
+		}
+		return 0, notRun(err, method.full)
+	}
+	if p.stream != nil {
+		p.stream.open(s, h.Call, &method.worth, route.Remote)
+	}
+	for {
+		var ok bool
+		if h.Arg, ok = remaining(deadline); !ok {
+			err = errPassed
+			break
+		}
+		if err = s.request1(h, p, buf); !errors.Is(err, transport.ErrFull) {
+			break
+		}
+		if err = s.awaitRoom(ctx, deadline); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		if s.calls.remove(h.Call) == nil { // the session has ended meanwhile, and says so
+			<-p.done
+			p.err, p.large = nil, nil
+		}
+		return 0, notRun(err, method.full)
+	}
+	if p.stream != nil && len(buf.B) <= transport.MaxContent {
+		p.stream.start()
+	}
+	if !alone {
+		runtime.Gosched() // let others who are about to send join this write
+	}
+	s.link.Flush()
+	return h.Call, nil
+}
+
+// request1 enqueues the request, whole or announced.
+func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer) error {
+	if len(buf.B) > transport.BulkThreshold {
+		h.Flags |= transport.Bulk
+	}
+	if len(buf.B) <= transport.MaxContent {
+		return s.link.Enqueue(transport.Frame{Header: h, Payload: buf.B, Buf: buf.Retain()})
+	}
+	var after func()
+	if p.stream != nil {
+		after = p.stream.start
+	}
+	large := newLarge(s.link, h.Call, buf, after)
+	if !s.calls.setLarge(h.Call, large) {
+		large.close()
+		return transport.ErrClosed
+	}
+	return large.announce(h)
+}
+
+// awaitRoom waits until the link may take another request.
+func (s *session) awaitRoom(ctx context.Context, deadline time.Time) error {
+	var timeout <-chan time.Time
+	if !deadline.IsZero() {
+		t := time.NewTimer(time.Until(deadline))
+		defer t.Stop()
+		timeout = t.C
+	}
+	s.link.FlushSoon()
+	select {
+	case <-s.link.Room():
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	case <-timeout:
+		return errPassed
+	}
+}
+
+// find is the session number of the node of that name, 0 if there is none. What was found before may be stale: a unary call that meets
+// a stale number is sent again, a stream asks anew.
+func (s *session) find(ctx context.Context, name string, anew bool) (uint32, error) {
+	if v, ok := s.finding.Load(name); ok && !anew {
+		return v.(uint32), nil
+	}
+	q := control.Find{Node: name}
+	_, d, err := s.exchange(ctx, q.Append)
+	if err != nil {
+		return 0, err
+	}
+	var a control.Found
+	if err := a.Read(d); err != nil {
+		return 0, err
+	}
+	if a.Session != 0 {
+		s.finding.Store(name, a.Session)
+	}
+	return a.Session, nil
+}
+
+// callFrame takes a frame of a call that this node has made.
+func (s *session) callFrame(f *transport.Frame) error {
+	switch f.Kind {
+	case transport.Reply:
+		if f.Flags&transport.Large != 0 {
+			return s.largeReply(f)
+		}
+		p := s.calls.remove(f.Call)
+		if p == nil {
+			s.node.lates.Add(1)
+			return nil
+		}
+		p.flags = f.Flags
+		if len(f.Payload) > 0 {
+			p.reply = f.Own()
+		}
+		p.end()
+	case transport.Accepted:
+		if p := s.calls.remove(f.Call); p != nil {
+			p.end()
+		}
+	case transport.Error:
+		if p := s.calls.remove(f.Call); p != nil {
+			e := readFailure(f.Payload)
+			if e.Reason == ReasonStaleRoute {
+				s.finding.Clear()
+			}
+			p.fail(e)
+		} else {
+			s.node.lates.Add(1)
+		}
+	case transport.Chunk:
+		return s.callChunk(f)
+	case transport.Grant:
+		if l := s.calls.large(f.Call); l != nil && !l.sent() {
+			l.granted()
+		} else if st := s.calls.stream(f.Call); st != nil && st.send != nil {
+			st.send.grant()
+		}
+	case transport.Data:
+		if st := s.calls.stream(f.Call); st != nil && st.recv != nil {
+			if err := st.recv.push(f); err != nil {
+				s.breakCall(f.Call, err)
+			}
+		} else {
+			s.node.lates.Add(1)
+		}
+	case transport.Credit:
+		if st := s.calls.stream(f.Call); st != nil && st.send != nil {
+			st.send.grow(f.Arg)
+		}
+	case transport.Stop:
+		if st := s.calls.stream(f.Call); st != nil && st.send != nil {
+			st.send.abort(nil, nil)
+		}
+	default:
+		return fmt.Errorf("%w: a callee sends no %v", transport.ErrProtocol, f.Kind)
+	}
+	return nil
+}
+
+// breakCall ends a call whose callee broke the rules.
+func (s *session) breakCall(id uint64, err error) {
+	p := s.calls.remove(id)
+	if p == nil {
+		return
+	}
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Flags: transport.Bulk, Call: id}})
+	p.fail(asProtocol(err))
+}
+
+// largeReply makes room for a reply that was announced.
+func (s *session) largeReply(f *transport.Frame) error {
+	id := f.Call
+	total := transport.AnnouncedLength(f.Payload)
+	if limit := s.node.opts.MaxMessage; total > int64(limit) {
+		s.breakCall(id, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran,
+			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; raise Options.MaxMessage of both nodes and the controller", total, limit)})
+		return nil
+	}
+	a := &assembly{of: &s.assemblies, total: int(total), flags: f.Flags, grant: func() {
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: id}})
+	}}
+	if s.calls.assembly(id, nil) != nil {
+		s.breakCall(id, errors.New("the callee announced two replies"))
+		return nil
+	}
+	if s.calls.assembly(id, a) == nil {
+		s.node.lates.Add(1)
+		return nil
+	}
+	s.assemblies.reserve(a)
+	return nil
+}
+
+// callChunk takes a piece of a large reply, or of a large item.
+func (s *session) callChunk(f *transport.Frame) error {
+	a := s.calls.assembly(f.Call, nil)
+	if a == nil {
+		st := s.calls.stream(f.Call)
+		if st == nil || st.recv == nil {
+			s.node.lates.Add(1)
+		} else if err := st.recv.chunk(f); err != nil {
+			s.breakCall(f.Call, err)
+		}
+		return nil
+	}
+	last, ok := a.add(f)
+	if !ok {
+		s.breakCall(f.Call, errors.New("the callee sent other chunks than it had announced"))
+		return nil
+	}
+	if last {
+		flags := a.flags
+		b := a.take()
+		if p := s.calls.remove(f.Call); p != nil {
+			p.flags, p.reply = flags, b
+			p.end()
+		} else {
+			b.Release()
+		}
+	}
+	return nil
+}
+
+// results opens the reply for decoding.
+func (p *pending) results(n *Node) error {
+	if p.reply == nil {
+		p.dec.Reset(nil)
+		return nil
+	}
+	if p.flags&transport.Zstd != 0 {
+		raw, err := n.decompress(p.reply.B)
+		if err != nil {
+			return err
+		}
+		p.reply.Release()
+		p.reply = raw
+	}
+	p.dec.Reset(p.reply.B)
+	p.dec.Open()
+	return nil
+}
+
+// finish decodes the results of a call that went well, and releases it.
+func finish[R any](b *Binding, p *pending, m int, dec func(*codec.Decoder) R) (r R, err error) {
+	if err = p.results(b.node); err == nil {
+		r = dec(&p.dec)
+		err = p.dec.Err()
+		if err == nil && p.reply != nil {
+			err = p.dec.Close()
+		}
+	}
+	if err != nil {
+		var zero R
+		e := &Error{Code: Internal, Reason: ReasonDecode, Outcome: Ran, Method: b.methods[m].full, Message: "the results cannot be read: " + err.Error(), cause: err}
+		p.release()
+		return zero, e
+	}
+	p.release()
+	return r, nil
+}

@@ -1,0 +1,202 @@
+package daffi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// services is what a node serves.
+type services struct {
+	mu      sync.Mutex
+	all     []*Registration                 // in order of registration
+	methods atomic.Pointer[[]*servedMethod] // by number; a number is never used again
+}
+
+// servedMethod is one method of a registration.
+type servedMethod struct {
+	full    string // "Service.Method"
+	name    string
+	sig     string
+	number  uint32
+	index   int // among the service's handlers
+	service dispatcher
+	hint    atomic.Int32 // size of the last results
+	worth   transport.Worth
+	reg     *Registration
+}
+
+// dispatcher runs the i-th handler of a service.
+type dispatcher interface {
+	serve(ctx context.Context, i int, c *Incoming) error
+}
+
+type bound[T any] struct {
+	svc  *Service[T]
+	impl T
+}
+
+func (b *bound[T]) serve(ctx context.Context, i int, c *Incoming) error {
+	return b.svc.Handlers[i].Serve(ctx, b.impl, c)
+}
+
+// Registration is one service on one node, until Close.
+type Registration struct {
+	node    *Node
+	service string
+	methods []*servedMethod
+	once    sync.Once
+}
+
+// Service is the service's name on the wire.
+func (r *Registration) Service() string { return r.service }
+
+// Close stops serving: calls that are running go on, further ones are refused. It may be called more than once.
+func (r *Registration) Close() error {
+	var err error
+	r.once.Do(func() { err = r.node.services.remove(r) })
+	return err
+}
+
+// Register serves impl at r until the registration is closed or the node is. On a node that has joined, it returns when the controller knows
+// of it; on one that has not, at once, and the service is there from the moment the node is. A node serves a name once.
+func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*Registration, error) {
+	if any(impl) == nil {
+		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + s.Name + ": the implementation is nil"}
+	}
+	so := serveOptions{as: s.Name}
+	for _, o := range opts {
+		o.apply(&so)
+	}
+	n := r.registrar()
+	reg := &Registration{node: n, service: so.as}
+	d := &bound[T]{s, impl}
+	for i := range s.Handlers {
+		h := &s.Handlers[i]
+		for _, name := range append([]string{h.Name}, h.Aliases...) {
+			reg.methods = append(reg.methods, &servedMethod{full: so.as + "." + name, name: name, sig: shortSig(h.Sig), index: i, service: d, reg: reg})
+		}
+	}
+	return reg, n.services.add(n, reg)
+}
+
+// maxSig is the length up to which a signature travels as it is.
+const maxSig = 512
+
+// shortSig is a signature that fits into a control message: a longer one is cut and marked by its hash, so that equal ones stay equal.
+func shortSig(sig string) string {
+	if len(sig) <= maxSig {
+		return sig
+	}
+	h := sha256.Sum256([]byte(sig))
+	return sig[:maxSig-67] + "…" + hex.EncodeToString(h[:])
+}
+
+// add numbers the methods and makes the service known.
+func (ss *services) add(n *Node, reg *Registration) error {
+	ss.mu.Lock()
+	for _, other := range ss.all {
+		if other.service == reg.service {
+			ss.mu.Unlock()
+			return &Error{Code: AlreadyExists, Outcome: NotRun, Node: n.opts.Name, Message: fmt.Sprintf("service %s is registered on this node already; close that registration first, or register it As another name", reg.service)}
+		}
+	}
+	var ms []*servedMethod
+	if p := ss.methods.Load(); p != nil {
+		ms = slices.Clone(*p)
+	}
+	if len(ms) == 0 {
+		ms = append(ms, nil) // number 0 is none
+	}
+	for _, m := range reg.methods {
+		m.number = uint32(len(ms))
+		ms = append(ms, m)
+	}
+	ss.methods.Store(&ms)
+	ss.all = append(ss.all, reg)
+	ss.mu.Unlock()
+
+	s := n.current.Load()
+	if s == nil {
+		return nil // announced when a session joins
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	if err := reg.announce(ctx, s); err != nil {
+		if errors.Is(err, &Error{Code: Unavailable, Reason: ReasonLinkLost}) {
+			return nil // the next session announces it
+		}
+		ss.forget(reg)
+		return err
+	}
+	return nil
+}
+
+// method is the one of that number, nil if it is not served.
+func (ss *services) method(number uint32) *servedMethod {
+	p := ss.methods.Load()
+	if p == nil || uint64(number) >= uint64(len(*p)) {
+		return nil
+	}
+	return (*p)[number]
+}
+
+// announce tells a session everything that is served.
+func (ss *services) announce(ctx context.Context, s *session) error {
+	ss.mu.Lock()
+	all := slices.Clone(ss.all)
+	ss.mu.Unlock()
+	for _, reg := range all {
+		if err := reg.announce(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announce tells one session of one service.
+func (r *Registration) announce(ctx context.Context, s *session) error {
+	q := control.Register{Service: r.service}
+	for _, m := range r.methods {
+		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: m.sig, Number: m.number})
+	}
+	_, _, err := s.exchange(ctx, q.Append)
+	return err
+}
+
+// forget removes a registration from the tables.
+func (ss *services) forget(reg *Registration) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.all = slices.DeleteFunc(ss.all, func(r *Registration) bool { return r == reg })
+	ms := slices.Clone(*ss.methods.Load())
+	for _, m := range reg.methods {
+		ms[m.number] = nil
+	}
+	ss.methods.Store(&ms)
+}
+
+// remove stops serving: first at the controller, then here.
+func (ss *services) remove(reg *Registration) error {
+	defer ss.forget(reg)
+	s := reg.node.current.Load()
+	if s == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	q := control.Unregister{Service: reg.service}
+	_, _, err := s.exchange(ctx, q.Append)
+	if errors.Is(err, &Error{Code: Unavailable, Reason: ReasonLinkLost}) || errors.Is(err, &Error{Code: Unavailable, Reason: ReasonClosed}) {
+		return nil
+	}
+	return err
+}

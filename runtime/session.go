@@ -1,0 +1,387 @@
+package daffi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// session is one link to the controller, from the handshake to its end. It implements [transport.Handler]: what the reader alone touches is
+// marked so and needs no lock.
+type session struct {
+	node        *Node
+	link        transport.Link
+	incarnation uint64
+	token       []byte // shared with the controller, nil where none is needed
+	number      uint32
+	limit       int // of a message
+	welcome     transport.WelcomePayload
+
+	stage     stage  // reader
+	hello     []byte // reader
+	nonce     [32]byte
+	keepalive atomic.Pointer[transport.Keepalive]
+
+	calls      slots
+	served     serving
+	credits    credits
+	assemblies assemblies
+	peers      map[uint32]*peer // reader: who calls here
+
+	ctl struct {
+		sync.Mutex
+		next    uint64
+		waiting map[uint64]chan *transport.Buffer
+		err     error
+	}
+	finding sync.Map // name → uint32, sessions that Find has found
+
+	ready   chan struct{} // closed when the handshake has ended, joinErr is how
+	joinErr error
+	drained chan struct{} // closed when the controller sends nothing more
+	once    struct{ ready, drained sync.Once }
+	ended   chan struct{} // closed when the link is gone, err is why
+	err     error
+}
+
+type stage uint8
+
+const (
+	awaitChallenge stage = iota
+	awaitWelcome
+	joined
+)
+
+// peer is a node that calls here.
+type peer struct {
+	name    string
+	running int // protected by the node's admission
+}
+
+func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *session {
+	s := &session{
+		node: n, link: l, incarnation: incarnation, token: token,
+		limit: n.opts.MaxMessage,
+		peers: map[uint32]*peer{},
+		ready: make(chan struct{}), drained: make(chan struct{}), ended: make(chan struct{}),
+	}
+	s.credits.free = creditBudget
+	s.assemblies.free = assemblyBudget
+	s.ctl.waiting = map[uint64]chan *transport.Buffer{}
+	rand.Read(s.nonce[:])
+	return s
+}
+
+// send enqueues a frame that must not get lost and lets another goroutine flush it, so that locks may be held. Where there is no room
+// for such a frame the peer does not take what it asks for: the link is closed.
+func (s *session) send(f transport.Frame) {
+	if err := s.link.Enqueue(f); err != nil {
+		s.link.Close(err)
+		return
+	}
+	s.link.FlushSoon()
+}
+
+// answer enqueues a frame of the reader's; HandleBatch flushes it.
+func (s *session) answer(f transport.Frame) error { return s.link.Enqueue(f) }
+
+// join makes the handshake and registers what the node serves.
+func (s *session) join(ctx context.Context) error {
+	h := transport.HelloPayload{Features: transport.FeatureZstd, Session: s.node.token, Incarnation: s.incarnation, Nonce: s.nonce, Name: s.node.opts.Name}
+	s.hello = transport.AppendHello(nil, &h)
+	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Hello}, Payload: s.hello}); err != nil {
+		return err
+	}
+	s.link.Flush()
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	select {
+	case <-s.ready:
+	case <-s.ended:
+		return fmt.Errorf("the connection ended during the handshake: %w", s.err)
+	case <-ctx.Done():
+		return fmt.Errorf("no answer to the handshake: %w", ctx.Err())
+	}
+	if s.joinErr != nil {
+		return s.joinErr
+	}
+	return s.node.services.announce(ctx, s)
+}
+
+// HandleFrame implements [transport.Handler].
+func (s *session) HandleFrame(f *transport.Frame) error {
+	if s.stage != joined {
+		return s.handshake(f)
+	}
+	switch f.Kind {
+	case transport.Ping:
+		return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Pong, Arg: f.Arg}})
+	case transport.Pong:
+		return nil
+	case transport.Goodbye:
+		return errGoodbye
+	case transport.Drain:
+		s.once.drained.Do(func() { close(s.drained) })
+		return nil
+	case transport.Control:
+		return s.control(f)
+	case transport.Peer:
+		return s.peerFrame(f)
+	case transport.Request:
+		return s.request(f)
+	case transport.Accepted, transport.Reply, transport.Error, transport.Data, transport.Chunk, transport.Credit, transport.Cancel,
+		transport.Stop, transport.Grant:
+		if f.Call&transport.Served != 0 {
+			return s.servedFrame(f)
+		}
+		return s.callFrame(f)
+	}
+	return fmt.Errorf("%w: a controller sends no %v", transport.ErrProtocol, f.Kind)
+}
+
+// HandleBatch implements [transport.Handler].
+func (s *session) HandleBatch() { s.link.Flush() }
+
+var errGoodbye = errors.New("the controller has closed the connection")
+
+// handshake takes the frames before the session is joined.
+func (s *session) handshake(f *transport.Frame) error {
+	switch {
+	case f.Kind == transport.Refuse:
+		r, err := transport.ParseRefuse(f.Payload)
+		if err != nil {
+			return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+		}
+		s.settle(&Error{Code: Code(r.Code), Reason: Reason(r.Reason), Outcome: NotRun, Message: r.Message})
+		return errors.New("refused by the controller")
+	case f.Kind == transport.Challenge && s.stage == awaitChallenge:
+		return s.challenge(f.Payload)
+	case f.Kind == transport.Welcome && s.stage == awaitWelcome:
+		w, err := transport.ParseWelcome(f.Payload)
+		if err != nil {
+			return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+		}
+		s.welcome, s.number, s.stage = w, w.Session, joined
+		s.limit = min(s.limit, int(min(w.MessageLimit, 1<<30)))
+		s.link.SetMaxPayload(transport.MaxPayload)
+		s.keepalive.Store(transport.NewKeepalive(s.link, w.Ping, w.Dead))
+		s.settle(nil)
+		return nil
+	}
+	return fmt.Errorf("%w: %v during the handshake", transport.ErrProtocol, f.Kind)
+}
+
+// challenge proves the token, after the controller has.
+func (s *session) challenge(payload []byte) error {
+	c, err := transport.ParseChallenge(payload)
+	if err != nil {
+		return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+	}
+	var proof [transport.ProofSize]byte
+	switch {
+	case c.Auth == transport.AuthNone && s.token == nil:
+	case c.Auth == transport.AuthToken && s.token != nil:
+		unproven := transport.AppendChallengeWithoutProof(nil, &c)
+		want := transport.ControllerProof(s.token, s.hello, unproven)
+		if !transport.EqualProof(want[:], c.Proof[:]) {
+			err := &Error{Code: Unauthenticated, Outcome: NotRun, Message: fmt.Sprintf(
+				"whoever listens at %s does not know the token; it is another program, or the token file is of another controller", s.node.where())}
+			s.settle(err)
+			return err
+		}
+		proof = transport.NodeProof(s.token, s.hello, payload)
+	default: // both sides know from the kind of address what they need
+		err := &Error{Code: Unauthenticated, Outcome: NotRun, Message: fmt.Sprintf("the controller at %s asks for another proof than this kind of address has", s.node.where())}
+		s.settle(err)
+		return err
+	}
+	s.stage = awaitWelcome
+	return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
+}
+
+// settle ends the handshake.
+func (s *session) settle(err error) {
+	s.once.ready.Do(func() {
+		s.joinErr = err
+		close(s.ready)
+	})
+}
+
+// HandleClosed implements [transport.Handler].
+func (s *session) HandleClosed(err error) {
+	if k := s.keepalive.Load(); k != nil {
+		k.Stop()
+	}
+	s.err = err
+	s.node.left(s)
+	if s.stage == joined && !errors.Is(err, errClosed) {
+		s.node.log.Warn("link lost", "addr", s.node.where(), "error", err)
+	}
+	code, reason, text := Unavailable, ReasonLinkLost, "the link to the controller was lost: "+linkError(err)
+	switch {
+	case errors.Is(err, errClosed):
+		reason, text = ReasonClosed, "the node was closed"
+	case errors.Is(err, transport.ErrProtocol):
+		code, reason = Internal, ReasonProtocol
+	}
+	lost := &Error{Code: code, Reason: reason, Outcome: MayHaveRun, Message: text, cause: errors.Unwrap(err)}
+	for _, p := range s.calls.close(lost) {
+		p.fail(lost)
+	}
+	s.served.close(lost)
+	s.assemblies.close()
+	s.ctl.Lock()
+	s.ctl.err = lost
+	for _, c := range s.ctl.waiting {
+		close(c)
+	}
+	s.ctl.waiting = nil
+	s.ctl.Unlock()
+	s.settle(lost)
+	s.once.drained.Do(func() { close(s.drained) })
+	close(s.ended)
+}
+
+// linkError is why a link ended, for people.
+func linkError(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "the controller has gone"
+	}
+	return err.Error()
+}
+
+// goodbye leaves at once.
+func (s *session) goodbye() {
+	s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye}})
+	s.link.Finish(errClosed, closeTimeout)
+	<-s.ended
+}
+
+// drainCalls asks the controller to send no more calls, and returns when it has stopped.
+func (s *session) drainCalls(ctx context.Context) error {
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Drain, Flags: transport.Bulk}})
+	select {
+	case <-s.drained:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
+}
+
+// exchange sends a control message and returns the answer, which the caller releases.
+func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (control.Op, *codec.Decoder, error) {
+	var e codec.Encoder
+	e.Reset(make([]byte, 0, 256))
+	write(&e)
+	if err := e.Err(); err != nil {
+		return 0, nil, err
+	}
+	c := make(chan *transport.Buffer, 1)
+	s.ctl.Lock()
+	if err := s.ctl.err; err != nil {
+		s.ctl.Unlock()
+		return 0, nil, err
+	}
+	s.ctl.next++
+	id := s.ctl.next
+	s.ctl.waiting[id] = c
+	s.ctl.Unlock()
+	forget := func() {
+		s.ctl.Lock()
+		delete(s.ctl.waiting, id)
+		s.ctl.Unlock()
+	}
+	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control, Call: id}, Payload: e.Bytes()}); err != nil {
+		forget()
+		if errors.Is(err, transport.ErrTooLong) {
+			err = &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, cause: err, Message: fmt.Sprintf(
+				"a description of %d bytes is over the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
+		}
+		return 0, nil, err
+	}
+	s.link.Flush()
+	select {
+	case b, ok := <-c:
+		if !ok {
+			s.ctl.Lock()
+			defer s.ctl.Unlock()
+			return 0, nil, s.ctl.err
+		}
+		d := new(codec.Decoder)
+		d.Reset(b.B) // left to the collector: control messages are rare
+		op := control.ReadOp(d)
+		if op == control.OpFailed {
+			var f control.Failure
+			if err := f.Read(d); err != nil {
+				return 0, nil, err
+			}
+			return 0, nil, errorOf(&f)
+		}
+		return op, d, d.Err()
+	case <-ctx.Done():
+		forget()
+		e := contextError(ctx, "")
+		e.Outcome = NotRun
+		return 0, nil, e
+	}
+}
+
+// control takes a control message from the reader.
+func (s *session) control(f *transport.Frame) error {
+	if f.Call != 0 {
+		s.ctl.Lock()
+		c := s.ctl.waiting[f.Call]
+		delete(s.ctl.waiting, f.Call)
+		s.ctl.Unlock()
+		if c != nil {
+			c <- f.Own()
+		}
+		return nil
+	}
+	var d codec.Decoder
+	d.Reset(f.Payload)
+	if op := control.ReadOp(&d); op == control.OpTable {
+		var t control.Table
+		if err := t.Read(&d); err != nil {
+			return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+		}
+		s.node.table.apply(s, &t)
+	}
+	return nil // what this version does not know is not for it
+}
+
+// peerFrame introduces a node that is about to call, or says that one has left.
+func (s *session) peerFrame(f *transport.Frame) error {
+	if len(f.Payload) == 0 {
+		delete(s.peers, f.Header.Peer)
+		return nil
+	}
+	s.peers[f.Header.Peer] = &peer{name: string(f.Payload)}
+	return nil
+}
+
+// remaining is what a deadline leaves, for the header of a Request; 0 for none.
+func remaining(deadline time.Time) (uint64, bool) {
+	if deadline.IsZero() {
+		return 0, true
+	}
+	d := time.Until(deadline)
+	return uint64(max(d, 0)), d > 0
+}
+
+// watch asks for the table and its changes. The answer comes like every change of it.
+func (s *session) watch() {
+	var e codec.Encoder
+	e.Reset(make([]byte, 0, 8))
+	control.AppendPlain(&e, control.OpWatch)
+	s.send(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: e.Bytes()})
+}

@@ -1,0 +1,365 @@
+package daffi
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
+type Input struct {
+	run func(send func(write func(*codec.Encoder)) bool) error
+}
+
+// Feed makes an Input of a sequence that cannot fail.
+func Feed[T any](seq iter.Seq[T], write func(*codec.Encoder, T)) Input {
+	return FeedErr(NoError(seq), write)
+}
+
+// FeedErr makes an Input of a sequence that may fail: its error reaches the callee as the last pair and ends the call.
+func FeedErr[T any](seq iter.Seq2[T, error], write func(*codec.Encoder, T)) Input {
+	return Input{func(send func(func(*codec.Encoder)) bool) error {
+		var v T
+		one := func(e *codec.Encoder) { write(e, v) }
+		for item, err := range seq {
+			if err != nil {
+				return err
+			}
+			v = item
+			if !send(one) {
+				break
+			}
+		}
+		return nil
+	}}
+}
+
+// NoError lifts a sequence that cannot fail to one that could, for a method that takes iter.Seq2[T, error].
+func NoError[T any](seq iter.Seq[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v := range seq {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+// stream is what a call with an input or an output sequence has at the caller.
+type stream struct {
+	mode  transport.Mode
+	input Input
+	p     *pending
+	s     *session
+	id    uint64
+	recv  *receiver // of the output
+	send  *sender   // of the input
+	begun sync.Once
+
+	mu     sync.Mutex
+	broken error // what the input sequence ended with
+	panic  any   // what it panicked with
+}
+
+// open makes the halves, before the request is sent.
+func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) {
+	st.s, st.id = s, id
+	if st.mode&transport.Output != 0 {
+		st.recv = newReceiver(s, id)
+	}
+	if st.mode&transport.Input != 0 {
+		st.send = newSender(s, id, s.packer(w, remote))
+	}
+}
+
+// start lets the input run, on a goroutine of its own: a producer that blocks cannot hold back the end of the call, and learns of it when
+// it yields next. That may be after everything else has ended, so the goroutine touches nothing that is reused.
+func (st *stream) start() {
+	if st.send != nil {
+		st.begun.Do(func() { go st.pump() })
+	}
+}
+
+// pump sends what the input yields.
+func (st *stream) pump() {
+	defer func() {
+		if r := recover(); r != nil {
+			st.mu.Lock()
+			st.panic = r
+			st.mu.Unlock()
+			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence panicked"})
+		}
+	}()
+	var e codec.Encoder
+	var failed *Error
+	err := st.input.run(func(write func(*codec.Encoder)) bool {
+		e.Reset(e.Bytes())
+		if st.mode&transport.Each != 0 {
+			e.Array(1)
+		}
+		write(&e)
+		if err := e.Err(); err != nil {
+			failed = &Error{Code: InvalidArgument, Reason: ReasonEncode, Message: "an item of the input: " + err.Error(), cause: err}
+			return false
+		}
+		if limit := min(st.s.node.opts.MaxMessage, st.s.limit); e.Len() > limit {
+			failed = tooLargeItem(int64(e.Len()), limit)
+			return false
+		}
+		ok, _ := st.send.send(context.Background(), e.Bytes())
+		return ok
+	})
+	switch {
+	case failed != nil:
+		failed.Outcome = MayHaveRun
+		st.fail(failed)
+	case err != nil:
+		st.mu.Lock()
+		st.broken = err
+		st.mu.Unlock()
+		f := transport.Frame{Header: st.send.header(transport.End | transport.Broken)}
+		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error()}
+		if e.Code == Unknown {
+			e.Code = Aborted
+		}
+		f.Payload = appendFailure(e)
+		st.send.finish(&f, nil)
+	default:
+		st.send.finish(nil, nil)
+	}
+}
+
+// fail ends the call from the caller's side.
+func (st *stream) fail(e *Error) {
+	if st.s.calls.remove(st.id) == nil {
+		return
+	}
+	st.cancel()
+	st.p.fail(e)
+}
+
+// cancel tells the callee that the call is over, in the order of the stream's frames.
+func (st *stream) cancel() {
+	f := transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: st.id}}
+	if l := st.p.large; l != nil {
+		l.close()
+		f.Flags = transport.Bulk
+	}
+	if st.send != nil {
+		f.Flags = transport.Bulk
+		st.send.abort(&f, nil)
+		return
+	}
+	st.s.send(f)
+}
+
+// ended is called when the call has ended, with its error.
+func (st *stream) ended(e *Error) {
+	if st.send != nil {
+		st.send.abort(nil, nil)
+	}
+	if st.recv != nil {
+		var err error
+		if e != nil {
+			err = e
+		}
+		st.recv.end(err)
+	}
+}
+
+// close ends what is still open: the consumer takes nothing more.
+func (st *stream) close() {
+	if st.s == nil {
+		return
+	}
+	if st.s.calls.remove(st.id) != nil {
+		st.cancel()
+	}
+	if st.recv != nil {
+		st.recv.close()
+	}
+}
+
+// rethrow panics with what the input has panicked with.
+func (st *stream) rethrow() {
+	st.mu.Lock()
+	r := st.panic
+	st.mu.Unlock()
+	if r != nil {
+		panic(r)
+	}
+}
+
+// inputError is how the call ended if its input broke: with the producer's own error, which errors.Is and errors.As find.
+func (st *stream) inputError(method string, callee *Error) *Error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.broken == nil {
+		return callee
+	}
+	e := &Error{Code: Aborted, Outcome: Ran, Method: method, Message: "the input sequence ended with an error: " + st.broken.Error(), cause: st.broken}
+	if callee != nil {
+		e.Node, e.Outcome = callee.Node, callee.Outcome
+		if code := callee.Code; code != Unknown {
+			e.Code = code
+		}
+	}
+	return e
+}
+
+// feed is roundTrip for a call with an input sequence. It is not sent again: the sequence can be had only once.
+func (b *Binding) feed(ctx context.Context, p *pending, m int, x *extra) error {
+	st := &stream{mode: transport.Input, input: x.input, p: p}
+	if b.client.Methods[m].EachItem {
+		st.mode |= transport.Each
+	}
+	p.stream = st
+	deadline, own := b.deadline(ctx, m, true)
+	e := b.attempt(ctx, p, m, x, st.mode, deadline, own)
+	st.close()
+	st.rethrow()
+	if e = st.inputError(b.methods[m].full, e); e != nil {
+		p.release()
+		return e
+	}
+	return nil
+}
+
+// openStream sends the request of a call with an output sequence.
+func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*codec.Encoder)) (*stream, *Error) {
+	p, err := b.prepare(ctx, m, enc)
+	if err != nil {
+		return nil, notRun(err, b.methods[m].full)
+	}
+	st := &stream{mode: transport.Output, p: p}
+	if x.hasInput() {
+		st.mode |= transport.Input
+		st.input = x.input
+	}
+	p.stream = st
+	s, err := b.node.session(ctx)
+	if err != nil {
+		p.release()
+		return nil, notRun(err, b.methods[m].full)
+	}
+	deadline, _ := ctx.Deadline()
+	if _, e := b.send(ctx, s, p, m, x, st.mode, deadline, false); e != nil {
+		st.close()
+		p.release()
+		return nil, e
+	}
+	return st, nil
+}
+
+// streamOf is the sequence of a prepared stream.
+func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(*codec.Encoder), dec func(*codec.Decoder) T) iter.Seq2[T, error] {
+	var used atomic.Bool
+	return func(yield func(T, error) bool) {
+		var zero T
+		if used.Swap(true) {
+			yield(zero, ErrStreamConsumed)
+			return
+		}
+		ctx := ctx
+		if deadline, own := b.deadline(ctx, m, true); own {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline)
+			defer cancel()
+		}
+		st, e := b.openStream(ctx, m, x, enc)
+		if e != nil {
+			yield(zero, e)
+			return
+		}
+		if st.recv == nil {
+			st.close()
+			yield(zero, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: b.methods[m].full, Message: "no credit is left for another stream on this node"})
+			return
+		}
+		defer st.close()
+		left, err := receive(ctx, st.recv, dec, yield)
+		if left {
+			return
+		}
+		st.close()
+		st.rethrow()
+		if err = b.streamError(st, m, err); err != nil {
+			yield(zero, err)
+		}
+	}
+}
+
+// streamError is how an output sequence ended.
+func (b *Binding) streamError(st *stream, m int, err error) error {
+	var e *Error
+	if err != nil {
+		if errors.As(err, &e) {
+			x := *e
+			e = &x
+		} else {
+			e = &Error{Code: Internal, Reason: ReasonDecode, Outcome: Ran, Message: "an item cannot be read: " + err.Error(), cause: err}
+		}
+		e.Method = b.methods[m].full
+	}
+	if e = st.inputError(b.methods[m].full, e); e == nil {
+		return nil
+	}
+	return e
+}
+
+// Receive is the caller's input sequence: its items, then, if it broke, one error. It is single use; leaving the loop tells the caller to
+// stop.
+func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error] {
+	recv, ctx, s, id := c.recv, c.ctx, c.session, c.id
+	var used atomic.Bool
+	return func(yield func(T, error) bool) {
+		var zero T
+		if used.Swap(true) {
+			yield(zero, ErrStreamConsumed)
+			return
+		}
+		left, err := receive(ctx, recv, read, yield)
+		if left || err != nil {
+			recv.close()
+			s.send(transport.Frame{Header: transport.Header{Kind: transport.Stop, Flags: transport.Bulk, Call: id}})
+		}
+		if err != nil && !left {
+			if _, ok := errors.AsType[*Error](err); !ok {
+				err = &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: "an item cannot be read: " + err.Error(), cause: err}
+			}
+			yield(zero, err)
+		}
+	}
+}
+
+// Send sends what seq yields to the caller; an error that it yields ends the call.
+func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
+	limit := min(c.node.opts.MaxMessage, c.session.limit)
+	var e codec.Encoder
+	for v, err := range seq {
+		if err != nil {
+			return err
+		}
+		e.Reset(e.Bytes())
+		write(&e, v)
+		if err := e.Err(); err != nil {
+			return &Error{Code: Internal, Reason: ReasonEncode, Message: err.Error(), cause: err}
+		}
+		if e.Len() > limit {
+			return tooLargeItem(int64(e.Len()), limit)
+		}
+		ok, err := c.send.send(c.ctx, e.Bytes())
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return context.Canceled
+		}
+	}
+	return nil
+}
