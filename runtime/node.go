@@ -36,6 +36,8 @@ type Node struct {
 	workers sync.WaitGroup
 	zstd    *transport.Compressor
 
+	pendings  sync.Pool // of *pending
+	incomings sync.Pool // of *Incoming
 	services  services
 	admission admission
 	table     table

@@ -17,6 +17,7 @@ type sender struct {
 
 	mu     sync.Mutex
 	batch  *transport.Buffer // items that wait to be sent
+	size   int               // of the last batch
 	credit int
 	most   int // the largest credit so far
 	queued bool
@@ -75,13 +76,24 @@ func (s *sender) send(ctx context.Context, item []byte) (ok bool, err error) {
 	if big {
 		s.setLarge(item)
 	} else {
-		if s.batch == nil {
-			s.batch = transport.NewBuffer(max(k+len(item), 1<<10))
-		}
+		s.reserve(k + len(item))
 		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
 	}
 	s.unlockAndStart()
 	return true, nil
+}
+
+// reserve makes room for n more bytes in the batch. A new one is as large as the last: what was packed once will be again. Call with the
+// lock held.
+func (s *sender) reserve(n int) {
+	switch b := s.batch; {
+	case b == nil:
+		s.batch = transport.NewBuffer(max(n, s.size))
+	case len(b.B)+n > cap(b.B):
+		s.batch = transport.NewBuffer(max(len(b.B)+n, 2*cap(b.B)))
+		s.batch.B = append(s.batch.B, b.B...)
+		b.Release()
+	}
 }
 
 // setLarge makes item the one that is announced next. Call with the lock held.
@@ -211,6 +223,7 @@ func (s *sender) data(n int) transport.Frame {
 	} else {
 		s.batch = nil
 	}
+	s.size = len(b.B)
 	flags := transport.Flags(0)
 	if packed, ok := s.pack(b.B); ok {
 		b.Release()

@@ -33,8 +33,6 @@ type Incoming struct {
 	send    *sender
 }
 
-var incomings = sync.Pool{New: func() any { return new(Incoming) }}
-
 // release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
 func (in *Incoming) release() {
 	if in.payload != nil {
@@ -50,8 +48,9 @@ func (in *Incoming) release() {
 		in.payload, in.asm, in.results = nil, nil, nil
 		return
 	}
+	pool := &in.node.incomings
 	*in = Incoming{}
-	incomings.Put(in)
+	pool.Put(in)
 }
 
 // Args opens the argument array.
@@ -204,7 +203,10 @@ func (s *session) request(f *transport.Frame) error {
 	if p == nil { // it has left between its call and now
 		p = new(peer)
 	}
-	in := incomings.Get().(*Incoming)
+	in, _ := s.node.incomings.Get().(*Incoming)
+	if in == nil {
+		in = new(Incoming)
+	}
 	in.node, in.session, in.id, in.mode, in.flags, in.method, in.peer = s.node, s, f.Call, f.Mode, f.Flags, m, p
 	in.ctx = &callCtx{info: CallInfo{Method: m.full, Caller: p.name}, node: s.node, depth: f.Depth}
 	if f.Arg > 0 {
@@ -501,9 +503,7 @@ func (n *Node) worker(in *Incoming) {
 	defer idle.Stop()
 	for {
 		for in != nil {
-			depth, p := in.ctx.depth, in.peer
-			in.serve()
-			in = n.admission.leave(depth, p)
+			in = n.serve(in)
 		}
 		idle.Reset(workerIdle)
 		select {
@@ -516,10 +516,37 @@ func (n *Node) worker(in *Incoming) {
 	}
 }
 
-// serve runs the handler and sends the terminal frame.
+// serve serves one call and returns another that may run now.
+func (n *Node) serve(in *Incoming) (next *Incoming) {
+	depth, p := in.ctx.depth, in.peer
+	ended := true
+	defer func() {
+		next = n.admission.leave(depth, p)
+		if ended && next != nil { // the handler has ended this goroutine
+			n.run(next)
+		}
+	}()
+	in.serve()
+	ended = false
+	return nil
+}
+
+// serve runs the handler and ends the call, also when the handler ends its goroutine.
 func (in *Incoming) serve() {
-	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
+	exited := true
+	defer func() {
+		if exited {
+			in.complete(in.panicked("the handler has called runtime.Goexit"))
+		}
+	}()
 	err := in.handle()
+	exited = false
+	in.complete(err)
+}
+
+// complete sends the terminal frame and lets go of everything.
+func (in *Incoming) complete(err error) {
+	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
 	if in.mode&transport.Oneway != 0 {
 		if err != nil {
 			in.node.lost.Add(1)
@@ -643,8 +670,8 @@ func (in *Incoming) finish(err error) {
 	s := in.session
 	f := transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: in.id}}
 	if err == nil {
-		err = in.reply(&f)
-		if f.Flags&transport.Large != 0 {
+		var sent bool
+		if f, sent, err = in.reply(f); sent {
 			return
 		}
 	}
@@ -659,7 +686,8 @@ func (in *Incoming) finish(err error) {
 		f.Flags |= transport.Bulk
 	}
 	if in.send != nil { // it follows the last item
-		in.send.finish(&f, func() { s.served.remove(f.Call) })
+		last, id := f, in.id
+		in.send.finish(&last, func() { s.served.remove(id) })
 		return
 	}
 	if s.served.remove(in.id).id == 0 {
@@ -673,16 +701,16 @@ func (in *Incoming) finish(err error) {
 	s.link.Flush()
 }
 
-// reply puts the results into f, or announces them if they are large.
-func (in *Incoming) reply(f *transport.Frame) error {
+// reply puts the results into f, or announces and sends them by itself if they are large.
+func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ error) {
 	if in.send != nil || in.out.Len() == 0 {
-		return nil
+		return f, false, nil
 	}
 	s := in.session
 	in.results.B = in.out.Bytes()
 	size := len(in.results.B)
 	if limit := min(in.node.opts.MaxMessage, s.limit); size > limit {
-		return &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
+		return f, false, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
 			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
 	}
 	in.method.hint.Store(int32(min(size, transport.MaxContent)))
@@ -700,20 +728,19 @@ func (in *Incoming) reply(f *transport.Frame) error {
 	}
 	if len(buf.B) <= transport.MaxContent {
 		f.Payload, f.Buf = buf.B, buf
-		return nil
+		return f, false, nil
 	}
 	defer buf.Release()
-	f.Flags |= transport.Large
 	id := in.id
 	large := newLarge(s.link, id, buf, func() { s.served.remove(id) })
 	if !s.served.update(id, func(c *servedCall) { c.reply = large }) {
 		large.close() // cancelled
-		return nil
+		return f, true, nil
 	}
 	if err := large.announce(f.Header); err != nil {
 		s.link.Close(err)
-		return nil
+		return f, true, nil
 	}
 	s.link.Flush()
-	return nil
+	return f, true, nil
 }

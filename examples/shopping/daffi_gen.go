@@ -85,7 +85,7 @@ func (p *ShopperProxy) Prepare() ShopperCalls {
 	return ShopperCalls{b: p.b}
 }
 
-// GetItems calls GetItems and waits for its end.
+// GetItems calls GetItems and waits for its result.
 func (p *ShopperProxy) GetItems(ctx context.Context) ([]string, error) {
 	return p.Prepare().GetItems().Do(ctx)
 }

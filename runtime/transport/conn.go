@@ -28,6 +28,7 @@ type conn struct {
 	heard   atomic.Int64 // time of the last read, in nanoseconds since base
 	base    time.Time
 	w       writer
+	f       Frame // the one being delivered; here so that it is not allocated for each
 	closing sync.Once
 	done    chan struct{}
 }
@@ -142,7 +143,8 @@ func (l *conn) parse(b []byte) (used int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		f := Frame{Header: h}
+		f := &l.f
+		*f = Frame{Header: h}
 		if len(rest) >= HeaderSize+n {
 			end := HeaderSize + n
 			f.Payload = rest[HeaderSize:end:end]
@@ -171,7 +173,7 @@ func (l *conn) parse(b []byte) (used int, err error) {
 			used = len(b)
 		}
 		if h.Kind.Known() {
-			if err := l.handler.HandleFrame(&f); err != nil {
+			if err := l.handler.HandleFrame(f); err != nil {
 				f.Release()
 				return 0, err
 			}

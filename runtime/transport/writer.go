@@ -29,7 +29,7 @@ type writer struct {
 
 // blocks is a lane of encoded frames.
 type blocks struct {
-	list []*block
+	list []block
 	size int
 }
 
@@ -46,7 +46,7 @@ func (bs *blocks) append(h *Header, payload []byte) {
 	size := HeaderSize + len(payload)
 	var last *block
 	if n := len(bs.list); n > 0 {
-		last = bs.list[n-1]
+		last = &bs.list[n-1]
 	}
 	switch {
 	case last != nil && len(last.buf.B)+size <= cap(last.buf.B):
@@ -56,11 +56,9 @@ func (bs *blocks) append(h *Header, payload []byte) {
 		last.buf.Release()
 		last.buf = big
 	case last == nil:
-		last = &block{buf: NewBuffer(max(size, 4<<10))}
-		bs.list = append(bs.list, last)
+		last = bs.add(max(size, 4<<10))
 	default:
-		last = &block{buf: NewBuffer(max(size, blockSize))}
-		bs.list = append(bs.list, last)
+		last = bs.add(max(size, blockSize))
 	}
 	last.buf.B = AppendFrame(last.buf.B, h, payload)
 	last.frames++
@@ -71,10 +69,15 @@ func (bs *blocks) append(h *Header, payload []byte) {
 	}
 }
 
-func (bs *blocks) pop() *block {
+func (bs *blocks) add(size int) *block {
+	bs.list = append(bs.list, block{buf: NewBuffer(size)})
+	return &bs.list[len(bs.list)-1]
+}
+
+func (bs *blocks) pop() block {
 	b := bs.list[0]
 	copy(bs.list, bs.list[1:])
-	bs.list[len(bs.list)-1] = nil
+	bs.list[len(bs.list)-1] = block{}
 	bs.list = bs.list[:len(bs.list)-1]
 	bs.size -= len(b.buf.B)
 	return b
@@ -149,7 +152,7 @@ func (w *writer) flush() {
 	w.busy = true
 	for range inlineWrites {
 		b := w.takeBlock()
-		if b == nil {
+		if b.buf == nil {
 			break
 		}
 		w.q.mu.Unlock()
@@ -162,14 +165,14 @@ func (w *writer) flush() {
 		}
 		w.q.mu.Lock()
 		if n < len(b.buf.B) && w.q.err == nil {
-			w.wg.Go(func() { w.drain(b, n) })
+			w.drainFrom(b, n)
 			w.q.mu.Unlock()
 			return
 		}
 		w.wrote(b)
 	}
 	if w.q.err == nil && w.pending() {
-		w.wg.Go(func() { w.drain(nil, 0) })
+		w.wg.Go(w.drainAll)
 		w.q.mu.Unlock()
 		return
 	}
@@ -191,33 +194,31 @@ func (w *writer) flushSoon() {
 		return
 	}
 	w.busy = true
-	w.wg.Go(func() { w.drain(nil, 0) })
+	w.wg.Go(w.drainAll)
 }
 
-// takeBlock takes the next block of the control or the small lane. Call with the lock held.
-func (w *writer) takeBlock() *block {
+// takeBlock takes the next block of the control or the small lane; it has no buffer if there is none. Call with the lock held.
+func (w *writer) takeBlock() (b block) {
 	switch {
 	case len(w.control.list) > 0:
-		b := w.control.pop()
+		b = w.control.pop()
 		b.counts, b.bytes = 0, 0 // the control lane has a bound of its own
-		return b
 	case len(w.small.list) > 0:
-		b := w.small.pop()
+		b = w.small.pop()
 		w.drained += uint64(b.frames)
-		return b
 	}
-	return nil
+	return b
 }
 
 // wrote gives a block's room back. Call with the lock held.
-func (w *writer) wrote(b *block) {
+func (w *writer) wrote(b block) {
 	w.q.taken(b.counts, b.bytes, 0)
 	b.buf.Release()
 }
 
-// drain writes until there is nothing left: first what remains of b, then batches of all lanes.
-func (w *writer) drain(b *block, written int) {
-	if b != nil {
+// drainFrom leaves what remains of b, and all that follows, to a goroutine.
+func (w *writer) drainFrom(b block, written int) {
+	w.wg.Go(func() {
 		_, err := w.writeFull(net.Buffers{b.buf.B[written:]})
 		w.q.mu.Lock()
 		w.wrote(b)
@@ -225,7 +226,12 @@ func (w *writer) drain(b *block, written int) {
 		if err != nil {
 			w.conn.Close(err)
 		}
-	}
+		w.drainAll()
+	})
+}
+
+// drainAll writes batches of all lanes until there is nothing left.
+func (w *writer) drainAll() {
 	var (
 		bufs  net.Buffers
 		held  []*Buffer
@@ -243,7 +249,7 @@ func (w *writer) drain(b *block, written int) {
 		}
 		for size := 0; size < writeBatch; {
 			b := w.takeBlock()
-			if b == nil {
+			if b.buf == nil {
 				break
 			}
 			size += len(b.buf.B)

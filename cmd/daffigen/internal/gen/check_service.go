@@ -2,14 +2,16 @@ package gen
 
 import (
 	"fmt"
+	"go/token"
 	"strings"
 )
 
 // services checks the interfaces of a run against each other.
 type services struct {
 	*checker
-	all    []*Interface
-	byWire map[string]*Interface
+	all       []*Interface
+	byWire    map[string]*Interface
+	annotated map[string]bool // names with import path, also of what is no service
 }
 
 // index finds the callbacks and reports those that share a name.
@@ -45,7 +47,7 @@ func (s *services) find(i *Interface, named map[string]*Interface) {
 		return
 	}
 	f.Service = s.byWire[f.Ref]
-	if f.Service == nil && named[i.Pkg.Path()+"."+name] == nil && i.Pkg.Scope().Lookup(name) != nil {
+	if f.Service == nil && !s.annotated[i.Pkg.Path()+"."+name] && s.sourceOf(i.Pkg.Path()).decls[name] != nil {
 		s.report.add(CodeNoCallback, f.Pos, name+" is not annotated", "put //daffi:callback above it")
 	}
 }
@@ -61,7 +63,7 @@ func (s *services) findIn(i *Interface, path, name string) {
 	for _, other := range s.all {
 		if other.Pkg.Path() == path && other.Name == name && other.Callback != nil {
 			f.Service, f.Wire = other, other.Callback.Wire
-			f.Importable = imports(s.sourceOf(i.Pkg.Path()), path)
+			f.Importable = token.IsExported(name) && imports(s.sourceOf(i.Pkg.Path()), path)
 			return
 		}
 	}
@@ -70,7 +72,7 @@ func (s *services) findIn(i *Interface, path, name string) {
 
 func (l *loader) sourceOf(path string) *source {
 	for _, s := range l.sources {
-		if s.path == path && s.types != nil {
+		if s.path == path {
 			return s
 		}
 	}
@@ -98,6 +100,9 @@ func splitReference(ref string) (path, name string) {
 	}
 	return ref[:dot], ref[dot+1:]
 }
+
+// shortReference is a reference as Go code would write it.
+func shortReference(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
 // match checks every method of a fetcher against its callback.
 func (s *services) match(i *Interface) {

@@ -88,6 +88,23 @@ func (e *emitter) doc(m *Method, otherwise string) {
 	e.comment(otherwise)
 }
 
+// calls says in a sentence what the proxy's method does.
+func (m *Method) calls() string {
+	switch {
+	case m.Oneway:
+		return m.Name + " sends a call of " + m.Call + " and waits until it is accepted, not for its end."
+	case m.EachItem:
+		return m.Name + " calls " + m.Call + " for every item and waits for the end of the last call."
+	case m.Output != nil:
+		return m.Name + " calls " + m.Call + " when its sequence is ranged over, which can be done once."
+	case len(m.Results) == 0:
+		return m.Name + " calls " + m.Call + " and waits for its end."
+	case len(m.Results) == 1:
+		return m.Name + " calls " + m.Call + " and waits for its result."
+	}
+	return m.Name + " calls " + m.Call + " and waits for its results."
+}
+
 // goType writes t.
 func goType(t types.Type) *jen.Statement {
 	switch t := t.(type) {
@@ -150,18 +167,33 @@ func sequenceType(item types.Type, fallible bool) *jen.Statement {
 	return jen.Qual(pathIter, "Seq").Types(goType(item))
 }
 
-// parameters writes the parameters of m: a string, items ...int, in iter.Seq[T].
+// parameters writes the parameters of m: a, b string, items ...int, in iter.Seq[T].
 func parameters(m *Method, l *locals) []jen.Code {
-	var list []jen.Code
-	for k, p := range m.Params {
-		typ := goType(p.Go)
-		if m.Variadic && k == len(m.Params)-1 {
-			typ = jen.Op("...").Add(goType(p.Go.(*types.Slice).Elem()))
-		}
-		list = append(list, jen.Id(l.params[k]).Add(typ))
+	fixed := m.Params
+	if m.Variadic {
+		fixed = fixed[:len(fixed)-1]
+	}
+	list := grouped(l.params, fixed)
+	if m.Variadic {
+		last := len(fixed)
+		list = append(list, jen.Id(l.params[last]).Op("...").Add(goType(m.Params[last].Go.(*types.Slice).Elem())))
 	}
 	if m.Input != nil {
 		list = append(list, jen.Id(l.input).Add(sequenceType(m.Input.Go, m.Input.Fallible)))
+	}
+	return list
+}
+
+// grouped writes names with their types, and the type once for neighbours that have the same: a, b string.
+func grouped(names []string, params []*Param) []jen.Code {
+	var list []jen.Code
+	for k := 0; k < len(params); {
+		var same []string
+		typ := params[k].Go
+		for ; k < len(params) && types.Identical(params[k].Go, typ); k++ {
+			same = append(same, names[k])
+		}
+		list = append(list, jen.List(ids(same)...).Add(goType(typ)))
 	}
 	return list
 }

@@ -42,13 +42,14 @@ func (e *emitter) register(i *Interface) {
 	// func RegisterShoppingService(r daffi.Registrar, impl ShoppingService, opts ...daffi.ServeOption) (*daffi.Registration, error) {
 	// 	return daffi.Register(r, &shoppingServiceDesc, impl, opts...)
 	// }
+	at, impl, opts := e.free("r", "registrar"), e.free("impl", "service"), e.free("opts", "options")
 	e.file.Func().Id(names.register()).Params(
-		jen.Id("r").Qual(pathDaffi, "Registrar"),
-		jen.Id("impl").Id(i.Name),
-		jen.Id("opts").Op("...").Qual(pathDaffi, "ServeOption"),
+		jen.Id(at).Qual(pathDaffi, "Registrar"),
+		jen.Id(impl).Id(i.Name),
+		jen.Id(opts).Op("...").Qual(pathDaffi, "ServeOption"),
 	).Params(jen.Op("*").Qual(pathDaffi, "Registration"), jen.Error()).Block(
 		jen.Return(jen.Qual(pathDaffi, "Register").Call(
-			jen.Id("r"), jen.Op("&").Id(e.namer.service(i)), jen.Id("impl"), jen.Id("opts").Op("..."),
+			jen.Id(at), jen.Op("&").Id(e.namer.service(i)), jen.Id(impl), jen.Id(opts).Op("..."),
 		)),
 	).Line()
 }
@@ -138,8 +139,8 @@ func (e *emitter) readArguments(g *jen.Group, m *Method, n serveNames) {
 		// 	item = args.String()
 		// }
 		g.Id(n.args).Op(":=").Add(closing)
-		for k, p := range m.Params {
-			g.Var().Id(n.params[k]).Add(goType(p.Go))
+		for _, names := range grouped(n.params, m.Params) {
+			g.Var().Add(names)
 		}
 		for k, p := range m.Params {
 			g.If(jen.Id(n.args).Dot("Next").Call()).Block(e.readInto(jen.Id(n.params[k]), jen.Id(n.args), p.Type))

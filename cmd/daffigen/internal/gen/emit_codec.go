@@ -15,7 +15,8 @@ func (e *emitter) later(name string, write func()) *jen.Statement {
 	return jen.Id(name)
 }
 
-func decoderParam() *jen.Statement { return jen.Id("d").Op("*").Qual(pathCodec, "Decoder") }
+// decoder is the parameter d *codec.Decoder.
+func decoder(d string) *jen.Statement { return jen.Id(d).Op("*").Qual(pathCodec, "Decoder") }
 
 // basic is what a basic type is called in the names of codec: String, Int64.
 func (t *Type) basic() string { return upperFirst(types.Typ[t.Basic].Name()) }
@@ -156,75 +157,89 @@ func (e *emitter) readerOfResult(t *Type) jen.Code {
 	name := e.readResult(t)
 	return e.later(name, func() {
 		// func readItemResult(d *codec.Decoder) Item { return codec.ReadResult(d, readItem) }
-		e.file.Func().Id(name).Params(decoderParam()).Add(goType(t.Go)).Block(
-			jen.Return(jen.Qual(pathCodec, "ReadResult").Call(jen.Id("d"), e.reader(t))),
+		d := e.free("d", "dec")
+		e.file.Func().Id(name).Params(decoder(d)).Add(goType(t.Go)).Block(
+			jen.Return(jen.Qual(pathCodec, "ReadResult").Call(jen.Id(d), e.reader(t))),
 		).Line()
 	})
 }
 
 func (e *emitter) writeFunc(t *Type) {
+	enc, v := e.free("e", "enc"), e.free("v", "value")
 	// func writeItem(e *codec.Encoder, v Item) {…}
 	e.file.Func().Id(e.write(t)).Params(
-		jen.Id("e").Op("*").Qual(pathCodec, "Encoder"),
-		jen.Id("v").Add(goType(t.Go)),
+		jen.Id(enc).Op("*").Qual(pathCodec, "Encoder"),
+		jen.Id(v).Add(goType(t.Go)),
 	).BlockFunc(func(g *jen.Group) {
 		if t.Kind != Struct {
-			g.Add(e.writeTo(jen.Id("e"), jen.Id("v"), t))
+			g.Add(e.writeTo(jen.Id(enc), jen.Id(v), t))
 			return
 		}
 		// e.Struct(2)
 		// e.Key("ID").String(v.ID)
 		// codec.WritePtr(e.Key("Next"), v.Next, writeItem)
 		// e.Leave()
-		g.Id("e").Dot("Struct").Call(jen.Lit(len(t.Fields)))
+		g.Id(enc).Dot("Struct").Call(jen.Lit(len(t.Fields)))
 		for _, f := range t.Fields {
-			key := jen.Id("e").Dot("Key").Call(jen.Lit(f.Wire))
-			g.Add(e.writeTo(key, jen.Id("v").Dot(f.Name), f.Type))
+			key := jen.Id(enc).Dot("Key").Call(jen.Lit(f.Wire))
+			g.Add(e.writeTo(key, jen.Id(v).Dot(f.Name), f.Type))
 		}
-		g.Id("e").Dot("Leave").Call()
+		g.Id(enc).Dot("Leave").Call()
 	}).Line()
 }
 
 func (e *emitter) readFunc(t *Type) {
-	// func readItem(d *codec.Decoder) (v Item) {…}
-	f := e.file
+	d, v := e.free("d", "dec"), e.free("v", "value")
+	if t.Kind == Struct {
+		e.fieldNames(t)
+	}
+	head := e.file.Func().Id(e.read(t)).Params(decoder(d))
 	switch t.Kind {
 	case Struct:
-		e.readStruct(t)
+		// func readItem(d *codec.Decoder) (v Item) {
+		// 	for i := range d.Fields(itemFields) {…}
+		// 	return v
+		// }
+		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readFields(t, d, v), jen.Return(jen.Id(v))).Line()
 	case Array:
-		f.Func().Id(e.read(t)).Params(decoderParam()).Params(jen.Id("v").Add(goType(t.Go))).Block(
-			e.readInto(jen.Id("v"), jen.Id("d"), t),
-			jen.Return(jen.Id("v")),
-		).Line()
+		// func readIntx4(d *codec.Decoder) (v [4]int) {
+		// 	codec.ReadArrayInto(d, v[:], codec.ReadInt)
+		// 	return v
+		// }
+		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readInto(jen.Id(v), jen.Id(d), t), jen.Return(jen.Id(v))).Line()
 	default:
-		f.Func().Id(e.read(t)).Params(decoderParam()).Add(goType(t.Go)).Block(jen.Return(e.readValue(jen.Id("d"), t))).Line()
+		// func readTags(d *codec.Decoder) Tags { return codec.ReadStrings(d) }
+		head.Add(goType(t.Go)).Block(jen.Return(e.readValue(jen.Id(d), t))).Line()
 	}
 }
 
-func (e *emitter) readStruct(t *Type) {
-	var names, cases []jen.Code
-	for k, f := range t.Fields {
+// readFields emits the loop over the fields of a struct.
+func (e *emitter) readFields(t *Type, d, v string) jen.Code {
+	fields := jen.Id(d).Dot("Fields").Call(jen.Id(e.fields(t)))
+	if len(t.Fields) == 0 {
+		// for range d.Fields(emptyFields) {
+		// }
+		return jen.For(jen.Range().Add(fields)).Block()
+	}
+	i := e.free("i", "index")
+	// for i := range d.Fields(itemFields) {
+	// 	switch i {
+	// 	case 0:
+	// 		v.ID = d.String()
+	// 	}
+	// }
+	return jen.For(jen.Id(i).Op(":=").Range().Add(fields)).Block(jen.Switch(jen.Id(i)).BlockFunc(func(g *jen.Group) {
+		for k, f := range t.Fields {
+			g.Case(jen.Lit(k)).Block(e.readInto(jen.Id(v).Dot(f.Name), jen.Id(d), f.Type))
+		}
+	}))
+}
+
+func (e *emitter) fieldNames(t *Type) {
+	var names []jen.Code
+	for _, f := range t.Fields {
 		names = append(names, jen.Lit(f.Wire))
-		// case 0:
-		// 	v.ID = d.String()
-		cases = append(cases, jen.Case(jen.Lit(k)).Block(e.readInto(jen.Id("v").Dot(f.Name), jen.Id("d"), f.Type)))
 	}
 	// var itemFields = []string{"ID", "Next"}
 	e.file.Var().Id(e.fields(t)).Op("=").Index().String().Values(names...).Line()
-	// func readItem(d *codec.Decoder) (v Item) {
-	// 	for i := range d.Fields(itemFields) {
-	// 		switch i {…}
-	// 	}
-	// 	return v
-	// }
-	loop := jen.For(jen.Id("i").Op(":=").Range().Id("d").Dot("Fields").Call(jen.Id(e.fields(t)))).Block(jen.Switch(jen.Id("i")).Block(cases...))
-	if len(cases) == 0 {
-		// for range d.Fields(emptyFields) {
-		// }
-		loop = jen.For(jen.Range().Id("d").Dot("Fields").Call(jen.Id(e.fields(t)))).Block()
-	}
-	e.file.Func().Id(e.read(t)).Params(decoderParam()).Params(jen.Id("v").Add(goType(t.Go))).Block(
-		loop,
-		jen.Return(jen.Id("v")),
-	).Line()
 }

@@ -32,7 +32,7 @@ func (e *emitter) fetcher(i *Interface) {
 
 func (e *emitter) proxyType(f fetcherNames) {
 	name := f.iface.Name
-	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + f.iface.Fetcher.Ref + " on another node.")
+	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + shortReference(f.iface.Fetcher.Ref) + " on another node.")
 	// type ShopperProxy struct{ b *daffi.Binding }
 	e.file.Type().Id(f.namesOf.proxy()).Struct(jen.Id(bindingField).Op("*").Qual(pathDaffi, "Binding")).Line()
 	// var _ Shopper = (*ShopperProxy)(nil)
@@ -42,12 +42,13 @@ func (e *emitter) proxyType(f fetcherNames) {
 	// func NewShopper(c daffi.Caller, opts ...daffi.CallOption) *ShopperProxy {
 	// 	return &ShopperProxy{b: daffi.Bind(c, &shopperClient, opts...)}
 	// }
+	caller, opts := e.free("c", "caller"), e.free("opts", "options")
 	e.file.Func().Id(f.create()).Params(
-		jen.Id("c").Qual(pathDaffi, "Caller"),
-		jen.Id("opts").Op("...").Qual(pathDaffi, "CallOption"),
+		jen.Id(caller).Qual(pathDaffi, "Caller"),
+		jen.Id(opts).Op("...").Qual(pathDaffi, "CallOption"),
 	).Op("*").Id(f.namesOf.proxy()).Block(
 		jen.Return(jen.Op("&").Id(f.namesOf.proxy()).Values(pair(bindingField,
-			jen.Qual(pathDaffi, "Bind").Call(jen.Id("c"), jen.Op("&").Id(e.client(f.iface)), jen.Id("opts").Op("...")),
+			jen.Qual(pathDaffi, "Bind").Call(jen.Id(caller), jen.Op("&").Id(e.client(f.iface)), jen.Id(opts).Op("...")),
 		))),
 	).Line()
 
@@ -81,7 +82,7 @@ func (e *emitter) proxyMethod(f fetcherNames, m *Method) {
 	default:
 		results, body = e.severalResults(m, l, do)
 	}
-	e.doc(m, m.Name+" calls "+m.Call+" and waits for its end.")
+	e.doc(m, m.calls())
 	// func (p *ShopperProxy) AddItem(ctx context.Context, item string) error {…}
 	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(m.Name).
 		Params(append([]jen.Code{jen.Id(l.ctx).Qual(pathContext, "Context")}, parameters(m, l)...)...).
@@ -124,16 +125,11 @@ func (e *emitter) severalResults(m *Method, l *locals, do *jen.Statement) (resul
 	var values []jen.Code
 	for k, field := range m.resultFields() {
 		values = append(values, jen.Id(all).Dot(field))
-		typ := goType(m.Results[k].Go)
-		if named {
-			typ = jen.Id(names[k]).Add(typ)
-		}
-		results = append(results, typ)
+		results = append(results, goType(m.Results[k].Go))
 	}
+	results = append(results, jen.Error())
 	if named {
-		results = append(results, jen.Id(errName).Error())
-	} else {
-		results = append(results, jen.Error())
+		results = append(grouped(names, m.Results), jen.Id(errName).Error())
 	}
 	// r, err := p.Prepare().Stats(key).Do(ctx)
 	// return r.Mean, r.Count, err
@@ -192,7 +188,7 @@ func (e *emitter) serviceName(i *Interface) jen.Code {
 	switch {
 	case service == nil:
 		return jen.Lit(i.Fetcher.Wire)
-	case service.Pkg == i.Pkg || i.Fetcher.Importable:
+	case service.Pkg == i.Pkg, i.Fetcher.Importable:
 		return jen.Qual(service.Pkg.Path(), interfaceNames(service.Name).wire())
 	}
 	return jen.Lit(i.Fetcher.Wire)
@@ -241,11 +237,12 @@ func (e *emitter) readResults(f fetcherNames, m *Method) {
 	// 	}
 	// 	return r
 	// }
-	e.file.Func().Id(e.readAll(f.iface, m)).Params(decoderParam()).Params(jen.Id("r").Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
+	d, r := e.free("d", "dec"), e.free("r", "results")
+	e.file.Func().Id(e.readAll(f.iface, m)).Params(decoder(d)).Params(jen.Id(r).Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
 		for k, field := range m.resultFields() {
-			g.If(jen.Id("d").Dot("Next").Call()).Block(e.readInto(jen.Id("r").Dot(field), jen.Id("d"), m.Results[k].Type))
+			g.If(jen.Id(d).Dot("Next").Call()).Block(e.readInto(jen.Id(r).Dot(field), jen.Id(d), m.Results[k].Type))
 		}
-		g.Return(jen.Id("r"))
+		g.Return(jen.Id(r))
 	}).Line()
 }
 

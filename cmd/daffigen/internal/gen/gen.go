@@ -29,7 +29,15 @@ type File struct {
 // diagnostics by position; with diagnostics there are no files. An error means that packages could not be listed at all.
 func Generate(ctx context.Context, cfg Config, patterns ...string) ([]File, []Diagnostic, error) {
 	l := newLoader(cfg)
-	pkgs, err := l.model(ctx, patterns)
+	targets, err := l.load(ctx, patterns...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.generate(ctx, targets)
+}
+
+func (l *loader) generate(ctx context.Context, targets []*source) ([]File, []Diagnostic, error) {
+	pkgs, err := l.model(ctx, targets)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,14 +59,11 @@ func Generate(ctx context.Context, cfg Config, patterns ...string) ([]File, []Di
 	return files, nil, nil
 }
 
-// model loads and checks.
-func (l *loader) model(ctx context.Context, patterns []string) ([]*Package, error) {
-	targets, err := l.load(ctx, patterns...)
-	if err != nil {
-		return nil, err
-	}
+// model reads the targets and checks them.
+func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, error) {
 	var found []annotation
 	for _, src := range targets {
+		src.parse()
 		found = append(found, src.annotations()...)
 	}
 	elsewhere, err := l.loadCallbacks(ctx, found)
@@ -119,10 +124,11 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 // check makes the model of the annotated interfaces and checks them against each other.
 func (l *loader) check(all []annotation) []*Package {
 	c := &checker{loader: l, reported: make(map[string]bool)}
-	s := &services{checker: c}
+	s := &services{checker: c, annotated: make(map[string]bool)}
 	named := make(map[string]*Interface)
 	var targets []*Interface
 	for _, a := range all {
+		s.annotated[a.src.path+"."+a.spec.Name.Name] = true
 		i := c.iface(a)
 		if i == nil {
 			continue

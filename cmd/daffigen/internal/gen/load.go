@@ -43,14 +43,11 @@ func newLoader(cfg Config) *loader {
 	}
 }
 
-// load lists the packages that patterns name and parses their files.
+// load lists the packages to generate for.
 func (l *loader) load(ctx context.Context, patterns ...string) ([]*source, error) {
 	found, err := l.list(ctx, patterns, l.reportEmpty)
 	for _, src := range found {
 		src.target = true
-	}
-	for _, src := range found {
-		src.parse()
 	}
 	return found, err
 }

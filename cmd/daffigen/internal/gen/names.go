@@ -154,6 +154,26 @@ func (n *namer) choose(purpose, name string) string {
 	return free
 }
 
+// chooseAll numbers base until none of the names made of it is taken.
+func (n *namer) chooseAll(base string, names map[string]func(base string) string) {
+	free := base
+	for k := 2; n.anyTaken(free, names); k++ {
+		free = base + strconv.Itoa(k)
+	}
+	for purpose, name := range names {
+		n.choose(purpose, name(free))
+	}
+}
+
+func (n *namer) anyTaken(base string, names map[string]func(base string) string) bool {
+	for _, name := range names {
+		if _, taken := n.taken[name(base)]; taken {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *namer) service(i *Interface) string            { return n.private["service "+i.Name] }
 func (n *namer) serve(i *Interface, m *Method) string   { return n.private["serve "+i.Name+"."+m.Name] }
 func (n *namer) client(i *Interface) string             { return n.private["client "+i.Name] }
@@ -168,14 +188,12 @@ func (n *namer) typeNames(t *Type) {
 	key := "type " + strconv.Itoa(n.types.Len())
 	n.types.Set(t.Go, key)
 	n.all = append(n.all, t)
-	base := n.base(t.Go)
-	for _, verb := range []string{"write", "read"} {
-		n.choose(verb+" "+key, verb+base)
-	}
-	n.choose("result "+key, "read"+base+"Result")
-	if t.Kind == Struct {
-		n.choose("fields "+key, lowerFirst(base)+"Fields")
-	}
+	n.chooseAll(n.base(t.Go), map[string]func(base string) string{
+		"write " + key:  func(base string) string { return "write" + base },
+		"read " + key:   func(base string) string { return "read" + base },
+		"result " + key: func(base string) string { return "read" + base + "Result" },
+		"fields " + key: func(base string) string { return lowerFirst(base) + "Fields" },
+	})
 	for _, f := range t.Fields {
 		n.typeNames(f.Type)
 	}
@@ -292,6 +310,16 @@ func (n *namer) reserve() {
 	for _, name := range types.Universe.Names() {
 		n.outer.add(name)
 	}
+}
+
+// free is a name for a local of a function without the user's parameters.
+func (n *namer) free(candidates ...string) string {
+	for _, name := range candidates {
+		if !n.outer[name] {
+			return name
+		}
+	}
+	return n.outer.take(candidates...)
 }
 
 // scope is a set of names in use.

@@ -258,6 +258,8 @@ func (s *source) check() *types.Package {
 		Importer:         s,
 		Error: func(err error) {
 			if e, ok := errors.AsType[types.Error](err); ok && !e.Soft {
+				e.Msg, _, _ = strings.Cut(e.Msg, "\n")
+				e.Msg = strings.TrimSuffix(e.Msg, ":")
 				s.errs = append(s.errs, e)
 			}
 		},

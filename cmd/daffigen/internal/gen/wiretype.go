@@ -116,6 +116,7 @@ func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
 		return bad(reason)
 	}
 	if strings.Count(path, "[") > maxTypeDepth || strings.Count(path, ".") > maxTypeDepth {
+		path = path[:len(path)/8] + "…"
 		return bad("the type has no end; use one that does not grow with its own type argument")
 	}
 	if _, ok := t.Underlying().(*types.Struct); !ok && isNamedType(t) {

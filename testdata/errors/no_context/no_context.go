@@ -1,0 +1,11 @@
+// Package nocontext breaks a rule.
+package nocontext
+
+import "context"
+
+//daffi:callback
+type C interface {
+	Nothing() error                                     // want "C.Nothing does not take a context first; make its first parameter ctx context.Context \[DF024\]"
+	Other(id string) error                              // want "C.Other does not take a context first"
+	Second(id string, ctx context.Context) (int, error) // want "C.Second does not take a context first" "C.Second: ctx context.Context: interface values cannot travel"
+}

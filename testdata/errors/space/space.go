@@ -1,0 +1,11 @@
+// Package space breaks a rule.
+package space
+
+import "context"
+
+// Quiet would be ignored.
+//
+// daffi:callback // want "a directive has no space after the slashes; write //daffi:callback \[DF017\]"
+type Quiet interface {
+	Do(ctx context.Context) error
+}

@@ -1,0 +1,62 @@
+// Package unsupportedtype breaks a rule.
+package unsupportedtype
+
+import (
+	"context"
+	"io"
+	"iter"
+	"net/netip"
+	"sync"
+	"unsafe"
+)
+
+// Order has something deep inside that cannot travel.
+type Order struct {
+	ID    string
+	Lines []Line
+}
+
+// Line is part of an Order.
+type Line struct {
+	Price func() int
+}
+
+// Guarded must not be copied.
+type Guarded struct {
+	N  int
+	mu sync.Mutex
+}
+
+type base struct{ ID string }
+
+// Hidden leaves base behind.
+type Hidden struct {
+	base
+	N int
+}
+
+type closed struct{ n int }
+
+type list []list
+
+type grow[T any] struct{ Next *grow[[]T] }
+
+//daffi:callback
+type C interface {
+	Place(ctx context.Context, o Order) error            // want "C.Place: Order.Lines\[\].Price: func values cannot travel; use another type, or leave the field out with the tag `daffi:\"-\"` \[DF030\]"
+	Again(ctx context.Context, o *Order) (Order, error)  // explained above, once
+	Chan(ctx context.Context, c chan int) error          // want "C.Chan: c chan int: channels cannot travel; make the method take or return an iter.Seq2 of the values \[DF030\]"
+	Func(ctx context.Context, f func()) error            // want "C.Func: f func\(\): func values cannot travel"
+	Any(ctx context.Context, v any) error                // want "C.Any: v any: any cannot travel in this version of daffi; use a fixed type \[DF030\]"
+	Error(ctx context.Context, err error) error          // want "C.Error: err error: error values cannot travel in this version of daffi except as the method's own result; use a string or a struct \[DF030\]"
+	Reader(ctx context.Context) (r io.Reader, err error) // want "C.Reader: r io.Reader: interface values cannot travel; use a struct, or one method for each type \[DF030\]"
+	Unsafe(ctx context.Context, p unsafe.Pointer) error  // want "C.Unsafe: p unsafe.Pointer: Pointer means nothing in another process; use an integer or a value \[DF030\]"
+	Uintptr(ctx context.Context, p []uintptr) error      // want "C.Uintptr: p\[\]: uintptr means nothing in another process"
+	Mutex(ctx context.Context, m *Guarded) error         // want "C.Mutex: m.mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF030\]"
+	Base(ctx context.Context, h Hidden) error            // want "C.Base: Hidden.base: the fields of an embedded unexported type would be left behind; name the field, or leave it out with the tag `daffi:\"-\"` \[DF030\]"
+	Closed(ctx context.Context, c closed) error          // want "C.Closed: closed: closed has no exported fields, so nothing of it would travel; export them, or use another type \[DF030\]"
+	List(ctx context.Context, l list) error              // want "C.List: list\[\]: a type that contains itself must do so through a struct; wrap it in one \[DF030\]"
+	Grow(ctx context.Context, g grow[int]) error         // want "C.Grow: grow\[int\].*…: instantiation cycle; make it compile .* \[DF030\]"
+	Addr(ctx context.Context, a netip.Addr) error        // want "C.Addr: netip.Addr: types with AppendBinary and UnmarshalBinary cannot travel in this version of daffi; use a string, a \[\]byte or a struct \[DF030\]"
+	Stream(ctx context.Context) iter.Seq2[any, error]    // want "C.Stream: its results any: any cannot travel"
+}
