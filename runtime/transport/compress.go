@@ -85,7 +85,7 @@ func appendStored(dst, src []byte) []byte {
 
 // Decompress appends the content of src to dst. It takes exactly one zstd frame that says how long its content is, at most limit, has a window
 // of at most 1 MiB and no dictionary. Nothing is reserved for the content before all of that is known, nor while waiting for others.
-// After an error dst is as it was.
+// The room in dst is used if it is enough: for the content, and above 1 MiB for 128 KiB more. After an error dst is as it was.
 func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	size, err := contentSize(src, limit)
 	if err != nil {
@@ -96,14 +96,18 @@ func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		panic("transport: " + err.Error()) // our own options are wrong
 	}
 	defer c.decoders.put(d)
-	n := len(dst)
+	n, need := len(dst), size
+	if size > maxWindow {
+		need += maxBlock
+	}
 	room := dst
-	if cap(dst)-n < size {
-		room = make([]byte, n, n+size)
+	if cap(dst)-n < need {
+		room = make([]byte, n, n+need)
 		copy(room, dst)
 	}
-	// The decoder is given no more than the room for the content, and takes that for the limit.
-	out, err := d.DecodeAll(src, room[n:n:n+size])
+	// The decoder takes the room that it is given for the limit. It looks after each block whether the content has become longer than the
+	// header says; a long one has room for that block, since the decoder would else double its output before it looks.
+	out, err := d.DecodeAll(src, room[n:n:n+need])
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrCompressed, err)
 	}
