@@ -27,10 +27,10 @@ var ErrTooLarge = errors.New("content over the limit")
 
 // A Compressor packs and unpacks messages. It belongs to one node: nothing in it is shared with others, it starts no goroutine, and it holds
 // no memory before its first use. Its methods may be called from any goroutine; as many as there are processors work at a time, and
-// the others wait for them.
+// the others wait for them. One that is used inside a bubble of testing/synctest belongs to it, as what it makes there has channels.
 type Compressor struct {
-	encoders pool[*zstd.Encoder]
-	decoders pool[*zstd.Decoder]
+	encoders coderPool[*zstd.Encoder]
+	decoders coderPool[*zstd.Decoder]
 }
 
 // NewCompressor returns a compressor to be closed by [Compressor.Close].
@@ -192,8 +192,8 @@ func contentSize(src []byte, limit int) (int, error) {
 	return size, nil
 }
 
-// A pool lends out as many values as it has slots, makes one when none is idle, and keeps what comes back until it is closed.
-type pool[T any] struct {
+// A coderPool lends out as many values as it has slots, makes one when none is idle, and keeps what comes back until it is closed.
+type coderPool[T any] struct {
 	make  func() (T, error)
 	slots chan struct{}
 
@@ -202,7 +202,7 @@ type pool[T any] struct {
 	closed bool
 }
 
-func (p *pool[T]) get() (T, error) {
+func (p *coderPool[T]) get() (T, error) {
 	p.slots <- struct{}{}
 	p.mu.Lock()
 	if n := len(p.idle); n > 0 {
@@ -219,7 +219,7 @@ func (p *pool[T]) get() (T, error) {
 	return v, err
 }
 
-func (p *pool[T]) put(v T) {
+func (p *coderPool[T]) put(v T) {
 	p.mu.Lock()
 	if !p.closed {
 		p.idle = append(p.idle, v)
@@ -229,7 +229,7 @@ func (p *pool[T]) put(v T) {
 }
 
 // close returns what is idle. What is lent out is left to the collector when it comes back.
-func (p *pool[T]) close() []T {
+func (p *coderPool[T]) close() []T {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	idle := p.idle

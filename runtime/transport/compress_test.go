@@ -63,8 +63,8 @@ func TestCompress(t *testing.T) {
 	}
 }
 
-// A frame says what a handmade zstd frame has.
-type frame struct {
+// A zstdFrame says what a handmade frame has.
+type zstdFrame struct {
 	single   bool
 	reserved bool
 	window   byte // descriptor: 10 + log2 in the upper 5 bits, eighths in the lower 3
@@ -75,7 +75,7 @@ type frame struct {
 	blocks   []byte
 }
 
-func (f frame) bytes() []byte {
+func (f zstdFrame) bytes() []byte {
 	b := []byte{0x28, 0xb5, 0x2f, 0xfd}
 	d := map[int]byte{0: 0, 1: 0, 2: 1 << 6, 4: 2 << 6, 8: 3 << 6}[f.sizeLen] | map[int]byte{0: 0, 1: 1, 2: 2, 4: 3}[len(f.dict)]
 	if f.single {
@@ -108,7 +108,7 @@ const (
 	reservedBlock
 )
 
-func block(last bool, kind, size int, content ...byte) []byte {
+func zstdBlock(last bool, kind, size int, content ...byte) []byte {
 	h := size<<3 | kind<<1
 	if last {
 		h |= 1
@@ -116,9 +116,9 @@ func block(last bool, kind, size int, content ...byte) []byte {
 	return append([]byte{byte(h), byte(h >> 8), byte(h >> 16)}, content...)
 }
 
-// blocks are n equal ones; the last one says that it is.
-func blocks(n, kind, size int, content ...byte) []byte {
-	return append(bytes.Repeat(block(false, kind, size, content...), n-1), block(true, kind, size, content...)...)
+// zstdBlocks are n equal ones; the last one says that it is.
+func zstdBlocks(n, kind, size int, content ...byte) []byte {
+	return append(bytes.Repeat(zstdBlock(false, kind, size, content...), n-1), zstdBlock(true, kind, size, content...)...)
 }
 
 const windowOf1M, windowOf1M128K, windowOf128K = 10 << 3, 10<<3 | 1, 7 << 3
@@ -143,42 +143,42 @@ func badFrames() map[string]struct {
 	all := map[string]bad{
 		"empty":                            {nil, "unexpected EOF"},
 		"other magic":                      {[]byte("GET / HTTP/1.1\r\n"), "magic"},
-		"2 GiB in 64 KiB":                  {frame{window: windowOf1M, sizeLen: 8, size: 2 << 30, blocks: blocks(16384, rleBlock, 128<<10, 0)}.bytes(), "2147483648 bytes of content"},
-		"2 GiB without a size":             {frame{window: windowOf1M, blocks: blocks(16384, rleBlock, 128<<10, 0)}.bytes(), "does not say"},
-		"2 GiB that says 4 MiB":            {frame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: blocks(16384, rleBlock, 128<<10, 0)}.bytes(), "too many blocks"},
-		"33 blocks that say 4 MiB":         {frame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: blocks(33, rleBlock, 128<<10, 0)}.bytes(), "exceeded"},
-		"2^64-1 bytes":                     {frame{window: windowOf1M, sizeLen: 8, size: math.MaxUint64, blocks: blocks(1, rleBlock, 128<<10, 0)}.bytes(), "content"},
-		"2^63 bytes, single":               {frame{single: true, sizeLen: 8, size: 1 << 63, blocks: blocks(1, rleBlock, 128<<10, 0)}.bytes(), "content"},
-		"limit and a byte":                 {frame{window: windowOf1M, sizeLen: 4, size: MaxMessage + 1, blocks: blocks(33, rleBlock, 128<<10, 0)}.bytes(), "at most 4194304"},
-		"window over 1 MiB":                {frame{window: windowOf1M128K, sizeLen: 4, size: 4096, blocks: blocks(1, rleBlock, 4096, 0)}.bytes(), "window of 1179648 bytes"},
-		"huge window":                      {frame{window: 255, sizeLen: 4, size: 4096, blocks: blocks(1, rleBlock, 4096, 0)}.bytes(), "window of"},
-		"single segment over 1 MiB":        {frame{single: true, sizeLen: 4, size: 1<<20 + 1, blocks: blocks(9, rleBlock, 128<<10, 0)}.bytes(), "window of 1048577 bytes"},
-		"small window":                     {frame{window: 0, sizeLen: 4, size: 4096, blocks: blocks(1, rleBlock, 4096, 0)}.bytes(), "bad zstd frame"},
-		"reserved bit":                     {frame{reserved: true, single: true, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0)}.bytes(), "reserved bit"},
-		"dictionary":                       {frame{single: true, dict: []byte{1}, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 1"},
-		"dictionary of 2 bytes":            {frame{single: true, dict: []byte{1, 1}, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 257"},
-		"dictionary of 4 bytes":            {frame{single: true, dict: []byte{0, 0, 0, 1}, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 16777216"},
-		"dictionary 0":                     {frame{single: true, dict: []byte{0}, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 0"},
-		"content that is not there":        {frame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: blocks(1, rawBlock, 1, 0)}.bytes(), "hold at most 1"},
-		"packed content that is not there": {frame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: blocks(31, packedBlock, 2, 0, 0)}.bytes(), "hold at most"},
-		"less than it says":                {frame{single: true, sizeLen: 2, size: 300, blocks: blocks(2, rleBlock, 149, 0)}.bytes(), "hold at most 298"},
-		"more than it says":                {frame{single: true, sizeLen: 2, size: 300, blocks: blocks(2, rleBlock, 151, 0)}.bytes(), "bad zstd frame"},
-		"empty blocks":                     {frame{single: true, sizeLen: 2, size: 300, blocks: append(bytes.Repeat(block(false, rawBlock, 0), 16), blocks(1, rleBlock, 300, 0)...)}.bytes(), "too many blocks"},
-		"block over 128 KiB":               {frame{window: windowOf1M, sizeLen: 4, size: 128<<10 + 1, blocks: blocks(1, rleBlock, 128<<10+1, 0)}.bytes(), "block too long"},
-		"longest block":                    {frame{window: windowOf1M, sizeLen: 4, size: 4096, blocks: blocks(1, rawBlock, 1<<21-1, 0)}.bytes(), "block too long"},
-		"reserved block":                   {frame{single: true, sizeLen: 1, size: 1, blocks: blocks(1, reservedBlock, 1, 0)}.bytes(), "reserved type"},
-		"no last block":                    {frame{single: true, sizeLen: 1, size: 1, blocks: block(false, rleBlock, 1, 0)}.bytes(), "cut off"},
-		"no block":                         {frame{single: true, sizeLen: 1, size: 1}.bytes(), "cut off"},
-		"packed nonsense":                  {frame{single: true, sizeLen: 2, size: 300, blocks: blocks(1, packedBlock, 4, 0xff, 0xff, 0xff, 0xff)}.bytes(), "bad zstd frame"},
+		"2 GiB in 64 KiB":                  {zstdFrame{window: windowOf1M, sizeLen: 8, size: 2 << 30, blocks: zstdBlocks(16384, rleBlock, 128<<10, 0)}.bytes(), "2147483648 bytes of content"},
+		"2 GiB without a size":             {zstdFrame{window: windowOf1M, blocks: zstdBlocks(16384, rleBlock, 128<<10, 0)}.bytes(), "does not say"},
+		"2 GiB that says 4 MiB":            {zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: zstdBlocks(16384, rleBlock, 128<<10, 0)}.bytes(), "too many blocks"},
+		"33 blocks that say 4 MiB":         {zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: zstdBlocks(33, rleBlock, 128<<10, 0)}.bytes(), "exceeded"},
+		"2^64-1 bytes":                     {zstdFrame{window: windowOf1M, sizeLen: 8, size: math.MaxUint64, blocks: zstdBlocks(1, rleBlock, 128<<10, 0)}.bytes(), "content"},
+		"2^63 bytes, single":               {zstdFrame{single: true, sizeLen: 8, size: 1 << 63, blocks: zstdBlocks(1, rleBlock, 128<<10, 0)}.bytes(), "content"},
+		"limit and a byte":                 {zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage + 1, blocks: zstdBlocks(33, rleBlock, 128<<10, 0)}.bytes(), "at most 4194304"},
+		"window over 1 MiB":                {zstdFrame{window: windowOf1M128K, sizeLen: 4, size: 4096, blocks: zstdBlocks(1, rleBlock, 4096, 0)}.bytes(), "window of 1179648 bytes"},
+		"huge window":                      {zstdFrame{window: 255, sizeLen: 4, size: 4096, blocks: zstdBlocks(1, rleBlock, 4096, 0)}.bytes(), "window of"},
+		"single segment over 1 MiB":        {zstdFrame{single: true, sizeLen: 4, size: 1<<20 + 1, blocks: zstdBlocks(9, rleBlock, 128<<10, 0)}.bytes(), "window of 1048577 bytes"},
+		"small window":                     {zstdFrame{window: 0, sizeLen: 4, size: 4096, blocks: zstdBlocks(1, rleBlock, 4096, 0)}.bytes(), "bad zstd frame"},
+		"reserved bit":                     {zstdFrame{reserved: true, single: true, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0)}.bytes(), "reserved bit"},
+		"dictionary":                       {zstdFrame{single: true, dict: []byte{1}, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 1"},
+		"dictionary of 2 bytes":            {zstdFrame{single: true, dict: []byte{1, 1}, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 257"},
+		"dictionary of 4 bytes":            {zstdFrame{single: true, dict: []byte{0, 0, 0, 1}, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 16777216"},
+		"dictionary 0":                     {zstdFrame{single: true, dict: []byte{0}, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0)}.bytes(), "names dictionary 0"},
+		"content that is not there":        {zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: zstdBlocks(1, rawBlock, 1, 0)}.bytes(), "hold at most 1"},
+		"packed content that is not there": {zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: zstdBlocks(31, packedBlock, 2, 0, 0)}.bytes(), "hold at most"},
+		"less than it says":                {zstdFrame{single: true, sizeLen: 2, size: 300, blocks: zstdBlocks(2, rleBlock, 149, 0)}.bytes(), "hold at most 298"},
+		"more than it says":                {zstdFrame{single: true, sizeLen: 2, size: 300, blocks: zstdBlocks(2, rleBlock, 151, 0)}.bytes(), "bad zstd frame"},
+		"empty blocks":                     {zstdFrame{single: true, sizeLen: 2, size: 300, blocks: append(bytes.Repeat(zstdBlock(false, rawBlock, 0), 16), zstdBlocks(1, rleBlock, 300, 0)...)}.bytes(), "too many blocks"},
+		"block over 128 KiB":               {zstdFrame{window: windowOf1M, sizeLen: 4, size: 128<<10 + 1, blocks: zstdBlocks(1, rleBlock, 128<<10+1, 0)}.bytes(), "block too long"},
+		"longest block":                    {zstdFrame{window: windowOf1M, sizeLen: 4, size: 4096, blocks: zstdBlocks(1, rawBlock, 1<<21-1, 0)}.bytes(), "block too long"},
+		"reserved block":                   {zstdFrame{single: true, sizeLen: 1, size: 1, blocks: zstdBlocks(1, reservedBlock, 1, 0)}.bytes(), "reserved type"},
+		"no last block":                    {zstdFrame{single: true, sizeLen: 1, size: 1, blocks: zstdBlock(false, rleBlock, 1, 0)}.bytes(), "cut off"},
+		"no block":                         {zstdFrame{single: true, sizeLen: 1, size: 1}.bytes(), "cut off"},
+		"packed nonsense":                  {zstdFrame{single: true, sizeLen: 2, size: 300, blocks: zstdBlocks(1, packedBlock, 4, 0xff, 0xff, 0xff, 0xff)}.bytes(), "bad zstd frame"},
 		"packed and more than it says":     {overfull, "bad zstd frame"},
 		"wrong checksum":                   {changed, "bad zstd frame"},
-		"half a checksum":                  {frame{single: true, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 0), checksum: []byte{0, 0}}.bytes(), "cut off"},
+		"half a checksum":                  {zstdFrame{single: true, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 0), checksum: []byte{0, 0}}.bytes(), "cut off"},
 		"skippable":                        {skippable, "skippable"},
 		"skippable before":                 {append(bytes.Clone(skippable), good...), "skippable"},
 		"skippable after":                  {append(bytes.Clone(good), skippable...), "12 bytes after its end"},
 		"two frames":                       {append(bytes.Clone(good), good...), "bytes after its end"},
-		"many frames":                      {bytes.Repeat(frame{single: true, sizeLen: 1, size: 255, blocks: blocks(1, rleBlock, 255, 0)}.bytes(), 5000), "bytes after its end"},
-		"empty frame after":                {append(bytes.Clone(good), frame{single: true, sizeLen: 1, blocks: blocks(1, rawBlock, 0)}.bytes()...), "9 bytes after its end"},
+		"many frames":                      {bytes.Repeat(zstdFrame{single: true, sizeLen: 1, size: 255, blocks: zstdBlocks(1, rleBlock, 255, 0)}.bytes(), 5000), "bytes after its end"},
+		"empty frame after":                {append(bytes.Clone(good), zstdFrame{single: true, sizeLen: 1, blocks: zstdBlocks(1, rawBlock, 0)}.bytes()...), "9 bytes after its end"},
 		"a byte after":                     {append(bytes.Clone(good), 0), "1 bytes after its end"},
 	}
 	for i := 1; i <= 8; i++ {
@@ -189,12 +189,12 @@ func badFrames() map[string]struct {
 
 func goodFrames() map[string][]byte {
 	return map[string][]byte{
-		"nothing":        frame{single: true, sizeLen: 1, blocks: blocks(1, rawBlock, 0)}.bytes(),
-		"one byte":       frame{single: true, sizeLen: 1, size: 1, blocks: blocks(1, rleBlock, 1, 'x')}.bytes(),
-		"limit":          frame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: blocks(32, rleBlock, 128<<10, 0)}.bytes(),
-		"8 byte size":    frame{window: windowOf128K, sizeLen: 8, size: 3, blocks: blocks(3, rleBlock, 1, 0)}.bytes(),
-		"single segment": frame{single: true, sizeLen: 4, size: 1 << 20, blocks: blocks(8, rleBlock, 128<<10, 0)}.bytes(),
-		"few blocks":     frame{single: true, sizeLen: 2, size: 300, blocks: append(bytes.Repeat(block(false, rawBlock, 0), 15), blocks(1, rleBlock, 300, 0)...)}.bytes(),
+		"nothing":        zstdFrame{single: true, sizeLen: 1, blocks: zstdBlocks(1, rawBlock, 0)}.bytes(),
+		"one byte":       zstdFrame{single: true, sizeLen: 1, size: 1, blocks: zstdBlocks(1, rleBlock, 1, 'x')}.bytes(),
+		"limit":          zstdFrame{window: windowOf1M, sizeLen: 4, size: MaxMessage, blocks: zstdBlocks(32, rleBlock, 128<<10, 0)}.bytes(),
+		"8 byte size":    zstdFrame{window: windowOf128K, sizeLen: 8, size: 3, blocks: zstdBlocks(3, rleBlock, 1, 0)}.bytes(),
+		"single segment": zstdFrame{single: true, sizeLen: 4, size: 1 << 20, blocks: zstdBlocks(8, rleBlock, 128<<10, 0)}.bytes(),
+		"few blocks":     zstdFrame{single: true, sizeLen: 2, size: 300, blocks: append(bytes.Repeat(zstdBlock(false, rawBlock, 0), 15), zstdBlocks(1, rleBlock, 300, 0)...)}.bytes(),
 	}
 }
 
@@ -328,7 +328,6 @@ func TestCompressorInBubble(t *testing.T) {
 			use(t, c)
 		})
 		use(t, outside)
-		synctest.Test(t, func(t *testing.T) { use(t, outside) })
 	}
 }
 

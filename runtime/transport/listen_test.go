@@ -490,8 +490,8 @@ func TestDialCancelled(t *testing.T) {
 	}
 }
 
-// failing is a listener that fails as often as asked, then gives out a connection, then fails for ever.
-type failing struct {
+// failingListener is one that fails as often as asked, then gives out a connection, then fails for ever.
+type failingListener struct {
 	net.Listener
 	fail  int
 	calls int
@@ -499,7 +499,7 @@ type failing struct {
 	ended bool
 }
 
-func (f *failing) Accept() (net.Conn, error) {
+func (f *failingListener) Accept() (net.Conn, error) {
 	f.calls++
 	if f.calls != f.fail+1 {
 		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
@@ -507,14 +507,14 @@ func (f *failing) Accept() (net.Conn, error) {
 	return f.conn, nil
 }
 
-func (f *failing) Close() error { f.ended = true; return nil }
+func (f *failingListener) Close() error { f.ended = true; return nil }
 
 func TestAcceptBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer here.Close()
 		defer there.Close()
-		f := &failing{fail: 12, conn: tcpConn{there}}
+		f := &failingListener{fail: 12, conn: tcpConn{there}}
 		reports := 0
 		l := &Listener{ln: f, addr: Addr{"tcp", "127.0.0.1:1"}, closed: make(chan struct{}), report: func(err error) {
 			if !errors.Is(err, syscall.EMFILE) {
