@@ -628,15 +628,6 @@ func (c LooseCalls) Nothing() daffi.Action {
 	return daffi.NewAction(c.b, looseNothing, nil)
 }
 
-func writeStruct(e *codec.Encoder, v struct{}) {
-	e.Struct(0)
-	e.Leave()
-}
-
-func readStringResult(d *codec.Decoder) string {
-	return codec.ReadResult(d, codec.ReadString)
-}
-
 func readShapesStatsResult(d *codec.Decoder) (r ShapesStatsResult) {
 	if d.Next() {
 		r.Mean = d.Float64()
@@ -660,18 +651,6 @@ func readShapesThreeResult(d *codec.Decoder) (r ShapesThreeResult) {
 	return r
 }
 
-func readIntResult(d *codec.Decoder) int {
-	return codec.ReadResult(d, codec.ReadInt)
-}
-
-var structFields = []string{}
-
-func readStruct(d *codec.Decoder) (v struct{}) {
-	for range d.Fields(structFields) {
-	}
-	return v
-}
-
 func readShapesMergeResult(d *codec.Decoder) (r ShapesMergeResult) {
 	if d.Next() {
 		r.Lowest = d.Int()
@@ -680,4 +659,25 @@ func readShapesMergeResult(d *codec.Decoder) (r ShapesMergeResult) {
 		r.Highest = d.Int()
 	}
 	return r
+}
+
+func readStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, codec.ReadString)
+}
+
+func readIntResult(d *codec.Decoder) int {
+	return codec.ReadResult(d, codec.ReadInt)
+}
+
+func writeStruct(e *codec.Encoder, v struct{}) {
+	e.Struct(0)
+	e.Leave()
+}
+
+var structFields = []string{}
+
+func readStruct(d *codec.Decoder) (v struct{}) {
+	for range d.Fields(structFields) {
+	}
+	return v
 }

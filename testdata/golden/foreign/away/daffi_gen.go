@@ -131,29 +131,6 @@ func writeShopOrder(e *codec.Encoder, v shop.Order) {
 	e.Leave()
 }
 
-func readStringResult(d *codec.Decoder) string {
-	return codec.ReadResult(d, codec.ReadString)
-}
-
-func readShopPriceResult(d *codec.Decoder) shop.Price {
-	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
-}
-
-func writeShopLines(e *codec.Encoder, v []shop.Line) {
-	codec.WriteSlice(e, v, writeShopLine)
-}
-
-func readShopOrderResult(d *codec.Decoder) shop.Order {
-	return codec.ReadResult(d, readShopOrder)
-}
-
-func writeShopLine(e *codec.Encoder, v shop.Line) {
-	e.Struct(2)
-	e.Key("Article").String(v.Article)
-	e.Key("Price").Int64(int64(v.Price))
-	e.Leave()
-}
-
 var shopOrderFields = []string{"ID", "Lines", "At"}
 
 func readShopOrder(d *codec.Decoder) (v shop.Order) {
@@ -170,6 +147,25 @@ func readShopOrder(d *codec.Decoder) (v shop.Order) {
 	return v
 }
 
+func readShopOrderResult(d *codec.Decoder) shop.Order {
+	return codec.ReadResult(d, readShopOrder)
+}
+
+func readStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, codec.ReadString)
+}
+
+func writeShopLines(e *codec.Encoder, v []shop.Line) {
+	codec.WriteSlice(e, v, writeShopLine)
+}
+
+func writeShopLine(e *codec.Encoder, v shop.Line) {
+	e.Struct(2)
+	e.Key("Article").String(v.Article)
+	e.Key("Price").Int64(int64(v.Price))
+	e.Leave()
+}
+
 var shopLineFields = []string{"Article", "Price"}
 
 func readShopLine(d *codec.Decoder) (v shop.Line) {
@@ -182,4 +178,8 @@ func readShopLine(d *codec.Decoder) (v shop.Line) {
 		}
 	}
 	return v
+}
+
+func readShopPriceResult(d *codec.Decoder) shop.Price {
+	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
 }
