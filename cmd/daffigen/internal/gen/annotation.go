@@ -99,6 +99,9 @@ type annotation struct {
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
 func (s *source) annotations() []annotation {
+	if s.broken {
+		return nil
+	}
 	for _, f := range s.files {
 		s.checkWords(f)
 	}
@@ -188,6 +191,9 @@ func (s *source) checkSpace(c *ast.Comment) {
 
 // checkPlaces reports the directives that nothing made use of.
 func (s *source) checkPlaces() {
+	if s.broken {
+		return
+	}
 	for _, f := range s.files {
 		for _, group := range f.Comments {
 			for _, d := range directives(group) {

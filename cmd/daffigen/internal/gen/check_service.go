@@ -27,8 +27,8 @@ func (s *services) index() {
 			s.byWire[wire] = i
 			continue
 		}
-		s.report.add(CodeTwoServices, i.Callback.Pos, wire, other.Name, s.report.position(other.Pos).String())
-		s.report.add(CodeTwoServices, other.Callback.Pos, wire, i.Name, s.report.position(i.Pos).String())
+		s.report.add(CodeTwoServices, i.Callback.Pos, wire, other.Name, s.report.position(other.Pos))
+		s.report.add(CodeTwoServices, other.Callback.Pos, wire, i.Name, s.report.position(i.Pos))
 	}
 }
 
@@ -66,6 +66,9 @@ func (s *services) findIn(i *Interface, path, name string) {
 			f.Importable = token.IsExported(name) && imports(s.sourceOf(i.Pkg.Path()), path)
 			return
 		}
+	}
+	if src.broken {
+		return
 	}
 	s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s has no callback %s", path, name), "put //daffi:callback above that interface, or name another")
 }
@@ -160,7 +163,7 @@ func (s *services) noMethod(i *Interface, m *Method, service *Interface) {
 			best, hint = d, "; did you mean "+other.Name+"?"
 		}
 	}
-	s.report.add(CodeNoMethod, pos, service.Name, m.Call, s.report.position(service.Pos).String(), hint)
+	s.report.add(CodeNoMethod, pos, service.Name, m.Call, s.report.position(service.Pos), hint)
 }
 
 // matchMethod checks one method of a fetcher against the callback's that it calls.
@@ -182,7 +185,7 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 			return
 		}
 	}
-	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos).String()
+	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos)
 	switch {
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())

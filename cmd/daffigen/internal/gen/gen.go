@@ -8,6 +8,7 @@ package gen
 import (
 	"cmp"
 	"context"
+	"go/token"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -163,7 +164,7 @@ func (l *loader) packages(list []*Interface) []*Package {
 			p = &Package{Name: src.name, Path: src.path, Types: src.types, File: filepath.Join(src.dir(), FileName), Declared: src.declared()}
 			byPath[src.path] = p
 			if src.handWritten() {
-				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), p.File)
+				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), token.Position{Filename: p.File})
 			}
 		}
 		p.Interfaces = append(p.Interfaces, i)
