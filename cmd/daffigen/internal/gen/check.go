@@ -58,7 +58,8 @@ func (c *checker) roles(i *Interface, a annotation) {
 		}
 	}
 	if d := a.fetcher; d != nil {
-		i.Fetcher = &Fetcher{Ref: i.Name, Prepare: "Prepare", Pos: d.pos}
+		i.Fetcher = &Fetcher{Prepare: "Prepare", Pos: d.pos}
+		i.Fetcher.Path, i.Fetcher.Ref = a.reference()
 		c.fetcherArguments(i.Fetcher, d)
 	}
 }
@@ -89,11 +90,7 @@ func isServiceName(s string) bool {
 
 func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
 	plain, keyed := d.splitArguments()
-	switch len(plain) {
-	case 0:
-	case 1:
-		f.Ref = plain[0]
-	default:
+	if len(plain) > 1 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
 	}
 	for key, name := range keyed {
@@ -152,7 +149,7 @@ func (c *checker) unresolved(src *source, err types.Error, at token.Pos) {
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
 	m := &Method{Name: fn.Name(), Pos: fn.Pos(), Call: fn.Name()}
-	if !c.inTarget(fn.Pos()) {
+	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
 	if field != nil {
@@ -187,7 +184,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 // inTarget reports whether pos is in a file of a package that the patterns name.
 func (c *checker) inTarget(pos token.Pos) bool {
 	for _, s := range c.sources {
-		if s.target && slices.ContainsFunc(s.files, func(f *ast.File) bool { return f.FileStart <= pos && pos < f.FileEnd }) {
+		if s.target && s.contains(pos) {
 			return true
 		}
 	}

@@ -32,7 +32,7 @@ func (e *emitter) fetcher(i *Interface) {
 
 func (e *emitter) proxyType(f fetcherNames) {
 	name := f.iface.Name
-	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + shortReference(f.iface.Fetcher.Ref) + " on another node.")
+	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + f.iface.Fetcher.reference() + " on another node.")
 	// type ShopperProxy struct{ b *daffi.Binding }
 	e.file.Type().Id(f.namesOf.proxy()).Struct(jen.Id(bindingField).Op("*").Qual(pathDaffi, "Binding")).Line()
 	// var _ Shopper = (*ShopperProxy)(nil)

@@ -76,6 +76,52 @@ func (c CustomerCalls) PriceOf(article string) daffi.Call[shop.Price] {
 	}, readShopPriceResult)
 }
 
+// QuickProxy is a Quick whose methods call shop.Shop on another node.
+type QuickProxy struct {
+	b *daffi.Binding
+}
+
+var _ Quick = (*QuickProxy)(nil)
+
+// NewQuick returns a proxy that calls through c. The options apply to every call.
+func NewQuick(c daffi.Caller, opts ...daffi.CallOption) *QuickProxy {
+	return &QuickProxy{b: daffi.Bind(c, &quickClient, opts...)}
+}
+
+// Prepare returns the methods of Quick as calls that have not been sent.
+func (p *QuickProxy) Prepare() QuickCalls {
+	return QuickCalls{b: p.b}
+}
+
+// PriceOf calls PriceOf and waits for its result.
+func (p *QuickProxy) PriceOf(ctx context.Context, article string) (shop.Price, error) {
+	return p.Prepare().PriceOf(article).Do(ctx)
+}
+
+// QuickCalls prepares the calls of Quick.
+type QuickCalls struct {
+	b *daffi.Binding
+}
+
+const (
+	quickPriceOf = iota
+)
+
+var quickClient = daffi.Client{
+	Service: shop.ShopName,
+	Methods: []daffi.Method{
+		quickPriceOf: {Name: "PriceOf", Sig: "(string)(int64)"},
+	},
+}
+
+// PriceOf prepares a call of PriceOf.
+func (c QuickCalls) PriceOf(article string) daffi.Call[shop.Price] {
+	return daffi.NewCall(c.b, quickPriceOf, func(e *codec.Encoder) {
+		e.Array(1)
+		e.String(article)
+	}, readShopPriceResult)
+}
+
 // BrowserProxy is a Browser whose methods call Browser on another node.
 type BrowserProxy struct {
 	b *daffi.Binding
