@@ -543,6 +543,49 @@ func (c ShapesCalls) Slow() daffi.Action {
 	return daffi.NewAction(c.b, shapesSlow, nil)
 }
 
+// Names of Bare and its methods on the wire.
+const (
+	BareName = "Bare"
+)
+
+// RegisterBare serves impl as BareName at r, until the registration is closed or the node is.
+// The options apply to every method.
+func RegisterBare(r daffi.Registrar, impl Bare, opts ...daffi.ServeOption) (*daffi.Registration, error) {
+	return daffi.Register(r, &bareDesc, impl, opts...)
+}
+
+var bareDesc = daffi.Service[Bare]{
+	Name:     BareName,
+	Handlers: []daffi.Handler[Bare]{},
+}
+
+// BareProxy is a Bare whose methods call Bare on another node.
+type BareProxy struct {
+	b *daffi.Binding
+}
+
+var _ Bare = (*BareProxy)(nil)
+
+// NewBare returns a proxy that calls through c. The options apply to every call.
+func NewBare(c daffi.Caller, opts ...daffi.CallOption) *BareProxy {
+	return &BareProxy{b: daffi.Bind(c, &bareClient, opts...)}
+}
+
+// Prepare returns the methods of Bare as calls that have not been sent.
+func (p *BareProxy) Prepare() BareCalls {
+	return BareCalls{b: p.b}
+}
+
+// BareCalls prepares the calls of Bare.
+type BareCalls struct {
+	b *daffi.Binding
+}
+
+var bareClient = daffi.Client{
+	Service: BareName,
+	Methods: []daffi.Method{},
+}
+
 // LooseProxy is a Loose whose methods call Shapes on another node.
 type LooseProxy struct {
 	b *daffi.Binding
