@@ -311,7 +311,7 @@ func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.
 		return c.typer.of(t)
 	}
 	where := method + ": " + bad.path
-	if bad.path == path {
+	if bad.path == path && bad.reason != unknownType {
 		where = method + ": " + path + " " + typeName(t, src.types)
 	}
 	c.refused(bad, at, where)
@@ -327,11 +327,31 @@ func (c *checker) refused(bad *refusal, at token.Pos, where string) {
 			return
 		}
 		c.reported[key] = true
-		if err, ok := c.errorAt(bad.pos); ok {
-			bad.reason = err.Msg + "; make it compile (go get, if a module is missing)"
-		}
+	}
+	if err, ok := c.typeError(bad, at); ok {
+		c.report.add(CodeUnresolved, at, where+": "+err.Msg)
+		return
 	}
 	c.report.add(bad.rule, at, where, bad.reason)
+}
+
+// typeError is the compiler's error behind a refusal, if there is one.
+func (c *checker) typeError(bad *refusal, at token.Pos) (types.Error, bool) {
+	if err, ok := c.errorAt(bad.pos); ok || bad.reason != unknownType {
+		return err, ok
+	}
+	for _, s := range c.sources {
+		file := s.fileOf(cmp.Or(bad.pos, at))
+		if file == nil {
+			continue
+		}
+		for _, spec := range file.Imports {
+			if err, ok := s.errorWithin(spec.Pos(), spec.End()); ok {
+				return err, true
+			}
+		}
+	}
+	return types.Error{}, false
 }
 
 // errorAt is the type error in the line of pos, in whatever package.
