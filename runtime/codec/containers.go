@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// firstBytes bounds what a slice takes before its first element was read; from there it grows fourfold.
+// firstBytes bounds what a slice takes before its first elements have proved to be there.
 const firstBytes = 4096
 
 var (
@@ -97,7 +97,7 @@ func ReadSlice[T any](d *Decoder, min int, read func(*Decoder) T) (s []T) {
 	if d.Enter() {
 		s = make([]T, 0, first[T](n))
 		for len(s) < n && d.err == nil {
-			s = append(room(s, n), read(d))
+			s = append(room(d, s, n), read(d))
 		}
 	}
 	d.Leave()
@@ -139,7 +139,7 @@ func ReadStrings(d *Decoder) (s []string) {
 	if d.Enter() {
 		s = make([]string, 0, first[string](n))
 		for len(s) < n && d.err == nil {
-			s = append(room(s, n), d.String())
+			s = append(room(d, s, n), d.String())
 		}
 	}
 	d.Leave()
@@ -149,12 +149,16 @@ func ReadStrings(d *Decoder) (s []string) {
 // first is the capacity a slice of n starts with.
 func first[T any](n int) int { return min(n, 1+firstBytes/max(sizeOf[T](), 1)) }
 
-// room makes place for another element of n in all.
-func room[T any](s []T, n int) []T {
-	if len(s) < cap(s) {
+// room makes place for the next one of n elements. All of them are charged already, but not what is given up here.
+func room[T any](d *Decoder, s []T, n int) []T {
+	switch {
+	case len(s) < cap(s):
 		return s
+	case d.charge(cap(s) * sizeOf[T]()):
+		return slices.Grow(s, n-len(s))
+	default:
+		return nil
 	}
-	return slices.Grow(s, min(3*len(s)+1, n-len(s)))
 }
 
 // ReadMap reads a map with one call of each func for each entry; an entry takes at least min bytes (zero means two).
@@ -184,7 +188,7 @@ func ReadMap[K comparable, V any](d *Decoder, min int, key func(*Decoder) K, val
 }
 
 // chargeMap takes from the budget what a Go map of n entries occupies, about: 48 bytes and, if it has entries, 8 slots or
-// twice as many as entries, each with a byte of control. A key or value of more than 128 bytes is kept outside its slot.
+// more while it grows, with a byte of control each. A key or value of more than 128 bytes is kept outside its slot.
 func (d *Decoder) chargeMap(n, key, value int) bool {
 	slot, outside := 1, 0
 	for _, size := range [2]int{key, value} {
@@ -200,7 +204,7 @@ func (d *Decoder) chargeMap(n, key, value int) bool {
 	case n <= 8:
 		return d.charge(48+8*slot) && d.chargeEach(n, outside)
 	default:
-		return d.charge(48) && d.chargeEach(n, 2*slot+outside)
+		return d.charge(48) && d.chargeEach(n, 4*slot+outside)
 	}
 }
 

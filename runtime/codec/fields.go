@@ -5,7 +5,7 @@ import "iter"
 // Fields reads a struct, one level down: it yields the index in names of each field that the message has, for the loop's
 // body to read the value. A body that reads nothing leaves the value to be skipped, as are fields that names does not
 // have. Nil has no fields; in an array they stand in the order of names. One of the first 64 fields may not come twice;
-// of later ones the last counts. The loop must run to its end.
+// of later ones the last counts. Leaving the loop skips the rest.
 func (d *Decoder) Fields(names []string) iter.Seq[int] {
 	// Inlined where it is ranged over, so that neither this nor the loop's body goes to the heap.
 	return func(yield func(int) bool) { d.fields(names, yield) }
@@ -33,9 +33,9 @@ func (d *Decoder) structure() (n int, positional, ok bool) {
 	}
 	switch h := d.head(); h.kind {
 	case kindMap:
-		n, ok = d.count(h, 2, "pairs")
+		n, ok = d.count(h, 2)
 	case kindArray:
-		n, ok = d.count(h, 1, "elements")
+		n, ok = d.count(h, 1)
 		positional = true
 	default:
 		d.expected("struct")
@@ -63,7 +63,10 @@ func (d *Decoder) named(n int, names []string, yield func(int) bool) {
 				}
 				seen |= 1 << i
 			}
-			d.field(i, yield)
+			if !d.field(i, yield) {
+				d.skip(2 * (n - 1))
+				return
+			}
 		}
 		if d.err != nil {
 			return
@@ -72,25 +75,26 @@ func (d *Decoder) named(n int, names []string, yield func(int) bool) {
 }
 
 func (d *Decoder) positions(n, known int, yield func(int) bool) {
-	for i := range n {
-		if i < known {
-			d.field(i, yield)
-		} else {
-			d.Skip()
+	for i := range min(n, known) {
+		if !d.field(i, yield) {
+			known = i + 1
+			break
 		}
 		if d.err != nil {
 			return
 		}
 	}
+	d.skip(n - known)
 }
 
-// field has one value read, or skipped.
-func (d *Decoder) field(i int, yield func(int) bool) {
+// field has one value read, or skipped, and reports whether more are wanted.
+func (d *Decoder) field(i int, yield func(int) bool) bool {
 	at := d.pos
-	yield(i)
+	more := yield(i)
 	if d.pos == at {
 		d.Skip()
 	}
+	return more
 }
 
 func index(names []string, key []byte) int {
