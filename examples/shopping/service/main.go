@@ -51,6 +51,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 		defer shutdown(ctl)
+		fmt.Println("controller at", ctl.Addr())
 		o.Addr, o.Controller = "", ctl // joined in memory
 	case "separate":
 	default:
