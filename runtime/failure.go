@@ -48,15 +48,20 @@ func appendFailure(e *Error) []byte {
 	return enc.Bytes()
 }
 
-// cut shortens text that crosses the wire, at a rune.
+// cut shortens text that crosses the wire to about n bytes. It keeps both ends: where errors are wrapped, the first says what failed and the
+// last says why.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
+	head, tail := n/2, len(s)-n/2
+	for head > 0 && !utf8.RuneStart(s[head]) {
+		head--
 	}
-	return s[:n] + "…"
+	for tail < len(s) && !utf8.RuneStart(s[tail]) {
+		tail++
+	}
+	return s[:head] + " … " + s[tail:]
 }
 
 // handlerError is what the caller is told when a handler has returned err.

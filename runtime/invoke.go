@@ -27,11 +27,19 @@ type pending struct {
 	done  chan struct{} // buffer of one
 	timer *time.Timer   // of the default deadline
 	large *largeSender  // the request, if it was announced; protected by the table while it is in there
+	pool  *sync.Pool
 
 	stream *stream
 }
 
-var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+// newPending takes a pending from the node's pool. Pools belong to a node, since channels and timers belong to the testing/synctest bubble
+// that they were made in.
+func (n *Node) newPending() *pending {
+	if p, _ := n.pendings.Get().(*pending); p != nil {
+		return p
+	}
+	return &pending{pool: &n.pendings, done: make(chan struct{}, 1)}
+}
 
 // release ends the use of p.
 func (p *pending) release() {
@@ -43,7 +51,7 @@ func (p *pending) release() {
 	}
 	p.req, p.reply, p.err, p.large, p.flags = nil, nil, nil, nil, 0
 	if p.stream == nil { // a stream's reader and producer may still hold it
-		pendings.Put(p)
+		p.pool.Put(p)
 	}
 }
 
@@ -153,7 +161,7 @@ func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) 
 		e.Outcome = NotRun
 		return nil, e
 	}
-	p := pendings.Get().(*pending)
+	p := b.node.newPending()
 	p.req = transport.NewBuffer(int(max(method.hint.Load(), 256)))
 	p.enc.Reset(p.req.B)
 	if enc == nil {
@@ -297,6 +305,10 @@ func (b *Binding) outcome(p *pending, m int) *Error {
 
 // cancel tells the callee that nobody waits for the call any more. p must have been removed from the table.
 func (s *session) cancel(id uint64, p *pending) {
+	if p.stream != nil {
+		p.stream.cancel()
+		return
+	}
 	h := transport.Header{Kind: transport.Cancel, Call: id}
 	if p.large != nil {
 		p.large.close()

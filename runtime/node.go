@@ -36,6 +36,8 @@ type Node struct {
 	workers sync.WaitGroup
 	zstd    *transport.Compressor
 
+	pendings  sync.Pool // of *pending
+	incomings sync.Pool // of *Incoming
 	services  services
 	admission admission
 	table     table
@@ -412,6 +414,12 @@ func (n *Node) Close() error {
 		n.log.Warn("closed while handlers were still running; they have ignored the end of their contexts")
 	}
 	return nil
+}
+
+func (n *Node) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
 }
 
 // decompress unpacks a message of the peer.

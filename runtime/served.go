@@ -33,8 +33,6 @@ type Incoming struct {
 	send    *sender
 }
 
-var incomings = sync.Pool{New: func() any { return new(Incoming) }}
-
 // release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
 func (in *Incoming) release() {
 	if in.payload != nil {
@@ -50,12 +48,19 @@ func (in *Incoming) release() {
 		in.payload, in.asm, in.results = nil, nil, nil
 		return
 	}
+	pool := &in.node.incomings
 	*in = Incoming{}
-	incomings.Put(in)
+	pool.Put(in)
 }
 
 // Args opens the argument array.
-func (in *Incoming) Args() *codec.Decoder { in.args.Open(); return &in.args }
+func (in *Incoming) Args() *codec.Decoder {
+	if in.asm != nil { // its room is needed as soon as the arguments were read, not when the handler has ended
+		in.args.OnClose(in.asm.drop)
+	}
+	in.args.Open()
+	return &in.args
+}
 
 // Results starts an array of n results.
 func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.out }
@@ -204,7 +209,10 @@ func (s *session) request(f *transport.Frame) error {
 	if p == nil { // it has left between its call and now
 		p = new(peer)
 	}
-	in := incomings.Get().(*Incoming)
+	in, _ := s.node.incomings.Get().(*Incoming)
+	if in == nil {
+		in = new(Incoming)
+	}
 	in.node, in.session, in.id, in.mode, in.flags, in.method, in.peer = s.node, s, f.Call, f.Mode, f.Flags, m, p
 	in.ctx = &callCtx{info: CallInfo{Method: m.full, Caller: p.name}, node: s.node, depth: f.Depth}
 	if f.Arg > 0 {
@@ -501,9 +509,7 @@ func (n *Node) worker(in *Incoming) {
 	defer idle.Stop()
 	for {
 		for in != nil {
-			depth, p := in.ctx.depth, in.peer
-			in.serve()
-			in = n.admission.leave(depth, p)
+			in = n.serve(in)
 		}
 		idle.Reset(workerIdle)
 		select {
@@ -516,10 +522,37 @@ func (n *Node) worker(in *Incoming) {
 	}
 }
 
-// serve runs the handler and sends the terminal frame.
+// serve serves one call and returns another that may run now.
+func (n *Node) serve(in *Incoming) (next *Incoming) {
+	depth, p := in.ctx.depth, in.peer
+	ended := true
+	defer func() {
+		next = n.admission.leave(depth, p)
+		if ended && next != nil { // the handler has ended this goroutine
+			n.run(next)
+		}
+	}()
+	in.serve()
+	ended = false
+	return nil
+}
+
+// serve runs the handler and ends the call, also when the handler ends its goroutine.
 func (in *Incoming) serve() {
-	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
+	exited := true
+	defer func() {
+		if exited {
+			in.complete(in.panicked("the handler has called runtime.Goexit"))
+		}
+	}()
 	err := in.handle()
+	exited = false
+	in.complete(err)
+}
+
+// complete sends the terminal frame and lets go of everything.
+func (in *Incoming) complete(err error) {
+	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
 	if in.mode&transport.Oneway != 0 {
 		if err != nil {
 			in.node.lost.Add(1)
@@ -627,13 +660,14 @@ func (in *Incoming) serveEach() error {
 			in.out.Reset(in.out.Bytes())
 			return nil
 		}
-		_, err = items(in.recv, &b, &in.args, func(*codec.Decoder) (bool, error) {
+		in.asm = b.asm
+		err = in.recv.each(&b, &in.args, func() error {
 			in.out.Reset(in.out.Bytes())
-			return true, in.call()
+			return in.call()
 		})
 		in.recv.taken(&b)
 		if err != nil {
-			return err
+			return handlerError(err, in.method.full, in.node.opts.Name)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,14 +224,13 @@ func TestOneway(t *testing.T) {
 		require.Equal(t, map[string]uint64{reasonBusy: 1, "other": 1}, w.Stats().Lost)
 
 		// The caller's cancel and its end do not reach an accepted call; the callee's end loses it.
-		id := post(4).Call
+		post(4)
 		caller.Send(frame{Header: header{Kind: transport.Cancel, Call: transport.CallID(0, 4)}})
 		w.eventually(func(st Stats) bool { return st.Late == 1 }, "the cancel is not late")
 		caller.Close()
 		require.Equal(t, caller.Session, callee.Expect(t, transport.Peer).Header.Peer)
 		callee.Nothing(t, 0)
 		require.Equal(t, 1, w.Stats().Serving)
-		_ = id
 		callee.Close()
 		w.eventually(func(st Stats) bool { return st.Lost[reasonNodeLost] == 1 }, "the loss is not counted")
 	})
@@ -479,18 +479,22 @@ func TestDrain(t *testing.T) {
 		caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Peer: callee.Session}})
 		require.Equal(t, reasonDraining, caller.Failed(t, id).Reason)
 		other.Close()
+		w.eventually(func(st Stats) bool { return st.Nodes == 2 }, "the other node is there")
 		require.Equal(t, reasonDraining, caller.Failed(t, caller.Call(route, 0, 10, "")).Reason)
 
 		callee.Send(frame{Header: header{Kind: transport.Goodbye}})
 		require.Error(t, callee.Closed(t))
+		w.eventually(func(st Stats) bool { return st.Nodes == 1 }, "the node that drained is there")
 		require.Equal(t, reasonNoProvider, caller.Failed(t, caller.Call(route, 0, 11, "")).Reason)
 	})
 }
 
-// stall joins a callee over a connection that is not read any more, and returns its id of session.
-func (w *world) stall(name string) (gate chan struct{}, p *rawpeer.Peer) {
+// stall joins a node that stops to read at the first frame of a call, until it is let go on.
+func (w *world) stall(name string) (goOn func(), p *rawpeer.Peer) {
 	w.Helper()
-	gate = make(chan struct{})
+	gate := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(gate) })
+	w.Cleanup(goOn) // before the peers are closed
 	p = rawpeer.New(w.link())
 	p.OnFrame = func(f *transport.Frame) bool {
 		if f.Kind == transport.Request || f.Kind == transport.Chunk || f.Kind == transport.Reply || f.Kind == transport.Data {
@@ -499,15 +503,15 @@ func (w *world) stall(name string) (gate chan struct{}, p *rawpeer.Peer) {
 		return false
 	}
 	w.peers = append(w.peers, p)
-	return gate, p.Start().Join(w, name)
+	return goOn, p.Start().Join(w, name)
 }
 
 // TestBusy fills the queue of a node that takes nothing: calls go to another while there is one, and are refused then.
 func TestBusy(t *testing.T) {
 	w := start(t, Options{})
 	w.conn = true
-	gate, _ := w.stall("stuck")
-	stuck := w.peers[0].Register(t, "Svc", "M")
+	goOn, stuck := w.stall("stuck")
+	stuck.Register(t, "Svc", "M")
 	caller := w.join("caller")
 	route := caller.Route(t, "Svc", "M", "sig")
 	big := strings.Repeat("x", transport.MaxContent)
@@ -540,7 +544,7 @@ func TestBusy(t *testing.T) {
 		free.Reply(free.Served(t).Call, "")
 		caller.Expect(t, transport.Accepted)
 	}
-	close(gate)
+	goOn()
 	for range accepted {
 		stuck.Reply(stuck.Served(t).Call, "")
 	}
@@ -551,7 +555,7 @@ func TestCallerTakesNothing(t *testing.T) {
 	w := start(t, Options{})
 	w.conn = true
 	callee := w.join("callee").Register(t, "Svc", "M")
-	gate, caller := w.stall("caller")
+	goOn, caller := w.stall("caller")
 	route := caller.Route(t, "Svc", "M", "sig")
 	const calls = 2*transport.QueueBytes/transport.MaxContent + 40
 	for i := range uint32(calls) {
@@ -562,7 +566,7 @@ func TestCallerTakesNothing(t *testing.T) {
 		callee.Send(frame{Header: header{Kind: transport.Reply, Call: callee.Served(t).Call, Flags: transport.Bulk}, Payload: []byte(big)})
 	}
 	w.eventually(func(st Stats) bool { return st.Calls == 0 }, "calls are open")
-	close(gate)
+	goOn()
 	replies, failures := 0, 0
 	for range calls {
 		switch f := caller.Next(t); f.Kind {
@@ -582,7 +586,7 @@ func TestCreditOverrun(t *testing.T) {
 		t.Run(fmt.Sprintf("callee=%v", fromCallee), func(t *testing.T) {
 			w := start(t, Options{})
 			w.conn = true
-			gate, stuck := w.stall("stuck")
+			goOn, stuck := w.stall("stuck")
 			sender := w.join("sender")
 			caller, callee := sender, stuck
 			if fromCallee {
@@ -592,6 +596,7 @@ func TestCreditOverrun(t *testing.T) {
 			route := caller.Route(t, "Svc", "M", "sig")
 			id := transport.CallID(0, 1)
 			caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Mode: transport.Input | transport.Output}})
+			w.eventually(func(st Stats) bool { return st.Calls == 1 }, "not routed")
 			send := id
 			if fromCallee {
 				send = callee.Served(t).Call
@@ -609,7 +614,7 @@ func TestCreditOverrun(t *testing.T) {
 			} else {
 				require.Equal(t, reasonBusy, sender.Failed(t, id).Reason)
 			}
-			close(gate)
+			goOn()
 			for {
 				f := stuck.Next(t)
 				if f.Kind == transport.Cancel || f.Kind == transport.Error {

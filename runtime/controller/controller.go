@@ -149,7 +149,7 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	}
 	c.addr = ln.Addr().String()
 	c.unlisten = ln.Close
-	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "token", ln.Token() != nil)
+	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "authenticates", ln.Token() != nil)
 	c.wg.Go(func() {
 		for {
 			conn, info, err := ln.Accept()
@@ -244,7 +244,7 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 	links, err := c.refuseNew()
 	timeout := flushTimeout
 	if d, ok := ctx.Deadline(); ok {
-		timeout = time.Until(d)
+		timeout = time.Until(d) + time.Second // ctx shall be what ends it
 	}
 	var wg sync.WaitGroup
 	for _, l := range links {

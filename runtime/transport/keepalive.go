@@ -56,7 +56,7 @@ func (k *Keepalive) tick() {
 		k.link.Close(ErrSilent)
 		return
 	}
-	ask := silence >= k.ping && (k.asked.IsZero() || silence < time.Since(k.asked))
+	ask := silence >= k.ping && (k.asked.IsZero() || silence <= time.Since(k.asked))
 	if ask {
 		k.asked = time.Now()
 	}

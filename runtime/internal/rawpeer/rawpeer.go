@@ -119,6 +119,18 @@ func (p *Peer) Next(tb testing.TB) transport.Frame {
 	return f
 }
 
+// Poll returns the next frame if there is one.
+func (p *Peer) Poll() (f transport.Frame, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.kept) == 0 {
+		return f, false
+	}
+	f = p.kept[0]
+	p.kept = p.kept[1:]
+	return f, true
+}
+
 // Expect is Next for a frame of that kind.
 func (p *Peer) Expect(tb testing.TB, kind transport.Kind) transport.Frame {
 	tb.Helper()
@@ -144,10 +156,11 @@ func (p *Peer) Failed(tb testing.TB, call uint64) control.Failure {
 	if f.Call != call {
 		tb.Fatalf("%s: the error is of call %#x, want %#x", p.Name, f.Call, call)
 	}
-	return failure(tb, &f)
+	return Failure(tb, f)
 }
 
-func failure(tb testing.TB, f *transport.Frame) (out control.Failure) {
+// Failure is what an Error frame says.
+func Failure(tb testing.TB, f transport.Frame) (out control.Failure) {
 	tb.Helper()
 	var d codec.Decoder
 	d.Reset(f.Payload)

@@ -56,11 +56,3 @@ type Many interface {
 	//daffi:alias Add
 	AddEach(ctx context.Context, numbers iter.Seq2[int, error]) error
 }
-
-// Skewed calls Kit as an incompatible program would.
-//
-//daffi:fetcher github.com/daffi-rpc/daffi/runtime/internal/testkit/elsewhere.Kit
-type Skewed interface {
-	Echo(ctx context.Context, text string) (string, error)
-	Missing(ctx context.Context) error
-}

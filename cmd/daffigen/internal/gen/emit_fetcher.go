@@ -32,7 +32,7 @@ func (e *emitter) fetcher(i *Interface) {
 
 func (e *emitter) proxyType(f fetcherNames) {
 	name := f.iface.Name
-	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + shortReference(f.iface.Fetcher.Ref) + " on another node.")
+	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + f.iface.Fetcher.reference() + " on another node.")
 	// type ShopperProxy struct{ b *daffi.Binding }
 	e.file.Type().Id(f.namesOf.proxy()).Struct(jen.Id(bindingField).Op("*").Qual(pathDaffi, "Binding")).Line()
 	// var _ Shopper = (*ShopperProxy)(nil)
@@ -227,10 +227,10 @@ func (e *emitter) resultType(f fetcherNames, m *Method) {
 			g.Id(field).Add(goType(m.Results[k].Go))
 		}
 	}).Line()
-	e.todo = append(e.todo, func() { e.readResults(f, m) })
+	e.later(e.readAll(f.iface, m), -1, func() []jen.Code { return []jen.Code{e.readResults(f, m)} })
 }
 
-func (e *emitter) readResults(f fetcherNames, m *Method) {
+func (e *emitter) readResults(f fetcherNames, m *Method) jen.Code {
 	// func readNastyStatsResult(d *codec.Decoder) (r NastyStatsResult) {
 	// 	if d.Next() {
 	// 		r.Mean = d.Float64()
@@ -238,12 +238,12 @@ func (e *emitter) readResults(f fetcherNames, m *Method) {
 	// 	return r
 	// }
 	d, r := e.free("d", "dec"), e.free("r", "results")
-	e.file.Func().Id(e.readAll(f.iface, m)).Params(decoder(d)).Params(jen.Id(r).Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
+	return jen.Func().Id(e.readAll(f.iface, m)).Params(decoder(d)).Params(jen.Id(r).Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
 		for k, field := range m.resultFields() {
 			g.If(jen.Id(d).Dot("Next").Call()).Block(e.readInto(jen.Id(r).Dot(field), jen.Id(d), m.Results[k].Type))
 		}
 		g.Return(jen.Id(r))
-	}).Line()
+	})
 }
 
 // prepareMethod emits the method of the calls type.

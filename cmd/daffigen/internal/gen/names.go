@@ -113,7 +113,7 @@ func (n *namer) claim(i *Interface, name, owner string) {
 	other, taken := n.taken[name]
 	switch {
 	case taken && other == "":
-		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(n.pkg.Declared[name]).String())
+		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(n.pkg.Declared[name]))
 	case taken:
 		n.report.add(CodeGeneratedName, i.Pos, name, other, owner)
 	}
