@@ -157,7 +157,10 @@ func (p *process) kill() {
 }
 
 // terminate sends SIGTERM.
-func (p *process) terminate() { p.t.Helper(); require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM)) }
+func (p *process) terminate() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+}
 
 // code waits for the end and returns the exit code.
 func (p *process) code() int {
