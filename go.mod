@@ -18,6 +18,7 @@ require (
 	github.com/philhofer/fwd v1.2.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/mod v0.42.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )
 
 tool github.com/daffi-rpc/daffi/cmd/daffigen
