@@ -305,6 +305,10 @@ func (b *Binding) outcome(p *pending, m int) *Error {
 
 // cancel tells the callee that nobody waits for the call any more. p must have been removed from the table.
 func (s *session) cancel(id uint64, p *pending) {
+	if p.stream != nil {
+		p.stream.cancel()
+		return
+	}
 	h := transport.Header{Kind: transport.Cancel, Call: id}
 	if p.large != nil {
 		p.large.close()

@@ -416,6 +416,12 @@ func (n *Node) Close() error {
 	return nil
 }
 
+func (n *Node) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
 // decompress unpacks a message of the peer.
 func (n *Node) decompress(b []byte) (*transport.Buffer, error) {
 	raw := transport.NewBuffer(4 * len(b))

@@ -258,9 +258,13 @@ func (r *receiver) next(done <-chan struct{}, cause func() error) (b batch, ok b
 	}
 }
 
-// taken gives back what b cost.
+// taken gives back what b cost. The second call does nothing.
 func (r *receiver) taken(b *batch) {
+	if b.buf == nil {
+		return
+	}
 	b.buf.Release()
+	b.buf = nil
 	if b.asm != nil {
 		b.asm.drop()
 		r.mu.Lock()
@@ -294,9 +298,7 @@ func (r *receiver) pay(cost int) {
 	r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Credit, Call: r.call, Arg: uint64(n)}})
 }
 
-// receive is the consumer's loop: it yields items until the sequence ends, and reports how.
-//
-// It returns nil when the consumer left.
+// receive is the consumer's loop: it yields items until the sequence ends, and returns how, or until the consumer leaves.
 func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) T, yield func(T, error) bool) (left bool, err error) {
 	var d codec.Decoder
 	cause := func() error { return contextError(ctx, "") }
@@ -305,46 +307,54 @@ func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) 
 		if !ok {
 			return false, err
 		}
-		left, err = items(r, &b, &d, func(d *codec.Decoder) (bool, error) {
-			v := read(d)
+		err = r.each(&b, &d, func() error {
+			v := read(&d)
 			if err := d.Err(); err != nil {
-				return false, err
+				return err
 			}
-			return yield(v, nil), nil
+			if b.asm != nil { // its room is needed by others while the consumer is busy with it
+				r.taken(&b)
+			}
+			if !yield(v, nil) {
+				return errLeft
+			}
+			return nil
 		})
 		r.taken(&b)
-		if left || err != nil {
-			return left, err
+		if err != nil {
+			return err == errLeft, err
 		}
 	}
 }
 
-// items calls do for each item in b, until it returns false or an error.
-func items(r *receiver, b *batch, d *codec.Decoder, do func(*codec.Decoder) (bool, error)) (left bool, err error) {
+// errLeft says that the consumer has left its loop.
+var errLeft = errors.New("left")
+
+// each calls do for each item in b, with d set to it, until one returns an error.
+func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 	rest := b.buf.B
 	if b.flags&transport.Zstd != 0 {
 		raw, err := r.s.node.decompress(rest)
 		if err != nil {
-			return false, err
+			return err
 		}
 		defer raw.Release()
 		rest = raw.B
 	}
 	if b.asm != nil {
 		d.Reset(rest)
-		ok, err := do(d)
-		return !ok, err
+		return do()
 	}
 	for len(rest) > 0 {
 		n, k := binary.Uvarint(rest)
 		if k <= 0 || n > uint64(len(rest)-k) {
-			return false, &Error{Code: Internal, Reason: ReasonProtocol, Outcome: MayHaveRun, Message: "an item's length is more than its frame holds"}
+			return &Error{Code: Internal, Reason: ReasonProtocol, Message: "an item's length is more than its frame holds"}
 		}
 		d.Reset(rest[k : k+int(n)])
 		rest = rest[k+int(n):]
-		if ok, err := do(d); !ok || err != nil {
-			return err == nil, err
+		if err := do(); err != nil {
+			return err
 		}
 	}
-	return false, nil
+	return nil
 }

@@ -28,12 +28,13 @@ type sender struct {
 	granted   bool
 	off       int
 
-	ended bool             // no more items follow
-	final *transport.Frame // what follows the last item
-	after func()           // called when final was taken
-	done  bool             // final was sent, or there is none to send
-	err   error            // why nothing more is sent, with done
-	room  chan struct{}    // wakes the producer
+	ended   bool             // no more items follow
+	aborted bool             // and none that waits is sent
+	final   *transport.Frame // what follows the last item
+	after   func()           // called when final was taken
+	done    bool             // final was sent, or there is none to send
+	err     error            // why nothing more is sent, with done
+	room    chan struct{}    // wakes the producer
 }
 
 func newSender(s *session, call uint64, pack func([]byte) (*transport.Buffer, bool)) *sender {
@@ -280,10 +281,10 @@ func (s *sender) finish(final *transport.Frame, after func()) {
 	s.unlockAndStart()
 }
 
-// abort drops what was not sent, and sends final, if there is one, in its place. The producer is told err.
+// abort drops what was not sent, and sends final, if there is one, in its place. The producer is told err. The first abort counts.
 func (s *sender) abort(final *transport.Frame, err error) {
 	s.mu.Lock()
-	if s.done {
+	if s.done || s.aborted {
 		s.mu.Unlock()
 		return
 	}
@@ -295,7 +296,7 @@ func (s *sender) abort(final *transport.Frame, err error) {
 		s.large.Release()
 		s.large = nil
 	}
-	s.ended, s.final, s.err = true, final, err
+	s.ended, s.aborted, s.final, s.err = true, true, final, err
 	s.done = final == nil
 	s.wake()
 	s.unlockAndStart()

@@ -54,7 +54,13 @@ func (in *Incoming) release() {
 }
 
 // Args opens the argument array.
-func (in *Incoming) Args() *codec.Decoder { in.args.Open(); return &in.args }
+func (in *Incoming) Args() *codec.Decoder {
+	if in.asm != nil { // its room is needed as soon as the arguments were read, not when the handler has ended
+		in.args.OnClose(in.asm.drop)
+	}
+	in.args.Open()
+	return &in.args
+}
 
 // Results starts an array of n results.
 func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.out }
@@ -654,13 +660,14 @@ func (in *Incoming) serveEach() error {
 			in.out.Reset(in.out.Bytes())
 			return nil
 		}
-		_, err = items(in.recv, &b, &in.args, func(*codec.Decoder) (bool, error) {
+		in.asm = b.asm
+		err = in.recv.each(&b, &in.args, func() error {
 			in.out.Reset(in.out.Bytes())
-			return true, in.call()
+			return in.call()
 		})
 		in.recv.taken(&b)
 		if err != nil {
-			return err
+			return handlerError(err, in.method.full, in.node.opts.Name)
 		}
 	}
 }

@@ -221,6 +221,9 @@ func (s *session) HandleClosed(err error) {
 	if k := s.keepalive.Load(); k != nil {
 		k.Stop()
 	}
+	if s.node.isClosed() { // whichever end of the link was first to act on the goodbye
+		err = errClosed
+	}
 	s.err = err
 	s.node.left(s)
 	if s.stage == joined && !errors.Is(err, errClosed) {

@@ -24,6 +24,7 @@ type Decoder struct {
 	args     int // elements of the argument array still to come
 	depth    int
 	pointers int
+	closed   func()
 }
 
 // Reset starts reading b and forgets any error. The budget is 64 KiB and 64 bytes per byte of b, at most 16 MiB.
@@ -128,8 +129,16 @@ func (d *Decoder) Close() error {
 	if d.More() {
 		d.failAt(d.pos, "end of message expected, bytes left: %d", len(d.b)-d.pos)
 	}
+	if d.closed != nil {
+		d.b, d.pos = nil, 0
+		d.closed()
+		d.closed = nil
+	}
 	return d.err
 }
+
+// OnClose makes the next Close call fn, so that the message can be given back before what was read from it is used. Call it after Reset.
+func (d *Decoder) OnClose(fn func()) { d.closed = fn }
 
 // Enter goes one level down and reports whether what is there can be read. Every Enter needs its Leave, also when it
 // reported false.

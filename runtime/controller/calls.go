@@ -48,7 +48,7 @@ type inCall struct {
 }
 
 // forwarded are the flags that travel end to end.
-const forwarded = transport.Large | transport.Zstd | transport.Bulk | transport.More | transport.End | transport.Meta
+const forwarded = transport.Large | transport.Zstd | transport.Bulk | transport.More | transport.End | transport.Meta | transport.Broken
 
 // outAt returns the live call of that id, or nil. Call with the lock held.
 func (t *calls) outAt(id uint64) *outCall {

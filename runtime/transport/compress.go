@@ -27,10 +27,10 @@ var ErrTooLarge = errors.New("content over the limit")
 
 // A Compressor packs and unpacks messages. It belongs to one node: nothing in it is shared with others, it starts no goroutine, and it holds
 // no memory before its first use. Its methods may be called from any goroutine; as many as there are processors work at a time, and
-// the others wait for them.
+// the others wait for them. One that is used inside a bubble of testing/synctest belongs to it, as what it makes there has channels.
 type Compressor struct {
-	encoders pool[*zstd.Encoder]
-	decoders pool[*zstd.Decoder]
+	encoders coderPool[*zstd.Encoder]
+	decoders coderPool[*zstd.Decoder]
 }
 
 // NewCompressor returns a compressor to be closed by [Compressor.Close].
@@ -85,7 +85,7 @@ func appendStored(dst, src []byte) []byte {
 
 // Decompress appends the content of src to dst. It takes exactly one zstd frame that says how long its content is, at most limit, has a window
 // of at most 1 MiB and no dictionary. Nothing is reserved for the content before all of that is known, nor while waiting for others.
-// After an error dst is as it was.
+// The room in dst is used if it is enough: for the content, and above 1 MiB for 128 KiB more. After an error dst is as it was.
 func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	size, err := contentSize(src, limit)
 	if err != nil {
@@ -96,14 +96,18 @@ func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		panic("transport: " + err.Error()) // our own options are wrong
 	}
 	defer c.decoders.put(d)
-	n := len(dst)
+	n, need := len(dst), size
+	if size > maxWindow {
+		need += maxBlock
+	}
 	room := dst
-	if cap(dst)-n < size {
-		room = make([]byte, n, n+size)
+	if cap(dst)-n < need {
+		room = make([]byte, n, n+need)
 		copy(room, dst)
 	}
-	// The decoder is given no more than the room for the content, and takes that for the limit.
-	out, err := d.DecodeAll(src, room[n:n:n+size])
+	// The decoder takes the room that it is given for the limit. It looks after each block whether the content has become longer than the
+	// header says; a long one has room for that block, since the decoder would else double its output before it looks.
+	out, err := d.DecodeAll(src, room[n:n:n+need])
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrCompressed, err)
 	}
@@ -188,8 +192,8 @@ func contentSize(src []byte, limit int) (int, error) {
 	return size, nil
 }
 
-// A pool lends out as many values as it has slots, makes one when none is idle, and keeps what comes back until it is closed.
-type pool[T any] struct {
+// A coderPool lends out as many values as it has slots, makes one when none is idle, and keeps what comes back until it is closed.
+type coderPool[T any] struct {
 	make  func() (T, error)
 	slots chan struct{}
 
@@ -198,7 +202,7 @@ type pool[T any] struct {
 	closed bool
 }
 
-func (p *pool[T]) get() (T, error) {
+func (p *coderPool[T]) get() (T, error) {
 	p.slots <- struct{}{}
 	p.mu.Lock()
 	if n := len(p.idle); n > 0 {
@@ -215,7 +219,7 @@ func (p *pool[T]) get() (T, error) {
 	return v, err
 }
 
-func (p *pool[T]) put(v T) {
+func (p *coderPool[T]) put(v T) {
 	p.mu.Lock()
 	if !p.closed {
 		p.idle = append(p.idle, v)
@@ -225,7 +229,7 @@ func (p *pool[T]) put(v T) {
 }
 
 // close returns what is idle. What is lent out is left to the collector when it comes back.
-func (p *pool[T]) close() []T {
+func (p *coderPool[T]) close() []T {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	idle := p.idle

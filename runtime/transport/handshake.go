@@ -86,7 +86,7 @@ func AppendHello(b []byte, h *HelloPayload) []byte {
 // ParseHello reads the payload of a Hello. Of another version it reads nothing but the number; the error is then [ErrVersion].
 func ParseHello(b []byte) (HelloPayload, error) {
 	var h HelloPayload
-	r := payload{kind: Hello, rest: b}
+	r := payloadReader{kind: Hello, rest: b}
 	var magic [4]byte
 	r.bytes(magic[:])
 	if r.err == nil && magic != helloMagic {
@@ -120,7 +120,7 @@ func AppendChallengeWithoutProof(b []byte, c *ChallengePayload) []byte {
 // error is then [ErrVersion].
 func ParseChallenge(b []byte) (ChallengePayload, error) {
 	var c ChallengePayload
-	r := payload{kind: Challenge, rest: b}
+	r := payloadReader{kind: Challenge, rest: b}
 	r.version()
 	c.Features = r.byte()
 	c.Auth = r.byte()
@@ -141,7 +141,7 @@ func AppendProof(b []byte, proof [ProofSize]byte) []byte { return append(b, proo
 // ParseProof reads the payload of a Proof. It does not look at the proof.
 func ParseProof(b []byte) ([ProofSize]byte, error) {
 	var proof [ProofSize]byte
-	r := payload{kind: Proof, rest: b}
+	r := payloadReader{kind: Proof, rest: b}
 	r.bytes(proof[:])
 	return proof, r.end()
 }
@@ -159,7 +159,7 @@ func AppendWelcome(b []byte, w *WelcomePayload) []byte {
 // ParseWelcome reads the payload of a Welcome.
 func ParseWelcome(b []byte) (WelcomePayload, error) {
 	var w WelcomePayload
-	r := payload{kind: Welcome, rest: b}
+	r := payloadReader{kind: Welcome, rest: b}
 	w.Session = r.uint32()
 	r.bytes(w.Incarnation[:])
 	w.Ping = time.Duration(r.uint32()) * time.Millisecond
@@ -193,7 +193,7 @@ func AppendRefuse(b []byte, f *RefusePayload) []byte {
 // ParseRefuse reads the payload of a Refuse.
 func ParseRefuse(b []byte) (RefusePayload, error) {
 	var f RefusePayload
-	r := payload{kind: Refuse, rest: b}
+	r := payloadReader{kind: Refuse, rest: b}
 	f.Code = r.byte()
 	f.Reason = r.string(int(r.byte()), MaxRefuseReason)
 	f.Message = r.string(int(r.uint16()), MaxRefuseMessage)
@@ -250,21 +250,21 @@ func appendString(b []byte, s string, limit int) []byte {
 	return append(b, s...)
 }
 
-// payload reads a payload from its front. After the first error it reads zeros.
-type payload struct {
+// A payloadReader takes a payload from its front. After the first error it reads zeros.
+type payloadReader struct {
 	kind Kind
 	rest []byte
 	err  error
 }
 
-func (p *payload) fail(format string, args ...any) {
+func (p *payloadReader) fail(format string, args ...any) {
 	if p.err == nil {
 		p.err = fmt.Errorf("%w: %v %s", ErrProtocol, p.kind, fmt.Sprintf(format, args...))
 	}
 }
 
 // take returns the next n bytes, or nil if there are not so many.
-func (p *payload) take(n int) []byte {
+func (p *payloadReader) take(n int) []byte {
 	if p.err == nil && n > len(p.rest) {
 		p.fail("ends too early")
 	}
@@ -276,40 +276,40 @@ func (p *payload) take(n int) []byte {
 	return b
 }
 
-func (p *payload) bytes(b []byte) { copy(b, p.take(len(b))) }
+func (p *payloadReader) bytes(b []byte) { copy(b, p.take(len(b))) }
 
-func (p *payload) byte() uint8 {
+func (p *payloadReader) byte() uint8 {
 	var x [1]byte
 	p.bytes(x[:])
 	return x[0]
 }
 
-func (p *payload) uint16() uint16 {
+func (p *payloadReader) uint16() uint16 {
 	var x [2]byte
 	p.bytes(x[:])
 	return binary.LittleEndian.Uint16(x[:])
 }
 
-func (p *payload) uint32() uint32 {
+func (p *payloadReader) uint32() uint32 {
 	var x [4]byte
 	p.bytes(x[:])
 	return binary.LittleEndian.Uint32(x[:])
 }
 
-func (p *payload) uint64() uint64 {
+func (p *payloadReader) uint64() uint64 {
 	var x [8]byte
 	p.bytes(x[:])
 	return binary.LittleEndian.Uint64(x[:])
 }
 
-func (p *payload) string(n, limit int) string {
+func (p *payloadReader) string(n, limit int) string {
 	if p.err == nil && n > limit {
 		p.fail("has a text of %d bytes, at most %d are allowed", n, limit)
 	}
 	return string(p.take(n))
 }
 
-func (p *payload) name() string {
+func (p *payloadReader) name() string {
 	name := p.string(int(p.byte()), MaxName)
 	if p.err == nil {
 		if err := ValidName(name); err != nil {
@@ -319,13 +319,13 @@ func (p *payload) name() string {
 	return name
 }
 
-func (p *payload) version() {
+func (p *payloadReader) version() {
 	if v := p.byte(); p.err == nil && v != Version {
 		p.err = fmt.Errorf("%w: %v of version %d, this is version %d: %w", ErrProtocol, p.kind, v, Version, ErrVersion)
 	}
 }
 
-func (p *payload) end() error {
+func (p *payloadReader) end() error {
 	if p.err == nil && len(p.rest) > 0 {
 		p.fail("has %d bytes too many", len(p.rest))
 	}

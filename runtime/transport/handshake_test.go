@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -177,10 +178,10 @@ func TestProofs(t *testing.T) {
 	}
 
 	// By openssl: { printf 'daffi controller'; hello; unproven } | openssl dgst -sha256 -mac HMAC -macopt hexkey:0101…
-	if got, want := hex.EncodeToString(slice(ControllerProof(token, hello, unproven))), controllerProofWant; got != want {
+	if got, want := fmt.Sprintf("%x", ControllerProof(token, hello, unproven)), controllerProofWant; got != want {
 		t.Errorf("controller's proof is %s, want %s", got, want)
 	}
-	if got, want := hex.EncodeToString(slice(NodeProof(token, hello, challenge))), nodeProofWant; got != want {
+	if got, want := fmt.Sprintf("%x", NodeProof(token, hello, challenge)), nodeProofWant; got != want {
 		t.Errorf("node's proof is %s, want %s", got, want)
 	}
 	if ControllerProof(token, hello, challenge) != ControllerProof(token, hello, unproven) {
@@ -220,8 +221,6 @@ const (
 	controllerProofWant = "18af5b622d292bba4bf69253eb2cdd8b21f76484b0a461b5d5685bdf59e2c579"
 	nodeProofWant       = "0a40e23995e1bb84ab9a935644b13ac2ac64cb6c7300e994cbd729ea23767f73"
 )
-
-func slice(p [ProofSize]byte) []byte { return p[:] }
 
 func TestEqualProof(t *testing.T) {
 	a := [ProofSize]byte{1}

@@ -53,5 +53,11 @@ func lock(f *os.File) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return errors.Join(os.Remove(f.Name()), f.Close()) }, nil // removed first, while nobody else can have it
+	return func() error {
+		var err error
+		if now, statErr := os.Lstat(f.Name()); statErr == nil && os.SameFile(info, now) { // else somebody removed it
+			err = os.Remove(f.Name()) // while nobody else can have it
+		}
+		return errors.Join(err, f.Close())
+	}, nil
 }

@@ -18,7 +18,7 @@ type B interface {
 	Do(ctx context.Context) error
 }
 
-//daffi:fetcher github.com/daffi-rpc/daffi/examples/shopping.Shop // want "package github.com/daffi-rpc/daffi/examples/shopping has no callback Shop; put //daffi:callback above that interface, or name another \[DF045\]"
+//daffi:fetcher github.com/daffi-rpc/daffi/examples/shopping.Shopper // want "package github.com/daffi-rpc/daffi/examples/shopping has no callback Shopper; put //daffi:callback above that interface, or name another \[DF045\]"
 type C interface {
 	Do(ctx context.Context) error
 }

@@ -1,7 +1,11 @@
 // Package unresolved breaks a rule.
 package unresolved
 
-import "context"
+import (
+	"context"
+
+	"example.com/gone"
+)
 
 // Order has a field of a type that does not exist.
 type Order struct {
@@ -14,6 +18,7 @@ type C interface {
 	A(ctx context.Context, m Missing) error // want "undefined: Missing; make it compile \(go get, if a module is missing\), then run daffigen again \[DF002\]"
 	B(ctx context.Context, o Order) error   // want "C.B: Order.Price: undefined: Money; make it compile"
 	D(ctx context.Context) error
+	E(ctx context.Context, g gone.Thing) error // want "C.E: g: could not import example.com/gone \(its package cannot be loaded\); make it compile \(go get, if a module is missing\), .* \[DF002\]"
 }
 
 // What is wrong elsewhere does not matter.

@@ -232,27 +232,9 @@ func readUserResult(d *codec.Decoder) User {
 	return codec.ReadResult(d, readUser)
 }
 
-func readShopPriceResult(d *codec.Decoder) shop.Price {
-	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
-}
-
 func writePerson(e *codec.Encoder, v Person) {
 	e.Struct(1)
 	e.Key("Name").String(v.Name)
-	e.Leave()
-}
-
-func writeShopOrder(e *codec.Encoder, v shop.Order) {
-	e.Struct(3)
-	e.Key("ID").String(v.ID)
-	codec.WriteSlice(e.Key("Lines"), v.Lines, writeShopLine)
-	e.Key("At").Time(v.At)
-	e.Leave()
-}
-
-func writeAddress(e *codec.Encoder, v Address) {
-	e.Struct(1)
-	e.Key("Street").String(v.Street)
 	e.Leave()
 }
 
@@ -268,6 +250,14 @@ func readPerson(d *codec.Decoder) (v Person) {
 	return v
 }
 
+func writeShopOrder(e *codec.Encoder, v shop.Order) {
+	e.Struct(3)
+	e.Key("ID").String(v.ID)
+	codec.WriteSlice(e.Key("Lines"), v.Lines, writeShopLine)
+	e.Key("At").Time(v.At)
+	e.Leave()
+}
+
 var shopOrderFields = []string{"ID", "Lines", "At"}
 
 func readShopOrder(d *codec.Decoder) (v shop.Order) {
@@ -279,18 +269,6 @@ func readShopOrder(d *codec.Decoder) (v shop.Order) {
 			v.Lines = codec.ReadSlice(d, 1, readShopLine)
 		case 2:
 			v.At = d.Time()
-		}
-	}
-	return v
-}
-
-var addressFields = []string{"Street"}
-
-func readAddress(d *codec.Decoder) (v Address) {
-	for i := range d.Fields(addressFields) {
-		switch i {
-		case 0:
-			v.Street = d.String()
 		}
 	}
 	return v
@@ -312,6 +290,28 @@ func readShopLine(d *codec.Decoder) (v shop.Line) {
 			v.Article = d.String()
 		case 1:
 			v.Price = shop.Price(d.Int64())
+		}
+	}
+	return v
+}
+
+func readShopPriceResult(d *codec.Decoder) shop.Price {
+	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
+}
+
+func writeAddress(e *codec.Encoder, v Address) {
+	e.Struct(1)
+	e.Key("Street").String(v.Street)
+	e.Leave()
+}
+
+var addressFields = []string{"Street"}
+
+func readAddress(d *codec.Decoder) (v Address) {
+	for i := range d.Fields(addressFields) {
+		switch i {
+		case 0:
+			v.Street = d.String()
 		}
 	}
 	return v

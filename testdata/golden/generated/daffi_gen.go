@@ -159,6 +159,23 @@ func (c MeterCalls) History() daffi.Call[[]MeterStatsResult] {
 	return daffi.NewCall(c.b, meterHistory, nil, readMeterStatsResultsResult)
 }
 
+func readMeterStatsResult(d *codec.Decoder) (r MeterStatsResult) {
+	if d.Next() {
+		r.Mean = d.Float64()
+	}
+	if d.Next() {
+		r.Tags = codec.ReadStrings(d)
+	}
+	return r
+}
+
+func writeMeterStatsResult2(e *codec.Encoder, v MeterStatsResult) {
+	e.Struct(2)
+	e.Key("Mean").Float64(v.Mean)
+	codec.WriteStrings(e.Key("Tags"), v.Tags)
+	e.Leave()
+}
+
 var meterStatsResult2Fields = []string{"Mean", "Tags"}
 
 func readMeterStatsResult2(d *codec.Decoder) (v MeterStatsResult) {
@@ -173,27 +190,10 @@ func readMeterStatsResult2(d *codec.Decoder) (v MeterStatsResult) {
 	return v
 }
 
-func writeMeterStatsResult2(e *codec.Encoder, v MeterStatsResult) {
-	e.Struct(2)
-	e.Key("Mean").Float64(v.Mean)
-	codec.WriteStrings(e.Key("Tags"), v.Tags)
-	e.Leave()
-}
-
-func readMeterStatsResult(d *codec.Decoder) (r MeterStatsResult) {
-	if d.Next() {
-		r.Mean = d.Float64()
-	}
-	if d.Next() {
-		r.Tags = codec.ReadStrings(d)
-	}
-	return r
+func readMeterStatsResults(d *codec.Decoder) []MeterStatsResult {
+	return codec.ReadSlice(d, 1, readMeterStatsResult2)
 }
 
 func readMeterStatsResultsResult(d *codec.Decoder) []MeterStatsResult {
 	return codec.ReadResult(d, readMeterStatsResults)
-}
-
-func readMeterStatsResults(d *codec.Decoder) []MeterStatsResult {
-	return codec.ReadSlice(d, 1, readMeterStatsResult2)
 }

@@ -214,6 +214,13 @@ func (c RemoteCalls) Upload(items iter.Seq[string]) daffi.Call[int] {
 	return daffi.NewFeedCall(c.b, remoteUpload, nil, daffi.Feed(items, codec.WriteString), readIntResult)
 }
 
+func writePoint(e *codec.Encoder, v Point) {
+	e.Struct(2)
+	e.Key("X").Int(v.X)
+	e.Key("Y").Int(v.Y)
+	e.Leave()
+}
+
 var pointFields = []string{"X", "Y"}
 
 func readPoint(d *codec.Decoder) (v Point) {
@@ -226,13 +233,6 @@ func readPoint(d *codec.Decoder) (v Point) {
 		}
 	}
 	return v
-}
-
-func writePoint(e *codec.Encoder, v Point) {
-	e.Struct(2)
-	e.Key("X").Int(v.X)
-	e.Key("Y").Int(v.Y)
-	e.Leave()
 }
 
 func readIntResult(d *codec.Decoder) int {

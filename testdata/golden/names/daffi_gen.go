@@ -714,56 +714,6 @@ func (c PreparerCalls) Prepare(meal string) daffi2.Action {
 	})
 }
 
-var timeFields = []string{"At"}
-
-func readTime(d *codec.Decoder) (value time) {
-	for i := range d.Fields(timeFields) {
-		switch i {
-		case 0:
-			value.At = codec2.Unit(d.Int())
-		}
-	}
-	return value
-}
-
-var note2Fields = []string{"String", "Err", "E"}
-
-func readNote2(d *codec.Decoder) (value Note) {
-	for i := range d.Fields(note2Fields) {
-		switch i {
-		case 0:
-			value.String = d.String()
-		case 1:
-			value.Err = v(d.Int())
-		case 2:
-			value.E = e(d.String())
-		}
-	}
-	return value
-}
-
-func writeNote2(enc *codec.Encoder, value Note) {
-	enc.Struct(3)
-	enc.Key("String").String(value.String)
-	enc.Key("Err").Int(int(value.Err))
-	enc.Key("E").String(string(value.E))
-	enc.Leave()
-}
-
-func readIntResult(d *codec.Decoder) int {
-	return codec.ReadResult(d, codec.ReadInt)
-}
-
-func readStringResult(d *codec.Decoder) string {
-	return codec.ReadResult(d, codec.ReadString)
-}
-
-func writeTime(enc *codec.Encoder, value time) {
-	enc.Struct(1)
-	enc.Key("At").Int(int(value.At))
-	enc.Leave()
-}
-
 func readNastySeveralResult(d *codec.Decoder) (r NastySeveralResult) {
 	if d.Next() {
 		r.R0 = d.Int()
@@ -790,22 +740,72 @@ func readNastyFoldedResult(d *codec.Decoder) (r NastyFoldedResult) {
 	return r
 }
 
+func readIntResult(d *codec.Decoder) int {
+	return codec.ReadResult(d, codec.ReadInt)
+}
+
+func readStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, codec.ReadString)
+}
+
+func writeTime(enc *codec.Encoder, value time) {
+	enc.Struct(1)
+	enc.Key("At").Int(int(value.At))
+	enc.Leave()
+}
+
+var timeFields = []string{"At"}
+
+func readTime(d *codec.Decoder) (value time) {
+	for i := range d.Fields(timeFields) {
+		switch i {
+		case 0:
+			value.At = codec2.Unit(d.Int())
+		}
+	}
+	return value
+}
+
+func writeNote2(enc *codec.Encoder, value Note) {
+	enc.Struct(3)
+	enc.Key("String").String(value.String)
+	enc.Key("Err").Int(int(value.Err))
+	enc.Key("E").String(string(value.E))
+	enc.Leave()
+}
+
+var note2Fields = []string{"String", "Err", "E"}
+
+func readNote2(d *codec.Decoder) (value Note) {
+	for i := range d.Fields(note2Fields) {
+		switch i {
+		case 0:
+			value.String = d.String()
+		case 1:
+			value.Err = v(d.Int())
+		case 2:
+			value.E = e(d.String())
+		}
+	}
+	return value
+}
+
 func readNote2Result(d *codec.Decoder) Note {
 	return codec.ReadResult(d, readNote2)
-}
-
-func readEVMapResult(d *codec.Decoder) map[e]v {
-	return codec.ReadResult(d, readEVMap)
-}
-
-func readVsResult(d *codec.Decoder) []v {
-	return codec.ReadResult(d, readVs)
 }
 
 func readEVMap(d *codec.Decoder) map[e]v {
 	return codec.ReadMap(d, 2, codec.ReadStringOf[e], codec.ReadIntOf[v])
 }
 
+func readEVMapResult(d *codec.Decoder) map[e]v {
+	return codec.ReadResult(d, readEVMap)
+}
+
 func readVs(d *codec.Decoder) []v {
 	return codec.ReadSlice(d, 1, codec.ReadIntOf[v])
+}
+
+func readVsResult(d *codec.Decoder) []v {
+	return codec.ReadResult(d, readVs)
 }

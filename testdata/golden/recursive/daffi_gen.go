@@ -173,6 +173,26 @@ func (c RecursiveCalls) Walk(f Forest) daffi.Stream[*Node] {
 	}, readNodePtr)
 }
 
+func readRecursiveSwapResult(d *codec.Decoder) (r RecursiveSwapResult) {
+	if d.Next() {
+		r.R0 = readLeaf(d)
+	}
+	if d.Next() {
+		r.R1 = readNode(d)
+	}
+	return r
+}
+
+func writeNode(e *codec.Encoder, v Node) {
+	e.Struct(5)
+	e.Key("Name").String(v.Name)
+	codec.WritePtr(e.Key("Parent"), v.Parent, writeNode)
+	codec.WriteSlice(e.Key("Children"), v.Children, writeNode)
+	codec.WriteMap(e.Key("ByName"), v.ByName, codec.WriteString, writeNodePtr)
+	codec.WritePtr(e.Key("Other"), v.Other, writeLeaf)
+	e.Leave()
+}
+
 var nodeFields = []string{"Name", "Parent", "Children", "ByName", "Other"}
 
 func readNode(d *codec.Decoder) (v Node) {
@@ -193,6 +213,20 @@ func readNode(d *codec.Decoder) (v Node) {
 	return v
 }
 
+func writeNodePtr(e *codec.Encoder, v *Node) {
+	codec.WritePtr(e, v, writeNode)
+}
+
+func readNodePtr(d *codec.Decoder) *Node {
+	return codec.ReadPtr(d, readNode)
+}
+
+func writeLeaf(e *codec.Encoder, v Leaf) {
+	e.Struct(1)
+	codec.WriteSlice(e.Key("Up"), v.Up, writeNodePtr)
+	e.Leave()
+}
+
 var leafFields = []string{"Up"}
 
 func readLeaf(d *codec.Decoder) (v Leaf) {
@@ -205,19 +239,11 @@ func readLeaf(d *codec.Decoder) (v Leaf) {
 	return v
 }
 
-func writeLeaf(e *codec.Encoder, v Leaf) {
-	e.Struct(1)
-	codec.WriteSlice(e.Key("Up"), v.Up, writeNodePtr)
-	e.Leave()
-}
-
-func writeNode(e *codec.Encoder, v Node) {
-	e.Struct(5)
-	e.Key("Name").String(v.Name)
-	codec.WritePtr(e.Key("Parent"), v.Parent, writeNode)
-	codec.WriteSlice(e.Key("Children"), v.Children, writeNode)
-	codec.WriteMap(e.Key("ByName"), v.ByName, codec.WriteString, writeNodePtr)
-	codec.WritePtr(e.Key("Other"), v.Other, writeLeaf)
+func writeTreeString(e *codec.Encoder, v Tree[string]) {
+	e.Struct(3)
+	e.Key("Value").String(v.Value)
+	codec.WritePtr(e.Key("Left"), v.Left, writeTreeString)
+	codec.WritePtr(e.Key("Right"), v.Right, writeTreeString)
 	e.Leave()
 }
 
@@ -237,46 +263,20 @@ func readTreeString(d *codec.Decoder) (v Tree[string]) {
 	return v
 }
 
-func writeTreeNode(e *codec.Encoder, v Tree[Node]) {
-	e.Struct(3)
-	writeNode(e.Key("Value"), v.Value)
-	codec.WritePtr(e.Key("Left"), v.Left, writeTreeNode)
-	codec.WritePtr(e.Key("Right"), v.Right, writeTreeNode)
-	e.Leave()
-}
-
-func readNodePtr(d *codec.Decoder) *Node {
-	return codec.ReadPtr(d, readNode)
-}
-
-func writeNodePtr(e *codec.Encoder, v *Node) {
-	codec.WritePtr(e, v, writeNode)
-}
-
-func readRecursiveSwapResult(d *codec.Decoder) (r RecursiveSwapResult) {
-	if d.Next() {
-		r.R0 = readLeaf(d)
-	}
-	if d.Next() {
-		r.R1 = readNode(d)
-	}
-	return r
-}
-
-func writeTreeString(e *codec.Encoder, v Tree[string]) {
-	e.Struct(3)
-	e.Key("Value").String(v.Value)
-	codec.WritePtr(e.Key("Left"), v.Left, writeTreeString)
-	codec.WritePtr(e.Key("Right"), v.Right, writeTreeString)
-	e.Leave()
+func readTreeNodePtr(d *codec.Decoder) *Tree[Node] {
+	return codec.ReadPtr(d, readTreeNode)
 }
 
 func readTreeNodePtrResult(d *codec.Decoder) *Tree[Node] {
 	return codec.ReadResult(d, readTreeNodePtr)
 }
 
-func readTreeNodePtr(d *codec.Decoder) *Tree[Node] {
-	return codec.ReadPtr(d, readTreeNode)
+func writeTreeNode(e *codec.Encoder, v Tree[Node]) {
+	e.Struct(3)
+	writeNode(e.Key("Value"), v.Value)
+	codec.WritePtr(e.Key("Left"), v.Left, writeTreeNode)
+	codec.WritePtr(e.Key("Right"), v.Right, writeTreeNode)
+	e.Leave()
 }
 
 var treeNodeFields = []string{"Value", "Left", "Right"}

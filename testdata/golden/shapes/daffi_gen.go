@@ -543,6 +543,49 @@ func (c ShapesCalls) Slow() daffi.Action {
 	return daffi.NewAction(c.b, shapesSlow, nil)
 }
 
+// Names of Bare and its methods on the wire.
+const (
+	BareName = "Bare"
+)
+
+// RegisterBare serves impl as BareName at r, until the registration is closed or the node is.
+// The options apply to every method.
+func RegisterBare(r daffi.Registrar, impl Bare, opts ...daffi.ServeOption) (*daffi.Registration, error) {
+	return daffi.Register(r, &bareDesc, impl, opts...)
+}
+
+var bareDesc = daffi.Service[Bare]{
+	Name:     BareName,
+	Handlers: []daffi.Handler[Bare]{},
+}
+
+// BareProxy is a Bare whose methods call Bare on another node.
+type BareProxy struct {
+	b *daffi.Binding
+}
+
+var _ Bare = (*BareProxy)(nil)
+
+// NewBare returns a proxy that calls through c. The options apply to every call.
+func NewBare(c daffi.Caller, opts ...daffi.CallOption) *BareProxy {
+	return &BareProxy{b: daffi.Bind(c, &bareClient, opts...)}
+}
+
+// Prepare returns the methods of Bare as calls that have not been sent.
+func (p *BareProxy) Prepare() BareCalls {
+	return BareCalls{b: p.b}
+}
+
+// BareCalls prepares the calls of Bare.
+type BareCalls struct {
+	b *daffi.Binding
+}
+
+var bareClient = daffi.Client{
+	Service: BareName,
+	Methods: []daffi.Method{},
+}
+
 // LooseProxy is a Loose whose methods call Shapes on another node.
 type LooseProxy struct {
 	b *daffi.Binding
@@ -628,15 +671,6 @@ func (c LooseCalls) Nothing() daffi.Action {
 	return daffi.NewAction(c.b, looseNothing, nil)
 }
 
-func writeStruct(e *codec.Encoder, v struct{}) {
-	e.Struct(0)
-	e.Leave()
-}
-
-func readStringResult(d *codec.Decoder) string {
-	return codec.ReadResult(d, codec.ReadString)
-}
-
 func readShapesStatsResult(d *codec.Decoder) (r ShapesStatsResult) {
 	if d.Next() {
 		r.Mean = d.Float64()
@@ -660,18 +694,6 @@ func readShapesThreeResult(d *codec.Decoder) (r ShapesThreeResult) {
 	return r
 }
 
-func readIntResult(d *codec.Decoder) int {
-	return codec.ReadResult(d, codec.ReadInt)
-}
-
-var structFields = []string{}
-
-func readStruct(d *codec.Decoder) (v struct{}) {
-	for range d.Fields(structFields) {
-	}
-	return v
-}
-
 func readShapesMergeResult(d *codec.Decoder) (r ShapesMergeResult) {
 	if d.Next() {
 		r.Lowest = d.Int()
@@ -680,4 +702,25 @@ func readShapesMergeResult(d *codec.Decoder) (r ShapesMergeResult) {
 		r.Highest = d.Int()
 	}
 	return r
+}
+
+func readStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, codec.ReadString)
+}
+
+func readIntResult(d *codec.Decoder) int {
+	return codec.ReadResult(d, codec.ReadInt)
+}
+
+func writeStruct(e *codec.Encoder, v struct{}) {
+	e.Struct(0)
+	e.Leave()
+}
+
+var structFields = []string{}
+
+func readStruct(d *codec.Decoder) (v struct{}) {
+	for range d.Fields(structFields) {
+	}
+	return v
 }

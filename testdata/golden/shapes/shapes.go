@@ -42,6 +42,12 @@ type Shapes interface {
 	Slow(ctx context.Context) error
 }
 
+// Bare has no methods.
+//
+//daffi:callback
+//daffi:fetcher
+type Bare interface{}
+
 // Loose feeds the client streams of Shapes with sequences that cannot fail.
 //
 //daffi:fetcher Shapes

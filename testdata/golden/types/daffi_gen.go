@@ -39,10 +39,10 @@ var typesDesc = daffi.Service[Types]{
 	Name: TypesName,
 	Handlers: []daffi.Handler[Types]{
 		{Name: "Basics", Sig: "({Bool bool;Int int;Int8 int8;Int16 int16;Int32 int32;Int64 int64;Uint uint;Uint8 uint8;Uint16 uint16;Uint32 uint32;Uint64 uint64;Float32 float32;Float64 float64;Complex64 complex64;Complex128 complex128;String string;Rune int32;Byte uint8;Bytes bytes;Time time;Duration duration})($0)", Serve: serveTypesBasics},
-		{Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]uint8;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`, Serve: serveTypesNamedOnes},
-		{Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]uint8;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`, Serve: serveTypesContainers},
+		{Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]byte;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`, Serve: serveTypesNamedOnes},
+		{Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]byte;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`, Serve: serveTypesContainers},
 		{Name: "Pages", Sig: `({Items []{id string;old_name int;both int;"with space" string};Token string},{Items [][]string;Token string})({Key string;Value $0;All map[string]$0})`, Serve: serveTypesPages},
-		{Name: "Array", Sig: `([32]uint8,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`, Serve: serveTypesArray},
+		{Name: "Array", Sig: `([32]byte,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`, Serve: serveTypesArray},
 		{Name: "Empty", Sig: "({},{X int;Y int})({})", Serve: serveTypesEmpty},
 		{Name: "Direct", Sig: "(time,duration,bytes,string,[]string)(int64)", Serve: serveTypesDirect},
 		{Name: "Levels", Sig: "([]int)(map[int]bool)", Serve: serveTypesLevels},
@@ -356,10 +356,10 @@ var typesClient = daffi.Client{
 	Service: TypesName,
 	Methods: []daffi.Method{
 		typesBasics:     {Name: "Basics", Sig: "({Bool bool;Int int;Int8 int8;Int16 int16;Int32 int32;Int64 int64;Uint uint;Uint8 uint8;Uint16 uint16;Uint32 uint32;Uint64 uint64;Float32 float32;Float64 float64;Complex64 complex64;Complex128 complex128;String string;Rune int32;Byte uint8;Bytes bytes;Time time;Duration duration})($0)"},
-		typesNamedOnes:  {Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]uint8;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`},
-		typesContainers: {Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]uint8;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`},
+		typesNamedOnes:  {Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]byte;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`},
+		typesContainers: {Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]byte;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`},
 		typesPages:      {Name: "Pages", Sig: `({Items []{id string;old_name int;both int;"with space" string};Token string},{Items [][]string;Token string})({Key string;Value $0;All map[string]$0})`},
-		typesArray:      {Name: "Array", Sig: `([32]uint8,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`},
+		typesArray:      {Name: "Array", Sig: `([32]byte,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`},
 		typesEmpty:      {Name: "Empty", Sig: "({},{X int;Y int})({})"},
 		typesDirect:     {Name: "Direct", Sig: "(time,duration,bytes,string,[]string)(int64)"},
 		typesLevels:     {Name: "Levels", Sig: "([]int)(map[int]bool)"},
@@ -461,6 +461,32 @@ func (c TypesCalls) Ratio(r *Ratio, w []Wave) daffi.Call[Link] {
 	}, readLinkResult)
 }
 
+func writeBasics(e *codec.Encoder, v Basics) {
+	e.Struct(21)
+	e.Key("Bool").Bool(v.Bool)
+	e.Key("Int").Int(v.Int)
+	e.Key("Int8").Int8(v.Int8)
+	e.Key("Int16").Int16(v.Int16)
+	e.Key("Int32").Int32(v.Int32)
+	e.Key("Int64").Int64(v.Int64)
+	e.Key("Uint").Uint(v.Uint)
+	e.Key("Uint8").Uint8(v.Uint8)
+	e.Key("Uint16").Uint16(v.Uint16)
+	e.Key("Uint32").Uint32(v.Uint32)
+	e.Key("Uint64").Uint64(v.Uint64)
+	e.Key("Float32").Float32(v.Float32)
+	e.Key("Float64").Float64(v.Float64)
+	e.Key("Complex64").Complex64(v.Complex64)
+	e.Key("Complex128").Complex128(v.Complex128)
+	e.Key("String").String(v.String)
+	e.Key("Rune").Int32(v.Rune)
+	e.Key("Byte").Uint8(v.Byte)
+	e.Key("Bytes").Blob(v.Bytes)
+	e.Key("Time").Time(v.Time)
+	e.Key("Duration").Duration(v.Duration)
+	e.Leave()
+}
+
 var basicsFields = []string{"Bool", "Int", "Int8", "Int16", "Int32", "Int64", "Uint", "Uint8", "Uint16", "Uint32", "Uint64", "Float32", "Float64", "Complex64", "Complex128", "String", "Rune", "Byte", "Bytes", "Time", "Duration"}
 
 func readBasics(d *codec.Decoder) (v Basics) {
@@ -513,29 +539,27 @@ func readBasics(d *codec.Decoder) (v Basics) {
 	return v
 }
 
-func writeBasics(e *codec.Encoder, v Basics) {
-	e.Struct(21)
-	e.Key("Bool").Bool(v.Bool)
-	e.Key("Int").Int(v.Int)
-	e.Key("Int8").Int8(v.Int8)
-	e.Key("Int16").Int16(v.Int16)
-	e.Key("Int32").Int32(v.Int32)
-	e.Key("Int64").Int64(v.Int64)
-	e.Key("Uint").Uint(v.Uint)
-	e.Key("Uint8").Uint8(v.Uint8)
-	e.Key("Uint16").Uint16(v.Uint16)
-	e.Key("Uint32").Uint32(v.Uint32)
-	e.Key("Uint64").Uint64(v.Uint64)
-	e.Key("Float32").Float32(v.Float32)
-	e.Key("Float64").Float64(v.Float64)
-	e.Key("Complex64").Complex64(v.Complex64)
-	e.Key("Complex128").Complex128(v.Complex128)
-	e.Key("String").String(v.String)
-	e.Key("Rune").Int32(v.Rune)
-	e.Key("Byte").Uint8(v.Byte)
-	e.Key("Bytes").Blob(v.Bytes)
-	e.Key("Time").Time(v.Time)
-	e.Key("Duration").Duration(v.Duration)
+func readBasicsResult(d *codec.Decoder) Basics {
+	return codec.ReadResult(d, readBasics)
+}
+
+func writeNamedOnes(e *codec.Encoder, v NamedOnes) {
+	e.Struct(15)
+	e.Key("Flag").Bool(bool(v.Flag))
+	e.Key("Level").Int(int(v.Level))
+	e.Key("Small").Uint8(uint8(v.Small))
+	e.Key("Ratio").Float32(float32(v.Ratio))
+	e.Key("Wave").Complex64(complex64(v.Wave))
+	e.Key("Name").String(string(v.Name))
+	e.Key("Blob").Blob(v.Blob)
+	e.Key("Delay").Int64(int64(v.Delay))
+	codec.WriteSlice(e.Key("Names"), v.Names, codec.WriteStringOf[Name])
+	codec.WriteStrings(e.Key("Tags"), v.Tags)
+	codec.WriteArray(e.Key("Grid"), v.Grid[:], writeIntx2)
+	e.Key("Hash").Blob(v.Hash[:])
+	codec.WriteMap(e.Key("Scores"), v.Scores, codec.WriteStringOf[Name], writeLevels)
+	codec.WritePtr(e.Key("Link"), v.Link, writeItem)
+	e.Key("Text").String(v.Text)
 	e.Leave()
 }
 
@@ -579,23 +603,97 @@ func readNamedOnes(d *codec.Decoder) (v NamedOnes) {
 	return v
 }
 
-func writeNamedOnes(e *codec.Encoder, v NamedOnes) {
-	e.Struct(15)
-	e.Key("Flag").Bool(bool(v.Flag))
-	e.Key("Level").Int(int(v.Level))
-	e.Key("Small").Uint8(uint8(v.Small))
-	e.Key("Ratio").Float32(float32(v.Ratio))
-	e.Key("Wave").Complex64(complex64(v.Wave))
-	e.Key("Name").String(string(v.Name))
-	e.Key("Blob").Blob(v.Blob)
-	e.Key("Delay").Int64(int64(v.Delay))
-	codec.WriteSlice(e.Key("Names"), v.Names, codec.WriteStringOf[Name])
-	codec.WriteStrings(e.Key("Tags"), v.Tags)
-	codec.WriteArray(e.Key("Grid"), v.Grid[:], writeIntx2)
-	e.Key("Hash").Blob(v.Hash[:])
-	codec.WriteMap(e.Key("Scores"), v.Scores, codec.WriteStringOf[Name], writeLevels)
-	codec.WritePtr(e.Key("Link"), v.Link, writeItem)
-	e.Key("Text").String(v.Text)
+func readNamedOnesResult(d *codec.Decoder) NamedOnes {
+	return codec.ReadResult(d, readNamedOnes)
+}
+
+func readDelayResult(d *codec.Decoder) Delay {
+	return codec.ReadResult(d, codec.ReadInt64Of[Delay])
+}
+
+func writeTags(e *codec.Encoder, v Tags) {
+	codec.WriteStrings(e, v)
+}
+
+func readTags(d *codec.Decoder) Tags {
+	return codec.ReadStrings(d)
+}
+
+func writeIntx2(e *codec.Encoder, v [2]int) {
+	codec.WriteArray(e, v[:], codec.WriteInt)
+}
+
+func readIntx2(d *codec.Decoder) (v [2]int) {
+	codec.ReadArrayInto(d, v[:], codec.ReadInt)
+	return v
+}
+
+func writeLevels(e *codec.Encoder, v []Level) {
+	codec.WriteSlice(e, v, codec.WriteIntOf[Level])
+}
+
+func readLevels(d *codec.Decoder) []Level {
+	return codec.ReadSlice(d, 1, codec.ReadIntOf[Level])
+}
+
+func writeLink(e *codec.Encoder, v Link) {
+	codec.WritePtr(e, v, writeItem)
+}
+
+func readLink(d *codec.Decoder) Link {
+	return codec.ReadPtr(d, readItem)
+}
+
+func readLinkResult(d *codec.Decoder) Link {
+	return codec.ReadResult(d, readLink)
+}
+
+func writeItem(e *codec.Encoder, v Item) {
+	e.Struct(4)
+	e.Key("id").String(v.ID)
+	e.Key("old_name").Int(v.Old)
+	e.Key("both").Int(v.Both)
+	e.Key("with space").String(v.Odd)
+	e.Leave()
+}
+
+var itemFields = []string{"id", "old_name", "both", "with space"}
+
+func readItem(d *codec.Decoder) (v Item) {
+	for i := range d.Fields(itemFields) {
+		switch i {
+		case 0:
+			v.ID = d.String()
+		case 1:
+			v.Old = d.Int()
+		case 2:
+			v.Both = d.Int()
+		case 3:
+			v.Odd = d.String()
+		}
+	}
+	return v
+}
+
+func writeContainers(e *codec.Encoder, v Containers) {
+	e.Struct(17)
+	codec.WriteStrings(e.Key("Strings"), v.Strings)
+	codec.WriteSlice(e.Key("Smalls"), v.Smalls, codec.WriteUint8Of[Small])
+	codec.WriteSlice(e.Key("Blobs"), v.Blobs, codec.WriteBlobOf[Blob])
+	codec.WriteSlice(e.Key("Nested"), v.Nested, codec.WriteStrings)
+	codec.WriteSlice(e.Key("TagLists"), v.TagLists, writeTags)
+	codec.WriteSlice(e.Key("Items"), v.Items, writeItem)
+	codec.WriteSlice(e.Key("Pointers"), v.Pointers, writeItemPtr)
+	codec.WriteArray(e.Key("Array"), v.Array[:], writeItem)
+	codec.WriteSlice(e.Key("Arrays"), v.Arrays, writeStringx2)
+	e.Key("Bytes4").Blob(v.Bytes4[:])
+	codec.WriteMap(e.Key("ByKey"), v.ByKey, codec.WriteString, writeItem)
+	codec.WriteMap(e.Key("ByArray"), v.ByArray, writeInt8x2, codec.WriteString)
+	codec.WriteMap(e.Key("ByTime"), v.ByTime, codec.WriteDuration, codec.WriteTime)
+	codec.WriteMap(e.Key("Deep"), v.Deep, codec.WriteStringOf[Name], writeIntLevelPtrsMap)
+	codec.WritePtr(e.Key("PtrPtr"), v.PtrPtr, writeIntPtr)
+	codec.WritePtr(e.Key("PtrTime"), v.PtrTime, codec.WriteTime)
+	writeStruct(e.Key("Anon"), v.Anon)
 	e.Leave()
 }
 
@@ -643,25 +741,129 @@ func readContainers(d *codec.Decoder) (v Containers) {
 	return v
 }
 
-func writeContainers(e *codec.Encoder, v Containers) {
-	e.Struct(17)
-	codec.WriteStrings(e.Key("Strings"), v.Strings)
-	codec.WriteSlice(e.Key("Smalls"), v.Smalls, codec.WriteUint8Of[Small])
-	codec.WriteSlice(e.Key("Blobs"), v.Blobs, codec.WriteBlobOf[Blob])
-	codec.WriteSlice(e.Key("Nested"), v.Nested, codec.WriteStrings)
-	codec.WriteSlice(e.Key("TagLists"), v.TagLists, writeTags)
+func writeItemPtr(e *codec.Encoder, v *Item) {
+	codec.WritePtr(e, v, writeItem)
+}
+
+func readItemPtr(d *codec.Decoder) *Item {
+	return codec.ReadPtr(d, readItem)
+}
+
+func writeStringx2(e *codec.Encoder, v [2]string) {
+	codec.WriteArray(e, v[:], codec.WriteString)
+}
+
+func readStringx2(d *codec.Decoder) (v [2]string) {
+	codec.ReadArrayInto(d, v[:], codec.ReadString)
+	return v
+}
+
+func writeInt8x2(e *codec.Encoder, v [2]int8) {
+	codec.WriteArray(e, v[:], codec.WriteInt8)
+}
+
+func readInt8x2(d *codec.Decoder) (v [2]int8) {
+	codec.ReadArrayInto(d, v[:], codec.ReadInt8)
+	return v
+}
+
+func writeIntLevelPtrsMap(e *codec.Encoder, v map[int][]*Level) {
+	codec.WriteMap(e, v, codec.WriteInt, writeLevelPtrs)
+}
+
+func readIntLevelPtrsMap(d *codec.Decoder) map[int][]*Level {
+	return codec.ReadMap(d, 2, codec.ReadInt, readLevelPtrs)
+}
+
+func writeLevelPtrs(e *codec.Encoder, v []*Level) {
+	codec.WriteSlice(e, v, writeLevelPtr)
+}
+
+func readLevelPtrs(d *codec.Decoder) []*Level {
+	return codec.ReadSlice(d, 1, readLevelPtr)
+}
+
+func writeLevelPtr(e *codec.Encoder, v *Level) {
+	codec.WritePtr(e, v, codec.WriteIntOf[Level])
+}
+
+func readLevelPtr(d *codec.Decoder) *Level {
+	return codec.ReadPtr(d, codec.ReadIntOf[Level])
+}
+
+func writeIntPtr(e *codec.Encoder, v *int) {
+	codec.WritePtr(e, v, codec.WriteInt)
+}
+
+func readIntPtr(d *codec.Decoder) *int {
+	return codec.ReadPtr(d, codec.ReadInt)
+}
+
+func writeStruct(e *codec.Encoder, v struct {
+	A int
+	B []struct {
+		C string "daffi:\"c\""
+	}
+}) {
+	e.Struct(2)
+	e.Key("A").Int(v.A)
+	codec.WriteSlice(e.Key("B"), v.B, writeStruct2)
+	e.Leave()
+}
+
+var structFields = []string{"A", "B"}
+
+func readStruct(d *codec.Decoder) (v struct {
+	A int
+	B []struct {
+		C string "daffi:\"c\""
+	}
+}) {
+	for i := range d.Fields(structFields) {
+		switch i {
+		case 0:
+			v.A = d.Int()
+		case 1:
+			v.B = codec.ReadSlice(d, 1, readStruct2)
+		}
+	}
+	return v
+}
+
+func writeStruct2(e *codec.Encoder, v struct {
+	C string "daffi:\"c\""
+}) {
+	e.Struct(1)
+	e.Key("c").String(v.C)
+	e.Leave()
+}
+
+var struct2Fields = []string{"c"}
+
+func readStruct2(d *codec.Decoder) (v struct {
+	C string "daffi:\"c\""
+}) {
+	for i := range d.Fields(struct2Fields) {
+		switch i {
+		case 0:
+			v.C = d.String()
+		}
+	}
+	return v
+}
+
+func readContainersPtr(d *codec.Decoder) *Containers {
+	return codec.ReadPtr(d, readContainers)
+}
+
+func readContainersPtrResult(d *codec.Decoder) *Containers {
+	return codec.ReadResult(d, readContainersPtr)
+}
+
+func writePageItem(e *codec.Encoder, v Page[Item]) {
+	e.Struct(2)
 	codec.WriteSlice(e.Key("Items"), v.Items, writeItem)
-	codec.WriteSlice(e.Key("Pointers"), v.Pointers, writeItemPtr)
-	codec.WriteArray(e.Key("Array"), v.Array[:], writeItem)
-	codec.WriteSlice(e.Key("Arrays"), v.Arrays, writeStringx2)
-	e.Key("Bytes4").Blob(v.Bytes4[:])
-	codec.WriteMap(e.Key("ByKey"), v.ByKey, codec.WriteString, writeItem)
-	codec.WriteMap(e.Key("ByArray"), v.ByArray, writeInt8x2, codec.WriteString)
-	codec.WriteMap(e.Key("ByTime"), v.ByTime, codec.WriteDuration, codec.WriteTime)
-	codec.WriteMap(e.Key("Deep"), v.Deep, codec.WriteStringOf[Name], writeIntLevelPtrsMap)
-	codec.WritePtr(e.Key("PtrPtr"), v.PtrPtr, writeIntPtr)
-	codec.WritePtr(e.Key("PtrTime"), v.PtrTime, codec.WriteTime)
-	writeStruct(e.Key("Anon"), v.Anon)
+	e.Key("Token").String(v.Token)
 	e.Leave()
 }
 
@@ -677,6 +879,13 @@ func readPageItem(d *codec.Decoder) (v Page[Item]) {
 		}
 	}
 	return v
+}
+
+func writePageStrings(e *codec.Encoder, v Page[[]string]) {
+	e.Struct(2)
+	codec.WriteSlice(e.Key("Items"), v.Items, codec.WriteStrings)
+	e.Key("Token").String(v.Token)
+	e.Leave()
 }
 
 var pageStringsFields = []string{"Items", "Token"}
@@ -701,17 +910,37 @@ func writePairNamePageItem(e *codec.Encoder, v Pair[Name, Page[Item]]) {
 	e.Leave()
 }
 
-func readIntx2(d *codec.Decoder) (v [2]int) {
-	codec.ReadArrayInto(d, v[:], codec.ReadInt)
+var pairNamePageItemFields = []string{"Key", "Value", "All"}
+
+func readPairNamePageItem(d *codec.Decoder) (v Pair[Name, Page[Item]]) {
+	for i := range d.Fields(pairNamePageItemFields) {
+		switch i {
+		case 0:
+			v.Key = Name(d.String())
+		case 1:
+			v.Value = readPageItem(d)
+		case 2:
+			v.All = codec.ReadMap(d, 2, codec.ReadStringOf[Name], readPageItem)
+		}
+	}
 	return v
 }
 
-func writeItem(e *codec.Encoder, v Item) {
-	e.Struct(4)
-	e.Key("id").String(v.ID)
-	e.Key("old_name").Int(v.Old)
-	e.Key("both").Int(v.Both)
-	e.Key("with space").String(v.Odd)
+func readPairNamePageItemResult(d *codec.Decoder) Pair[Name, Page[Item]] {
+	return codec.ReadResult(d, readPairNamePageItem)
+}
+
+func readItemx2(d *codec.Decoder) (v [2]Item) {
+	codec.ReadArrayInto(d, v[:], readItem)
+	return v
+}
+
+func readItemx2Result(d *codec.Decoder) [2]Item {
+	return codec.ReadResult(d, readItemx2)
+}
+
+func writeEmpty(e *codec.Encoder, v Empty) {
+	e.Struct(0)
 	e.Leave()
 }
 
@@ -721,6 +950,16 @@ func readEmpty(d *codec.Decoder) (v Empty) {
 	for range d.Fields(emptyFields) {
 	}
 	return v
+}
+
+func writeStruct3(e *codec.Encoder, v struct {
+	X int
+	Y int
+}) {
+	e.Struct(2)
+	e.Key("X").Int(v.X)
+	e.Key("Y").Int(v.Y)
+	e.Leave()
 }
 
 var struct3Fields = []string{"X", "Y"}
@@ -745,215 +984,6 @@ func writeStruct4(e *codec.Encoder, v struct{}) {
 	e.Leave()
 }
 
-func readLevels(d *codec.Decoder) []Level {
-	return codec.ReadSlice(d, 1, codec.ReadIntOf[Level])
-}
-
-func writeLink(e *codec.Encoder, v Link) {
-	codec.WritePtr(e, v, writeItem)
-}
-
-func readBasicsResult(d *codec.Decoder) Basics {
-	return codec.ReadResult(d, readBasics)
-}
-
-func readNamedOnesResult(d *codec.Decoder) NamedOnes {
-	return codec.ReadResult(d, readNamedOnes)
-}
-
-func readContainersPtrResult(d *codec.Decoder) *Containers {
-	return codec.ReadResult(d, readContainersPtr)
-}
-
-func writePageItem(e *codec.Encoder, v Page[Item]) {
-	e.Struct(2)
-	codec.WriteSlice(e.Key("Items"), v.Items, writeItem)
-	e.Key("Token").String(v.Token)
-	e.Leave()
-}
-
-func writePageStrings(e *codec.Encoder, v Page[[]string]) {
-	e.Struct(2)
-	codec.WriteSlice(e.Key("Items"), v.Items, codec.WriteStrings)
-	e.Key("Token").String(v.Token)
-	e.Leave()
-}
-
-func readPairNamePageItemResult(d *codec.Decoder) Pair[Name, Page[Item]] {
-	return codec.ReadResult(d, readPairNamePageItem)
-}
-
-func writeIntx2(e *codec.Encoder, v [2]int) {
-	codec.WriteArray(e, v[:], codec.WriteInt)
-}
-
-func readItemx2Result(d *codec.Decoder) [2]Item {
-	return codec.ReadResult(d, readItemx2)
-}
-
-func writeEmpty(e *codec.Encoder, v Empty) {
-	e.Struct(0)
-	e.Leave()
-}
-
-func writeStruct3(e *codec.Encoder, v struct {
-	X int
-	Y int
-}) {
-	e.Struct(2)
-	e.Key("X").Int(v.X)
-	e.Key("Y").Int(v.Y)
-	e.Leave()
-}
-
-func readStruct4Result(d *codec.Decoder) struct{} {
-	return codec.ReadResult(d, readStruct4)
-}
-
-func readDelayResult(d *codec.Decoder) Delay {
-	return codec.ReadResult(d, codec.ReadInt64Of[Delay])
-}
-
-func readLevelBoolMapResult(d *codec.Decoder) map[Level]bool {
-	return codec.ReadResult(d, readLevelBoolMap)
-}
-
-func writeLevels(e *codec.Encoder, v []Level) {
-	codec.WriteSlice(e, v, codec.WriteIntOf[Level])
-}
-
-func readLinksResult(d *codec.Decoder) Links {
-	return codec.ReadResult(d, readLinks)
-}
-
-func readLinkResult(d *codec.Decoder) Link {
-	return codec.ReadResult(d, readLink)
-}
-
-var itemFields = []string{"id", "old_name", "both", "with space"}
-
-func readItem(d *codec.Decoder) (v Item) {
-	for i := range d.Fields(itemFields) {
-		switch i {
-		case 0:
-			v.ID = d.String()
-		case 1:
-			v.Old = d.Int()
-		case 2:
-			v.Both = d.Int()
-		case 3:
-			v.Odd = d.String()
-		}
-	}
-	return v
-}
-
-func readTags(d *codec.Decoder) Tags {
-	return codec.ReadStrings(d)
-}
-
-func readItemPtr(d *codec.Decoder) *Item {
-	return codec.ReadPtr(d, readItem)
-}
-
-func readStringx2(d *codec.Decoder) (v [2]string) {
-	codec.ReadArrayInto(d, v[:], codec.ReadString)
-	return v
-}
-
-func readInt8x2(d *codec.Decoder) (v [2]int8) {
-	codec.ReadArrayInto(d, v[:], codec.ReadInt8)
-	return v
-}
-
-func readIntLevelPtrsMap(d *codec.Decoder) map[int][]*Level {
-	return codec.ReadMap(d, 2, codec.ReadInt, readLevelPtrs)
-}
-
-func readIntPtr(d *codec.Decoder) *int {
-	return codec.ReadPtr(d, codec.ReadInt)
-}
-
-var structFields = []string{"A", "B"}
-
-func readStruct(d *codec.Decoder) (v struct {
-	A int
-	B []struct {
-		C string "daffi:\"c\""
-	}
-}) {
-	for i := range d.Fields(structFields) {
-		switch i {
-		case 0:
-			v.A = d.Int()
-		case 1:
-			v.B = codec.ReadSlice(d, 1, readStruct2)
-		}
-	}
-	return v
-}
-
-func writeTags(e *codec.Encoder, v Tags) {
-	codec.WriteStrings(e, v)
-}
-
-func writeItemPtr(e *codec.Encoder, v *Item) {
-	codec.WritePtr(e, v, writeItem)
-}
-
-func writeStringx2(e *codec.Encoder, v [2]string) {
-	codec.WriteArray(e, v[:], codec.WriteString)
-}
-
-func writeInt8x2(e *codec.Encoder, v [2]int8) {
-	codec.WriteArray(e, v[:], codec.WriteInt8)
-}
-
-func writeIntLevelPtrsMap(e *codec.Encoder, v map[int][]*Level) {
-	codec.WriteMap(e, v, codec.WriteInt, writeLevelPtrs)
-}
-
-func writeIntPtr(e *codec.Encoder, v *int) {
-	codec.WritePtr(e, v, codec.WriteInt)
-}
-
-func writeStruct(e *codec.Encoder, v struct {
-	A int
-	B []struct {
-		C string "daffi:\"c\""
-	}
-}) {
-	e.Struct(2)
-	e.Key("A").Int(v.A)
-	codec.WriteSlice(e.Key("B"), v.B, writeStruct2)
-	e.Leave()
-}
-
-func readContainersPtr(d *codec.Decoder) *Containers {
-	return codec.ReadPtr(d, readContainers)
-}
-
-var pairNamePageItemFields = []string{"Key", "Value", "All"}
-
-func readPairNamePageItem(d *codec.Decoder) (v Pair[Name, Page[Item]]) {
-	for i := range d.Fields(pairNamePageItemFields) {
-		switch i {
-		case 0:
-			v.Key = Name(d.String())
-		case 1:
-			v.Value = readPageItem(d)
-		case 2:
-			v.All = codec.ReadMap(d, 2, codec.ReadStringOf[Name], readPageItem)
-		}
-	}
-	return v
-}
-
-func readItemx2(d *codec.Decoder) (v [2]Item) {
-	codec.ReadArrayInto(d, v[:], readItem)
-	return v
-}
-
 var struct4Fields = []string{}
 
 func readStruct4(d *codec.Decoder) (v struct{}) {
@@ -962,52 +992,22 @@ func readStruct4(d *codec.Decoder) (v struct{}) {
 	return v
 }
 
+func readStruct4Result(d *codec.Decoder) struct{} {
+	return codec.ReadResult(d, readStruct4)
+}
+
 func readLevelBoolMap(d *codec.Decoder) map[Level]bool {
 	return codec.ReadMap(d, 2, codec.ReadIntOf[Level], codec.ReadBool)
+}
+
+func readLevelBoolMapResult(d *codec.Decoder) map[Level]bool {
+	return codec.ReadResult(d, readLevelBoolMap)
 }
 
 func readLinks(d *codec.Decoder) Links {
 	return codec.ReadSlice(d, 1, readLink)
 }
 
-func readLink(d *codec.Decoder) Link {
-	return codec.ReadPtr(d, readItem)
-}
-
-func readLevelPtrs(d *codec.Decoder) []*Level {
-	return codec.ReadSlice(d, 1, readLevelPtr)
-}
-
-var struct2Fields = []string{"c"}
-
-func readStruct2(d *codec.Decoder) (v struct {
-	C string "daffi:\"c\""
-}) {
-	for i := range d.Fields(struct2Fields) {
-		switch i {
-		case 0:
-			v.C = d.String()
-		}
-	}
-	return v
-}
-
-func writeLevelPtrs(e *codec.Encoder, v []*Level) {
-	codec.WriteSlice(e, v, writeLevelPtr)
-}
-
-func writeStruct2(e *codec.Encoder, v struct {
-	C string "daffi:\"c\""
-}) {
-	e.Struct(1)
-	e.Key("c").String(v.C)
-	e.Leave()
-}
-
-func readLevelPtr(d *codec.Decoder) *Level {
-	return codec.ReadPtr(d, codec.ReadIntOf[Level])
-}
-
-func writeLevelPtr(e *codec.Encoder, v *Level) {
-	codec.WritePtr(e, v, codec.WriteIntOf[Level])
+func readLinksResult(d *codec.Decoder) Links {
+	return codec.ReadResult(d, readLinks)
 }

@@ -209,12 +209,6 @@ func serveKeeperKeep(ctx context.Context, impl keeper, c *daffi.Incoming) error 
 	return impl.Keep(ctx, it)
 }
 
-func writeItem(e *codec.Encoder, v item) {
-	e.Struct(1)
-	e.Key("ID").String(v.ID)
-	e.Leave()
-}
-
 func readListerListResult(d *codec.Decoder) (r listerListResult) {
 	if d.Next() {
 		r.R0 = codec.ReadSlice(d, 1, readItem)
@@ -225,8 +219,10 @@ func readListerListResult(d *codec.Decoder) (r listerListResult) {
 	return r
 }
 
-func readStringsResult(d *codec.Decoder) []string {
-	return codec.ReadResult(d, codec.ReadStrings)
+func writeItem(e *codec.Encoder, v item) {
+	e.Struct(1)
+	e.Key("ID").String(v.ID)
+	e.Leave()
 }
 
 var itemFields = []string{"ID"}
@@ -239,4 +235,8 @@ func readItem(d *codec.Decoder) (v item) {
 		}
 	}
 	return v
+}
+
+func readStringsResult(d *codec.Decoder) []string {
+	return codec.ReadResult(d, codec.ReadStrings)
 }

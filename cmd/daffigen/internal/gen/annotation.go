@@ -99,6 +99,9 @@ type annotation struct {
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
 func (s *source) annotations() []annotation {
+	if s.broken {
+		return nil
+	}
 	for _, f := range s.files {
 		s.checkWords(f)
 	}
@@ -188,6 +191,9 @@ func (s *source) checkSpace(c *ast.Comment) {
 
 // checkPlaces reports the directives that nothing made use of.
 func (s *source) checkPlaces() {
+	if s.broken {
+		return
+	}
 	for _, f := range s.files {
 		for _, group := range f.Comments {
 			for _, d := range directives(group) {
@@ -265,7 +271,7 @@ func (a annotation) declareGenerated() {
 	if !ok || a.fetcher == nil {
 		return
 	}
-	file := a.src.fileOf(a.spec)
+	file := a.src.fileOf(a.spec.Pos())
 	names := interfaceNames(a.spec.Name.Name)
 	a.src.declare(file, names.proxy(), &ast.StructType{Fields: new(ast.FieldList)})
 	a.src.declare(file, names.calls(), &ast.StructType{Fields: new(ast.FieldList)})
@@ -306,13 +312,43 @@ func (s *source) declare(f *ast.File, name string, typ ast.Expr) {
 	s.decls[name] = &decl{file: f, spec: spec, generated: true, node: &ast.GenDecl{Tok: token.TYPE, Specs: []ast.Spec{spec}}}
 }
 
-func (s *source) fileOf(node ast.Node) *ast.File {
+// fileOf is the file of the package that pos is in, nil if it is in none.
+func (s *source) fileOf(pos token.Pos) *ast.File {
 	for _, f := range s.files {
-		if f.FileStart <= node.Pos() && node.Pos() < f.FileEnd {
+		if f.FileStart <= pos && pos < f.FileEnd {
 			return f
 		}
 	}
 	return nil
+}
+
+func (s *source) contains(pos token.Pos) bool { return s.fileOf(pos) != nil }
+
+// reference is what a fetcher directive names: a callback by import path and name, or, without a path, a callback of the same
+// package or a wire name.
+func (a annotation) reference() (path, name string) {
+	plain, _ := a.fetcher.splitArguments()
+	if len(plain) == 0 {
+		return "", a.spec.Name.Name
+	}
+	ref := plain[0]
+	dot := strings.LastIndexByte(ref, '.')
+	switch {
+	case dot < 0:
+		return "", ref
+	case strings.LastIndexByte(ref, '/') > dot:
+		return "", ref // not understood, and not found
+	case strings.Contains(ref, "/"):
+		return ref[:dot], ref[dot+1:]
+	}
+	// shop.Service is meant as in Go, if the file imports shop. Else it is a wire name with a dot in it.
+	for _, spec := range a.src.fileOf(a.spec.Pos()).Imports {
+		dep := a.src.dependency(importPath(spec))
+		if dep != nil && importName(spec, dep) == ref[:dot] {
+			return dep.path, ref[dot+1:]
+		}
+	}
+	return "", ref
 }
 
 // object is what the type checker made of the annotated type.

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -58,14 +59,16 @@ func (c *checker) roles(i *Interface, a annotation) {
 		}
 	}
 	if d := a.fetcher; d != nil {
-		i.Fetcher = &Fetcher{Ref: i.Name, Prepare: "Prepare", Pos: d.pos}
+		i.Fetcher = &Fetcher{Prepare: "Prepare", Pos: d.pos}
+		i.Fetcher.Path, i.Fetcher.Ref = a.reference()
 		c.fetcherArguments(i.Fetcher, d)
 	}
 }
 
 func (c *checker) callbackName(d *directive) string {
 	plain, keyed := d.splitArguments()
-	for key, name := range keyed {
+	for _, key := range slices.Sorted(maps.Keys(keyed)) {
+		name := keyed[key]
 		if key != "name" || !isServiceName(name) {
 			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s=%s is not understood; write name= and letters, digits, dots, dashes or underscores", key, name))
 			return ""
@@ -89,14 +92,10 @@ func isServiceName(s string) bool {
 
 func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
 	plain, keyed := d.splitArguments()
-	switch len(plain) {
-	case 0:
-	case 1:
-		f.Ref = plain[0]
-	default:
+	if len(plain) > 1 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
 	}
-	for key, name := range keyed {
+	for key, name := range keyed { // what is reported is sorted later
 		switch {
 		case key != "prepare":
 			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s= is not understood; only prepare= is", key))
@@ -152,7 +151,7 @@ func (c *checker) unresolved(src *source, err types.Error, at token.Pos) {
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
 	m := &Method{Name: fn.Name(), Pos: fn.Pos(), Call: fn.Name()}
-	if !c.inTarget(fn.Pos()) {
+	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
 	if field != nil {
@@ -187,7 +186,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 // inTarget reports whether pos is in a file of a package that the patterns name.
 func (c *checker) inTarget(pos token.Pos) bool {
 	for _, s := range c.sources {
-		if s.target && slices.ContainsFunc(s.files, func(f *ast.File) bool { return f.FileStart <= pos && pos < f.FileEnd }) {
+		if s.target && s.contains(pos) {
 			return true
 		}
 	}
@@ -314,7 +313,7 @@ func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.
 		return c.typer.of(t)
 	}
 	where := method + ": " + bad.path
-	if bad.path == path {
+	if bad.path == path && bad.reason != unknownType {
 		where = method + ": " + path + " " + typeName(t, src.types)
 	}
 	c.refused(bad, at, where)
@@ -330,11 +329,31 @@ func (c *checker) refused(bad *refusal, at token.Pos, where string) {
 			return
 		}
 		c.reported[key] = true
-		if err, ok := c.errorAt(bad.pos); ok {
-			bad.reason = err.Msg + "; make it compile (go get, if a module is missing)"
-		}
+	}
+	if err, ok := c.typeError(bad, at); ok {
+		c.report.add(CodeUnresolved, at, where+": "+err.Msg)
+		return
 	}
 	c.report.add(bad.rule, at, where, bad.reason)
+}
+
+// typeError is the compiler's error behind a refusal, if there is one.
+func (c *checker) typeError(bad *refusal, at token.Pos) (types.Error, bool) {
+	if err, ok := c.errorAt(bad.pos); ok || bad.reason != unknownType {
+		return err, ok
+	}
+	for _, s := range c.sources {
+		file := s.fileOf(cmp.Or(bad.pos, at))
+		if file == nil {
+			continue
+		}
+		for _, spec := range file.Imports {
+			if err, ok := s.errorWithin(spec.Pos(), spec.End()); ok {
+				return err, true
+			}
+		}
+	}
+	return types.Error{}, false
 }
 
 // errorAt is the type error in the line of pos, in whatever package.

@@ -119,7 +119,7 @@ func (c *checker) serviceNames(i *Interface) {
 	for _, m := range i.Methods {
 		for _, alias := range m.Aliases {
 			if other := taken[alias]; other != nil {
-				c.report.add(CodeAliasTaken, m.Pos, i.Name+"."+other.Name, alias, c.report.position(other.Pos).String())
+				c.report.add(CodeAliasTaken, m.Pos, i.Name+"."+other.Name, alias, c.report.position(other.Pos))
 				continue
 			}
 			taken[alias] = m

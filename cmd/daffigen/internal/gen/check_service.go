@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"go/token"
 	"strings"
@@ -11,7 +12,8 @@ type services struct {
 	*checker
 	all       []*Interface
 	byWire    map[string]*Interface
-	annotated map[string]bool // names with import path, also of what is no service
+	named     map[string]*Interface // by import path and name
+	annotated map[string]bool       // the same of all that is annotated, also what has no model
 }
 
 // index finds the callbacks and reports those that share a name.
@@ -27,47 +29,47 @@ func (s *services) index() {
 			s.byWire[wire] = i
 			continue
 		}
-		s.report.add(CodeTwoServices, i.Callback.Pos, wire, other.Name, s.report.position(other.Pos).String())
-		s.report.add(CodeTwoServices, other.Callback.Pos, wire, i.Name, s.report.position(i.Pos).String())
+		s.report.add(CodeTwoServices, i.Callback.Pos, wire, other.Name, s.report.position(other.Pos))
+		s.report.add(CodeTwoServices, other.Callback.Pos, wire, i.Name, s.report.position(i.Pos))
 	}
 }
 
 // find looks up what a fetcher calls. A name without import path means a callback of the same package, else it is the wire name
 // of a service elsewhere: what other packages are in the run decides what is checked, never what is generated.
-func (s *services) find(i *Interface, named map[string]*Interface) {
+func (s *services) find(i *Interface) {
 	f := i.Fetcher
-	path, name := splitReference(f.Ref)
 	f.Wire = f.Ref
-	if path != "" {
-		s.findIn(i, path, name)
+	if f.Path != "" {
+		s.findIn(i)
 		return
 	}
-	if local := named[i.Pkg.Path()+"."+name]; local != nil && local.Callback != nil {
+	if local := s.named[i.Pkg.Path()+"."+f.Ref]; local != nil && local.Callback != nil {
 		f.Service, f.Wire = local, local.Callback.Wire
 		return
 	}
 	f.Service = s.byWire[f.Ref]
-	if f.Service == nil && !s.annotated[i.Pkg.Path()+"."+name] && s.sourceOf(i.Pkg.Path()).decls[name] != nil {
-		s.report.add(CodeNoCallback, f.Pos, name+" is not annotated", "put //daffi:callback above it")
+	if f.Service == nil && !s.annotated[i.Pkg.Path()+"."+f.Ref] && s.sourceOf(i.Pkg.Path()).decls[f.Ref] != nil {
+		s.report.add(CodeNoCallback, f.Pos, f.Ref+" is not annotated", "put //daffi:callback above it")
 	}
 }
 
 // findIn looks up a callback by import path and name.
-func (s *services) findIn(i *Interface, path, name string) {
+func (s *services) findIn(i *Interface) {
 	f := i.Fetcher
-	src := s.sourceOf(path)
+	src := s.sourceOf(f.Path)
 	if src == nil {
-		s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s is not found", path), "check the import path, or go get its module")
+		s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s is not found", f.Path), "check the import path, or go get its module")
 		return
 	}
-	for _, other := range s.all {
-		if other.Pkg.Path() == path && other.Name == name && other.Callback != nil {
-			f.Service, f.Wire = other, other.Callback.Wire
-			f.Importable = token.IsExported(name) && imports(s.sourceOf(i.Pkg.Path()), path)
-			return
-		}
+	if other := s.named[f.Path+"."+f.Ref]; other != nil && other.Callback != nil {
+		f.Service, f.Wire = other, other.Callback.Wire
+		f.Importable = token.IsExported(other.Name) && imports(s.sourceOf(i.Pkg.Path()), f.Path)
+		return
 	}
-	s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s has no callback %s", path, name), "put //daffi:callback above that interface, or name another")
+	if !src.broken && !s.hasNoModel(i) {
+		s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s has no callback %s", f.Path, f.Ref),
+			"put //daffi:callback above that interface, or name another")
+	}
 }
 
 func (l *loader) sourceOf(path string) *source {
@@ -91,23 +93,25 @@ func imports(src *source, path string) bool {
 	return false
 }
 
-// splitReference takes import/path.Service apart. A name with dots but without a slash is a wire name.
-func splitReference(ref string) (path, name string) {
-	slash := strings.LastIndexByte(ref, '/')
-	dot := strings.LastIndexByte(ref, '.')
-	if slash < 0 || dot < slash {
-		return "", ref
+// reference is what f calls, as Go code would write it.
+func (f *Fetcher) reference() string {
+	if f.Path == "" {
+		return f.Ref
 	}
-	return ref[:dot], ref[dot+1:]
+	return f.Path[strings.LastIndexByte(f.Path, '/')+1:] + "." + f.Ref
 }
-
-// shortReference is a reference as Go code would write it.
-func shortReference(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
 // match checks every method of a fetcher against its callback.
 func (s *services) match(i *Interface) {
 	service := i.Fetcher.Service
+	if service == nil && s.hasNoModel(i) {
+		return // that was reported
+	}
 	for _, m := range i.Methods {
+		if i.Callback != nil && service != i && len(m.Aliases) > 0 {
+			s.report.add(CodeConflict, m.Pos, fmt.Sprintf("%s is served itself and calls %s, so an alias could be meant for either", i.Name, i.Fetcher.reference()),
+				"make two interfaces of it")
+		}
 		if service == nil {
 			s.decideAlone(i, m)
 			continue
@@ -124,6 +128,12 @@ func (s *services) match(i *Interface) {
 	}
 }
 
+// hasNoModel reports whether what i calls is annotated but could not be read.
+func (s *services) hasNoModel(i *Interface) bool {
+	name := cmp.Or(i.Fetcher.Path, i.Pkg.Path()) + "." + i.Fetcher.Ref
+	return s.annotated[name] && s.named[name] == nil
+}
+
 // decideAlone settles an alias whose callback is not known.
 func (s *services) decideAlone(i *Interface, m *Method) {
 	if m.Alias == nil || m.Input == nil {
@@ -134,7 +144,7 @@ func (s *services) decideAlone(i *Interface, m *Method) {
 		s.eachItem(i, m)
 	case "":
 		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name,
-			fmt.Sprintf("the source of %s is not in this run; say //daffi:alias %s each to call %[2]s for every item, or whole to send it the sequence", i.Fetcher.Ref, m.Alias.Name))
+			fmt.Sprintf("the source of %s is not in this run; say //daffi:alias %s each to call %[2]s for every item, or whole to send it the sequence", i.Fetcher.reference(), m.Alias.Name))
 	}
 }
 
@@ -160,7 +170,7 @@ func (s *services) noMethod(i *Interface, m *Method, service *Interface) {
 			best, hint = d, "; did you mean "+other.Name+"?"
 		}
 	}
-	s.report.add(CodeNoMethod, pos, service.Name, m.Call, s.report.position(service.Pos).String(), hint)
+	s.report.add(CodeNoMethod, pos, service.Name, m.Call, s.report.position(service.Pos), hint)
 }
 
 // matchMethod checks one method of a fetcher against the callback's that it calls.
@@ -182,7 +192,7 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 			return
 		}
 	}
-	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos).String()
+	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos)
 	switch {
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())

@@ -91,11 +91,15 @@ type Diagnostic struct {
 	Pos     token.Position // with an absolute file name
 	Code    Code
 	Message string
+	Others  []token.Position // that Message names
 }
 
 // Format is "file.go:12:3: message [DF012]" with file names relative to dir.
 func (d Diagnostic) Format(dir string) string {
-	message := strings.ReplaceAll(d.Message, dir+string(filepath.Separator), "")
+	message := d.Message
+	for _, other := range d.Others {
+		message = strings.ReplaceAll(message, other.Filename, relative(dir, other.Filename))
+	}
 	if d.Pos.Filename == "" {
 		return fmt.Sprintf("%s [%s]", message, d.Code)
 	}
@@ -104,9 +108,9 @@ func (d Diagnostic) Format(dir string) string {
 	return fmt.Sprintf("%s: %s [%s]", pos, message, d.Code)
 }
 
-// relative is name as seen from dir, or name itself where it lies outside.
+// relative is name as seen from dir, or name itself where that is shorter.
 func relative(dir, name string) string {
-	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(dir, name); err == nil && len(rel) < len(name) {
 		return rel
 	}
 	return name
@@ -124,7 +128,13 @@ func (r *report) add(rule Code, pos token.Pos, args ...any) {
 }
 
 func (r *report) addAt(rule Code, pos token.Position, args ...any) {
-	r.list = append(r.list, Diagnostic{Pos: pos, Code: rule, Message: fmt.Sprintf(ruleTexts[rule], args...)})
+	d := Diagnostic{Pos: pos, Code: rule, Message: fmt.Sprintf(ruleTexts[rule], args...)}
+	for _, arg := range args {
+		if other, ok := arg.(token.Position); ok {
+			d.Others = append(d.Others, other)
+		}
+	}
+	r.list = append(r.list, d)
 }
 
 func (r *report) position(pos token.Pos) token.Position { return r.fset.Position(pos) }
@@ -138,7 +148,9 @@ func (r *report) sorted() []Diagnostic {
 			cmp.Compare(a.Message, b.Message),
 		)
 	})
-	return slices.Compact(r.list)
+	return slices.CompactFunc(r.list, func(a, b Diagnostic) bool {
+		return a.Pos == b.Pos && a.Code == b.Code && a.Message == b.Message
+	})
 }
 
 // comparePositions orders by file name and place, so that nothing depends on the order in which files were read.

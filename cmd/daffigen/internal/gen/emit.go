@@ -2,8 +2,10 @@ package gen
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"go/types"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +16,15 @@ import (
 type emitter struct {
 	*namer
 	file  *jen.File
-	todo  []func() // functions of types that were referred to and not written yet
+	todo  []helper // functions of types that were referred to and are not built yet
 	asked map[string]bool
+}
+
+// helper is a function that others need, with what stands above it.
+type helper struct {
+	place int // in the file, among helpers
+	build func() []jen.Code
+	code  []jen.Code
 }
 
 // emit renders the generated file of p.
@@ -32,16 +41,34 @@ func emit(p *Package, n *namer) ([]byte, error) {
 			e.fetcher(i)
 		}
 	}
-	for len(e.todo) > 0 {
-		next := e.todo[0]
-		e.todo = e.todo[1:]
-		next()
-	}
+	e.helpers()
 	var buf bytes.Buffer
 	if err := e.file.Render(&buf); err != nil {
 		return nil, fmt.Errorf("render %s: %w", p.File, err)
 	}
 	return groupImports(buf.Bytes()), nil
+}
+
+// helpers emits the functions that others need, those of one type together.
+func (e *emitter) helpers() {
+	for k := 0; k < len(e.todo); k++ { // building one may ask for more
+		e.todo[k].code = e.todo[k].build()
+	}
+	slices.SortStableFunc(e.todo, func(a, b helper) int { return cmp.Compare(a.place, b.place) })
+	for _, h := range e.todo {
+		for _, code := range h.code {
+			e.file.Add(code).Line()
+		}
+	}
+}
+
+// later makes sure that the function called name will be there.
+func (e *emitter) later(name string, place int, build func() []jen.Code) *jen.Statement {
+	if !e.asked[name] {
+		e.asked[name] = true
+		e.todo = append(e.todo, helper{place: place, build: build})
+	}
+	return jen.Id(name)
 }
 
 // importHints tells jennifer what each package is called. It writes a name into the import block where the path does not tell.

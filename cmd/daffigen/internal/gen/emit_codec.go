@@ -2,17 +2,22 @@ package gen
 
 import (
 	"go/types"
+	"slices"
 
 	"github.com/dave/jennifer/jen"
 )
 
-// later queues the function called name, once.
-func (e *emitter) later(name string, write func()) *jen.Statement {
-	if !e.asked[name] {
-		e.asked[name] = true
-		e.todo = append(e.todo, write)
-	}
-	return jen.Id(name)
+// The order of the functions of one type.
+const (
+	placeWrite = iota
+	placeRead
+	placeResult
+	placesPerType
+)
+
+// place is where a function of t stands among helpers.
+func (e *emitter) place(t *Type, function int) int {
+	return slices.IndexFunc(e.all, func(other *Type) bool { return types.Identical(other.Go, t.Go) })*placesPerType + function
 }
 
 // decoder is the parameter d *codec.Decoder.
@@ -73,7 +78,7 @@ func (e *emitter) writer(t *Type) *jen.Statement {
 	if f := codecFunc("Write", t); f != nil {
 		return f
 	}
-	return e.later(e.write(t), func() { e.writeFunc(t) })
+	return e.later(e.write(t), e.place(t, placeWrite), func() []jen.Code { return e.writeFunc(t) })
 }
 
 // reader is a func(*codec.Decoder) T.
@@ -81,7 +86,7 @@ func (e *emitter) reader(t *Type) *jen.Statement {
 	if f := codecFunc("Read", t); f != nil {
 		return f
 	}
-	return e.later(e.read(t), func() { e.readFunc(t) })
+	return e.later(e.read(t), e.place(t, placeRead), func() []jen.Code { return e.readFunc(t) })
 }
 
 // codecFunc is codec's own function for t: codec.WriteString, codec.WriteStringOf[Name]. It is nil if there is none.
@@ -155,19 +160,19 @@ func (e *emitter) readValue(decoder *jen.Statement, t *Type) *jen.Statement {
 // readerOfResult is a func(*codec.Decoder) T that reads a method's only result.
 func (e *emitter) readerOfResult(t *Type) jen.Code {
 	name := e.readResult(t)
-	return e.later(name, func() {
+	return e.later(name, e.place(t, placeResult), func() []jen.Code {
 		// func readItemResult(d *codec.Decoder) Item { return codec.ReadResult(d, readItem) }
 		d := e.free("d", "dec")
-		e.file.Func().Id(name).Params(decoder(d)).Add(goType(t.Go)).Block(
+		return []jen.Code{jen.Func().Id(name).Params(decoder(d)).Add(goType(t.Go)).Block(
 			jen.Return(jen.Qual(pathCodec, "ReadResult").Call(jen.Id(d), e.reader(t))),
-		).Line()
+		)}
 	})
 }
 
-func (e *emitter) writeFunc(t *Type) {
+func (e *emitter) writeFunc(t *Type) []jen.Code {
 	enc, v := e.free("e", "enc"), e.free("v", "value")
 	// func writeItem(e *codec.Encoder, v Item) {…}
-	e.file.Func().Id(e.write(t)).Params(
+	return []jen.Code{jen.Func().Id(e.write(t)).Params(
 		jen.Id(enc).Op("*").Qual(pathCodec, "Encoder"),
 		jen.Id(v).Add(goType(t.Go)),
 	).BlockFunc(func(g *jen.Group) {
@@ -185,32 +190,31 @@ func (e *emitter) writeFunc(t *Type) {
 			g.Add(e.writeTo(key, jen.Id(v).Dot(f.Name), f.Type))
 		}
 		g.Id(enc).Dot("Leave").Call()
-	}).Line()
+	})}
 }
 
-func (e *emitter) readFunc(t *Type) {
+func (e *emitter) readFunc(t *Type) []jen.Code {
 	d, v := e.free("d", "dec"), e.free("v", "value")
-	if t.Kind == Struct {
-		e.fieldNames(t)
-	}
-	head := e.file.Func().Id(e.read(t)).Params(decoder(d))
+	head := jen.Func().Id(e.read(t)).Params(decoder(d))
 	switch t.Kind {
 	case Struct:
 		// func readItem(d *codec.Decoder) (v Item) {
 		// 	for i := range d.Fields(itemFields) {…}
 		// 	return v
 		// }
-		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readFields(t, d, v), jen.Return(jen.Id(v))).Line()
+		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readFields(t, d, v), jen.Return(jen.Id(v)))
+		return []jen.Code{e.fieldNames(t), head}
 	case Array:
 		// func readIntx4(d *codec.Decoder) (v [4]int) {
 		// 	codec.ReadArrayInto(d, v[:], codec.ReadInt)
 		// 	return v
 		// }
-		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readInto(jen.Id(v), jen.Id(d), t), jen.Return(jen.Id(v))).Line()
+		head.Params(jen.Id(v).Add(goType(t.Go))).Block(e.readInto(jen.Id(v), jen.Id(d), t), jen.Return(jen.Id(v)))
 	default:
 		// func readTags(d *codec.Decoder) Tags { return codec.ReadStrings(d) }
-		head.Add(goType(t.Go)).Block(jen.Return(e.readValue(jen.Id(d), t))).Line()
+		head.Add(goType(t.Go)).Block(jen.Return(e.readValue(jen.Id(d), t)))
 	}
+	return []jen.Code{head}
 }
 
 // readFields emits the loop over the fields of a struct.
@@ -235,11 +239,11 @@ func (e *emitter) readFields(t *Type, d, v string) jen.Code {
 	}))
 }
 
-func (e *emitter) fieldNames(t *Type) {
+func (e *emitter) fieldNames(t *Type) jen.Code {
 	var names []jen.Code
 	for _, f := range t.Fields {
 		names = append(names, jen.Lit(f.Wire))
 	}
 	// var itemFields = []string{"ID", "Next"}
-	e.file.Var().Id(e.fields(t)).Op("=").Index().String().Values(names...).Line()
+	return jen.Var().Id(e.fields(t)).Op("=").Index().String().Values(names...)
 }

@@ -32,7 +32,7 @@ func (e *emitter) fetcher(i *Interface) {
 
 func (e *emitter) proxyType(f fetcherNames) {
 	name := f.iface.Name
-	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + shortReference(f.iface.Fetcher.Ref) + " on another node.")
+	e.comment(f.namesOf.proxy() + " is a " + name + " whose methods call " + f.iface.Fetcher.reference() + " on another node.")
 	// type ShopperProxy struct{ b *daffi.Binding }
 	e.file.Type().Id(f.namesOf.proxy()).Struct(jen.Id(bindingField).Op("*").Qual(pathDaffi, "Binding")).Line()
 	// var _ Shopper = (*ShopperProxy)(nil)
@@ -103,14 +103,7 @@ func (e *emitter) nameResults(m *Method, l *locals, results []jen.Code) {
 		return
 	}
 	results[0] = jen.Id(l.local(m.Results[0].Name, m.Results[0].Name+"Result")).Add(results[0])
-	results[1] = jen.Id(errorName(m, l)).Error()
-}
-
-func errorName(m *Method, l *locals) string {
-	if m.Error == "" || m.Error == "_" {
-		return l.local("err", "failure")
-	}
-	return l.local(m.Error, "err", "failure")
+	results[1] = jen.Id(l.err(m)).Error()
 }
 
 // severalResults takes the generated struct of results apart.
@@ -120,7 +113,7 @@ func (e *emitter) severalResults(m *Method, l *locals, do *jen.Statement) (resul
 	if named {
 		names = l.results(m, "")
 	}
-	errName := errorName(m, l)
+	errName := l.err(m)
 	all := l.local("r", "results")
 	var values []jen.Code
 	for k, field := range m.resultFields() {
@@ -227,10 +220,10 @@ func (e *emitter) resultType(f fetcherNames, m *Method) {
 			g.Id(field).Add(goType(m.Results[k].Go))
 		}
 	}).Line()
-	e.todo = append(e.todo, func() { e.readResults(f, m) })
+	e.later(e.readAll(f.iface, m), -1, func() []jen.Code { return []jen.Code{e.readResults(f, m)} })
 }
 
-func (e *emitter) readResults(f fetcherNames, m *Method) {
+func (e *emitter) readResults(f fetcherNames, m *Method) jen.Code {
 	// func readNastyStatsResult(d *codec.Decoder) (r NastyStatsResult) {
 	// 	if d.Next() {
 	// 		r.Mean = d.Float64()
@@ -238,12 +231,12 @@ func (e *emitter) readResults(f fetcherNames, m *Method) {
 	// 	return r
 	// }
 	d, r := e.free("d", "dec"), e.free("r", "results")
-	e.file.Func().Id(e.readAll(f.iface, m)).Params(decoder(d)).Params(jen.Id(r).Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
+	return jen.Func().Id(e.readAll(f.iface, m)).Params(decoder(d)).Params(jen.Id(r).Id(f.results(m.Name))).BlockFunc(func(g *jen.Group) {
 		for k, field := range m.resultFields() {
 			g.If(jen.Id(d).Dot("Next").Call()).Block(e.readInto(jen.Id(r).Dot(field), jen.Id(d), m.Results[k].Type))
 		}
 		g.Return(jen.Id(r))
-	}).Line()
+	})
 }
 
 // prepareMethod emits the method of the calls type.

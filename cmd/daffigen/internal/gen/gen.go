@@ -8,6 +8,7 @@ package gen
 import (
 	"cmp"
 	"context"
+	"go/token"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -95,11 +96,8 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 		if a.fetcher == nil {
 			continue
 		}
-		plain, _ := a.fetcher.splitArguments()
-		for _, ref := range plain {
-			if path, _ := splitReference(ref); path != "" && !l.isTarget(path) {
-				missing[path], wanted[ref] = true, true
-			}
+		if path, name := a.reference(); path != "" && !l.isTarget(path) {
+			missing[path], wanted[path+"."+name] = true, true
 		}
 	}
 	if len(missing) == 0 {
@@ -124,8 +122,7 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 // check makes the model of the annotated interfaces and checks them against each other.
 func (l *loader) check(all []annotation) []*Package {
 	c := &checker{loader: l, reported: make(map[string]bool)}
-	s := &services{checker: c, annotated: make(map[string]bool)}
-	named := make(map[string]*Interface)
+	s := &services{checker: c, named: make(map[string]*Interface), annotated: make(map[string]bool)}
 	var targets []*Interface
 	for _, a := range all {
 		s.annotated[a.src.path+"."+a.spec.Name.Name] = true
@@ -134,7 +131,7 @@ func (l *loader) check(all []annotation) []*Package {
 			continue
 		}
 		s.all = append(s.all, i)
-		named[a.src.path+"."+i.Name] = i
+		s.named[a.src.path+"."+i.Name] = i
 		if a.src.target {
 			targets = append(targets, i)
 		}
@@ -146,7 +143,7 @@ func (l *loader) check(all []annotation) []*Package {
 		}
 		if i.Fetcher != nil {
 			c.prepares(i)
-			s.find(i, named)
+			s.find(i)
 			s.match(i)
 		}
 	}
@@ -163,7 +160,7 @@ func (l *loader) packages(list []*Interface) []*Package {
 			p = &Package{Name: src.name, Path: src.path, Types: src.types, File: filepath.Join(src.dir(), FileName), Declared: src.declared()}
 			byPath[src.path] = p
 			if src.handWritten() {
-				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), p.File)
+				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), token.Position{Filename: p.File})
 			}
 		}
 		p.Interfaces = append(p.Interfaces, i)

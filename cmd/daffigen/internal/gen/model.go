@@ -40,7 +40,8 @@ type Fetcher struct {
 	Service *Interface // the callback, nil if its source is not known
 	// Importable is set where the fetcher's package imports the callback's, so that its constant can be named.
 	Importable bool
-	Ref        string // the service as the directive names it
+	Path       string // of the callback's package, if the directive names it
+	Ref        string // the callback's name there or in the same package, or the wire name
 	Prepare    string // the proxy's method that prepares calls
 	Pos        token.Pos
 }

@@ -10,7 +10,7 @@ import (
 // signature is the canonical wire signature of m, equal at caller and callee: arguments and results in parentheses, an input
 // sequence as last argument with <, an output sequence with > in place of results. It has no names but those of fields.
 //
-//	(string,int)(float64,int)    (string,<bytes)(int)    (string)>{ID string;Next *$0}
+//	(string,int)(float64,int)    (string,<bytes)(int)    (string)>{ID string;Next *$0}    ([32]byte)([]time)
 //
 // $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
 func signature(m *Method) string {
@@ -69,6 +69,10 @@ func (w *sigWriter) typ(t *Type) {
 		w.typ(t.Elem)
 	case Array:
 		w.WriteString("[" + strconv.FormatInt(t.Len, 10) + "]")
+		if t.bytes() {
+			w.WriteString("byte") // travels as bytes do, unlike an array of a type defined as uint8
+			return
+		}
 		w.typ(t.Elem)
 	case Map:
 		w.WriteString("map[")

@@ -27,6 +27,7 @@ type source struct {
 	target bool   // named by the patterns
 	output string // our earlier output, if there is one
 	files  []*ast.File
+	broken bool // a file with annotations does not parse, and that was reported
 
 	decls      map[string]*decl   // by package-level name
 	marshalers map[string][]*decl // methods that make a type encode itself, by the type's name
@@ -68,6 +69,7 @@ var marshalerNames = []string{
 func (s *source) reportSyntax(err error) {
 	if list, ok := errors.AsType[scanner.ErrorList](err); ok && len(list) > 0 {
 		s.report.addAt(CodeSyntax, list[0].Pos, list[0].Msg)
+		s.broken = true
 	}
 }
 

@@ -225,12 +225,14 @@ func importable(path, from string) bool {
 	return true
 }
 
+const unknownType = "its type is not known; make it compile, then run daffigen again"
+
 func refuseBasic(b *types.Basic) string {
 	switch {
 	case b.Kind() == types.Uintptr || b.Kind() == types.UnsafePointer:
 		return b.Name() + " means nothing in another process; use an integer or a value"
 	case b.Kind() == types.Invalid:
-		return "its type is not known"
+		return unknownType
 	}
 	return ""
 }

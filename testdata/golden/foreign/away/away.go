@@ -16,6 +16,13 @@ type Customer interface {
 	PriceOf(ctx context.Context, article string) (store.Price, error)
 }
 
+// Quick names the callback as Go code would, and so does Customer by its import path.
+//
+//daffi:fetcher store.Shop
+type Quick interface {
+	PriceOf(ctx context.Context, article string) (store.Price, error)
+}
+
 // Browser takes structs of the standard library.
 //
 //daffi:fetcher

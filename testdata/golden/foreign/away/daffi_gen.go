@@ -76,6 +76,52 @@ func (c CustomerCalls) PriceOf(article string) daffi.Call[shop.Price] {
 	}, readShopPriceResult)
 }
 
+// QuickProxy is a Quick whose methods call shop.Shop on another node.
+type QuickProxy struct {
+	b *daffi.Binding
+}
+
+var _ Quick = (*QuickProxy)(nil)
+
+// NewQuick returns a proxy that calls through c. The options apply to every call.
+func NewQuick(c daffi.Caller, opts ...daffi.CallOption) *QuickProxy {
+	return &QuickProxy{b: daffi.Bind(c, &quickClient, opts...)}
+}
+
+// Prepare returns the methods of Quick as calls that have not been sent.
+func (p *QuickProxy) Prepare() QuickCalls {
+	return QuickCalls{b: p.b}
+}
+
+// PriceOf calls PriceOf and waits for its result.
+func (p *QuickProxy) PriceOf(ctx context.Context, article string) (shop.Price, error) {
+	return p.Prepare().PriceOf(article).Do(ctx)
+}
+
+// QuickCalls prepares the calls of Quick.
+type QuickCalls struct {
+	b *daffi.Binding
+}
+
+const (
+	quickPriceOf = iota
+)
+
+var quickClient = daffi.Client{
+	Service: shop.ShopName,
+	Methods: []daffi.Method{
+		quickPriceOf: {Name: "PriceOf", Sig: "(string)(int64)"},
+	},
+}
+
+// PriceOf prepares a call of PriceOf.
+func (c QuickCalls) PriceOf(article string) daffi.Call[shop.Price] {
+	return daffi.NewCall(c.b, quickPriceOf, func(e *codec.Encoder) {
+		e.Array(1)
+		e.String(article)
+	}, readShopPriceResult)
+}
+
 // BrowserProxy is a Browser whose methods call Browser on another node.
 type BrowserProxy struct {
 	b *daffi.Binding
@@ -131,29 +177,6 @@ func writeShopOrder(e *codec.Encoder, v shop.Order) {
 	e.Leave()
 }
 
-func readStringResult(d *codec.Decoder) string {
-	return codec.ReadResult(d, codec.ReadString)
-}
-
-func readShopPriceResult(d *codec.Decoder) shop.Price {
-	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
-}
-
-func writeShopLines(e *codec.Encoder, v []shop.Line) {
-	codec.WriteSlice(e, v, writeShopLine)
-}
-
-func readShopOrderResult(d *codec.Decoder) shop.Order {
-	return codec.ReadResult(d, readShopOrder)
-}
-
-func writeShopLine(e *codec.Encoder, v shop.Line) {
-	e.Struct(2)
-	e.Key("Article").String(v.Article)
-	e.Key("Price").Int64(int64(v.Price))
-	e.Leave()
-}
-
 var shopOrderFields = []string{"ID", "Lines", "At"}
 
 func readShopOrder(d *codec.Decoder) (v shop.Order) {
@@ -170,6 +193,25 @@ func readShopOrder(d *codec.Decoder) (v shop.Order) {
 	return v
 }
 
+func readShopOrderResult(d *codec.Decoder) shop.Order {
+	return codec.ReadResult(d, readShopOrder)
+}
+
+func readStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, codec.ReadString)
+}
+
+func writeShopLines(e *codec.Encoder, v []shop.Line) {
+	codec.WriteSlice(e, v, writeShopLine)
+}
+
+func writeShopLine(e *codec.Encoder, v shop.Line) {
+	e.Struct(2)
+	e.Key("Article").String(v.Article)
+	e.Key("Price").Int64(int64(v.Price))
+	e.Leave()
+}
+
 var shopLineFields = []string{"Article", "Price"}
 
 func readShopLine(d *codec.Decoder) (v shop.Line) {
@@ -182,4 +224,8 @@ func readShopLine(d *codec.Decoder) (v shop.Line) {
 		}
 	}
 	return v
+}
+
+func readShopPriceResult(d *codec.Decoder) shop.Price {
+	return codec.ReadResult(d, codec.ReadInt64Of[shop.Price])
 }

@@ -1,0 +1,62 @@
+# What there is to run. Everything needs Go and make; race needs a C compiler as well.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SYSTEMS     := linux darwin windows
+TIMEOUT     := 10m
+FUZZTIME    ?= 10s
+BENCHTIME   ?= 1s
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test generate fresh lint vet staticcheck unit race fuzz bench cover night
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: ## run the shopping example: a service and a shopper, two processes
+	$(GO) generate ./examples/...
+	@sh examples/shopping/demo.sh
+
+test: lint fresh unit ## everything that must hold on every commit
+
+generate: ## write generated code
+	$(GO) generate ./...
+
+fresh: ## fail if generated code is stale
+	$(GO) tool daffigen -check ./...
+
+lint: vet staticcheck ## go vet for every system, and staticcheck
+
+vet:
+	@for os in $(SYSTEMS); do echo "GOOS=$$os $(GO) vet ./..."; GOOS=$$os $(GO) vet ./... || exit 1; done
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+# The race detector needs cgo and a C compiler that works.
+unit:
+	@if sh scripts/can-race.sh; then \
+		echo "$(GO) test -race ./..."; $(GO) test -race -timeout $(TIMEOUT) ./...; \
+	else \
+		echo "************************************************************"; \
+		echo "* NO C COMPILER: these tests run WITHOUT the race detector *"; \
+		echo "************************************************************"; \
+		$(GO) test -timeout $(TIMEOUT) ./...; \
+	fi
+
+race: ## all tests with the race detector, several times
+	CGO_ENABLED=1 $(GO) test -race -count=3 -timeout $(TIMEOUT) ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+cover: ## what the tests reach
+	$(GO) test -short -coverprofile cover.out -coverpkg ./... ./...
+	$(GO) tool cover -func cover.out | tail -n 1
+
+night: lint fresh race ## what takes long: everything many times, and fuzzing for a minute each
+	@sh scripts/fuzz.sh 1m
+	$(MAKE) bench
