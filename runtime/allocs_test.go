@@ -17,8 +17,8 @@ import (
 type quiet struct{}
 
 func (quiet) GetItems(context.Context) ([]string, error) { return nil, nil }
-func (quiet) AddItem(context.Context, string) error       { return nil }
-func (quiet) ClearItems(context.Context) error            { return nil }
+func (quiet) AddItem(context.Context, string) error      { return nil }
+func (quiet) ClearItems(context.Context) error           { return nil }
 
 // TestAllocations holds what a call costs, at the caller, the controller and the callee together: the handler's context, and its arguments as
 // far as they are strings. The plain path allocates nothing at the caller.

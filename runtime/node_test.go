@@ -471,4 +471,3 @@ func TestCutAnywhere(t *testing.T) {
 		})
 	}
 }
-

@@ -56,7 +56,7 @@ const (
 	Grant    Kind = 41
 )
 
-var kindNames = map[Kind]string{
+var kindNames = [...]string{
 	Hello: "Hello", Challenge: "Challenge", Proof: "Proof", Welcome: "Welcome", Refuse: "Refuse",
 	Ping: "Ping", Pong: "Pong", Goodbye: "Goodbye", Drain: "Drain", Control: "Control", Peer: "Peer",
 	Request: "Request", Accepted: "Accepted", Reply: "Reply", Error: "Error", Data: "Data", Chunk: "Chunk",
@@ -64,14 +64,14 @@ var kindNames = map[Kind]string{
 }
 
 func (k Kind) String() string {
-	if s, ok := kindNames[k]; ok {
-		return s
+	if k.Known() {
+		return kindNames[k]
 	}
 	return "kind " + strconv.Itoa(int(k))
 }
 
 // Known reports whether k is a kind of this version.
-func (k Kind) Known() bool { _, ok := kindNames[k]; return ok }
+func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
 
 // Handshake reports whether k is one of the frames that are exchanged before a link is authenticated.
 func (k Kind) Handshake() bool { return k >= Hello && k <= Refuse }

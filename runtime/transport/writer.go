@@ -24,7 +24,6 @@ type writer struct {
 	queued  uint64 // small frames enqueued so far
 	drained uint64 // small frames handed to the system so far
 	busy    bool   // somebody writes
-	started bool
 }
 
 // blocks is a lane of encoded frames.
@@ -219,7 +218,7 @@ func (w *writer) wrote(b block) {
 // drainFrom leaves what remains of b, and all that follows, to a goroutine.
 func (w *writer) drainFrom(b block, written int) {
 	w.wg.Go(func() {
-		_, err := w.writeFull(net.Buffers{b.buf.B[written:]})
+		err := w.writeFull(net.Buffers{b.buf.B[written:]})
 		w.q.mu.Lock()
 		w.wrote(b)
 		w.q.mu.Unlock()
@@ -292,7 +291,7 @@ func (w *writer) drainAll() {
 		}
 		w.q.mu.Unlock()
 
-		_, err := w.writeFull(bufs)
+		err := w.writeFull(bufs)
 		for i, b := range held {
 			b.Release()
 			held[i] = nil
@@ -306,20 +305,25 @@ func (w *writer) drainAll() {
 	}
 }
 
-// writeFull writes all of bufs, waiting for the peer as long as it takes something now and then.
-func (w *writer) writeFull(bufs net.Buffers) (n int64, err error) {
+// writeFull writes all of bufs, waiting for the peer as long as it takes something now and then: looked at twice in StallTimeout.
+func (w *writer) writeFull(bufs net.Buffers) error {
+	idle := 0
 	for len(bufs) > 0 {
-		w.conn.c.SetWriteDeadline(time.Now().Add(StallTimeout))
-		m, err := bufs.WriteTo(w.conn.c)
-		n += m
-		if err != nil && (m == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = ErrStalled
+		w.conn.c.SetWriteDeadline(time.Now().Add(StallTimeout / 2))
+		n, err := bufs.WriteTo(w.conn.c)
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case n > 0:
+			idle = 0
+		default:
+			if idle++; idle == 2 {
+				return ErrStalled
 			}
-			return n, err
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func (w *writer) waitIdle() <-chan struct{} {

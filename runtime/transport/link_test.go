@@ -1,0 +1,505 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
+)
+
+// twoReads is a connection that brings its bytes in two reads, or more where they do not fit, then the end.
+type twoReads struct{ first, second []byte }
+
+func (r *twoReads) Read(p []byte) (int, error) {
+	if len(r.first) == 0 {
+		r.first, r.second = r.second, nil
+	}
+	if len(r.first) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.first)
+	r.first = r.first[n:]
+	return n, nil
+}
+func (r *twoReads) Write(p []byte) (int, error)      { return len(p), nil }
+func (r *twoReads) Close() error                     { return nil }
+func (r *twoReads) LocalAddr() net.Addr              { return nil }
+func (r *twoReads) RemoteAddr() net.Addr             { return nil }
+func (r *twoReads) SetDeadline(time.Time) error      { return nil }
+func (r *twoReads) SetReadDeadline(time.Time) error  { return nil }
+func (r *twoReads) SetWriteDeadline(time.Time) error { return nil }
+
+// recorder is a handler that hands headers and the first bytes of payloads to a test.
+type recorder struct {
+	mu     sync.Mutex
+	frames []Frame
+	got    chan struct{}
+	closed chan error
+	refuse error // returned for every frame
+}
+
+func newRecorder() *recorder {
+	return &recorder{got: make(chan struct{}, 1), closed: make(chan error, 1)}
+}
+
+func (r *recorder) HandleFrame(f *Frame) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refuse != nil {
+		return r.refuse
+	}
+	r.frames = append(r.frames, Frame{Header: f.Header, Payload: append([]byte(nil), f.Payload[:min(len(f.Payload), 16)]...)})
+	return nil
+}
+
+func (r *recorder) HandleBatch() {
+	select {
+	case r.got <- struct{}{}:
+	default:
+	}
+}
+
+func (r *recorder) HandleClosed(err error) { r.closed <- err }
+
+// wait returns when n frames have come.
+func (r *recorder) wait(n int) []Frame {
+	for {
+		r.mu.Lock()
+		fs := r.frames
+		r.mu.Unlock()
+		if len(fs) >= n {
+			return fs
+		}
+		<-r.got
+	}
+}
+
+// ends are the two ends of a link, started, with the far one's recorder.
+type ends struct {
+	near, far Link
+	nearSees  *recorder
+	farSees   *recorder
+	cable     *memconn.Conn // of the near end, where there is one
+}
+
+// eachLink runs f with every kind of link; in a bubble where that is possible.
+func eachLink(t *testing.T, f func(t *testing.T, e *ends)) {
+	start := func(e *ends) *ends {
+		e.nearSees, e.farSees = newRecorder(), newRecorder()
+		e.near.SetMaxPayload(MaxPayload)
+		e.far.SetMaxPayload(MaxPayload)
+		e.near.Start(e.nearSees)
+		e.far.Start(e.farSees)
+		return e
+	}
+	stop := func(e *ends) {
+		e.near.Close(nil)
+		e.far.Close(nil)
+		e.near.Wait()
+		e.far.Wait()
+	}
+	t.Run("pipe", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := Pipe()
+			e := start(&ends{near: a, far: b})
+			defer stop(e)
+			f(t, e)
+		})
+	})
+	t.Run("conn", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := memconn.Pair()
+			e := start(&ends{near: NewConn(a, Info{}), far: NewConn(b, Info{}), cable: a})
+			defer stop(e)
+			f(t, e)
+		})
+	})
+	t.Run("unix", func(t *testing.T) {
+		l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		require.NoError(t, err)
+		defer l.Close()
+		a, err := net.Dial("unix", l.Addr().String())
+		require.NoError(t, err)
+		b, err := l.Accept()
+		require.NoError(t, err)
+		e := start(&ends{near: NewConn(a, Info{}), far: NewConn(b, Info{})})
+		defer stop(e)
+		f(t, e)
+	})
+}
+
+// number is a payload of size bytes that begins with i.
+func number(i, size int) []byte {
+	b := make([]byte, max(size, 8))
+	binary.LittleEndian.PutUint64(b, uint64(i))
+	return b
+}
+
+func TestLinkKeepsTheOrderOfALane(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		const n = 300
+		// One sequence in each lane, small and large frames mixed, from three goroutines.
+		var wg sync.WaitGroup
+		for lane, h := range []Header{{Kind: Control, Call: 0}, {Kind: Reply, Call: 1}, {Kind: Reply, Flags: Bulk, Call: 2}} {
+			wg.Go(func() {
+				for i := range n {
+					size := 8
+					if lane > 0 && i%7 == 0 {
+						size = MaxPayload / (1 + i%3)
+					}
+					for {
+						err := e.near.Enqueue(Frame{Header: h, Payload: number(i, size)})
+						if err == nil {
+							break
+						}
+						require.ErrorIs(t, err, ErrFull)
+						<-e.near.Room()
+					}
+					if i%5 == 0 {
+						e.near.Flush()
+					}
+				}
+				e.near.Flush()
+			})
+		}
+		wg.Wait()
+		next := [3]uint64{}
+		for _, f := range e.farSees.wait(3 * n) {
+			i := binary.LittleEndian.Uint64(f.Payload)
+			require.Equal(t, next[f.Call], i, "lane %d", f.Call)
+			next[f.Call]++
+		}
+		require.Equal(t, [3]uint64{n, n, n}, next)
+	})
+}
+
+func TestBulkNeverOvertakesSmall(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		// A request in the small lane behind much else, its stream in the bulk lane.
+		const others = 2000
+		for i := range others {
+			require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Reply, Call: 1}, Payload: number(i, 200)}))
+		}
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Request, Call: 9}}))
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Data, Flags: Bulk, Call: 9}, Payload: number(0, 9)}))
+		e.near.Flush()
+		var order []Kind
+		for _, f := range e.farSees.wait(others + 2) {
+			if f.Call == 9 {
+				order = append(order, f.Kind)
+			}
+		}
+		require.Equal(t, []Kind{Request, Data}, order)
+	})
+}
+
+func TestControlGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		near, far := NewConn(a, Info{}), NewConn(b, Info{})
+		sees := newRecorder()
+		far.SetMaxPayload(MaxPayload)
+		near.Start(newRecorder())
+		far.Start(sees)
+		for i := range 100 {
+			require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Data, Flags: Bulk, Call: 1}, Payload: number(i, MaxContent)}))
+		}
+		require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Reply, Call: 2}}))
+		require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Ping}}))
+		near.Flush()
+		fs := sees.wait(102)
+		require.Equal(t, Ping, fs[0].Kind)
+		require.Equal(t, Reply, fs[1].Kind)
+		near.Close(nil)
+		near.Wait()
+		far.Wait()
+	})
+}
+
+// stuck takes nothing: its handler waits until it is released.
+type stuck struct {
+	*recorder
+	release chan struct{}
+}
+
+func (s *stuck) HandleFrame(f *Frame) error {
+	<-s.release
+	return s.recorder.HandleFrame(f)
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		h       Header
+		payload int
+		frames  int // that fit
+	}{
+		"requests by number":   {Header{Kind: Request}, 0, QueueFrames},
+		"requests by size":     {Header{Kind: Request, Flags: Bulk}, MaxContent, QueueBytes / (HeaderSize + MaxContent)},
+		"answers by number":    {Header{Kind: Reply}, 0, 2 * QueueFrames},
+		"answers by size":      {Header{Kind: Reply, Flags: Bulk}, MaxContent, 2 * QueueBytes / (HeaderSize + MaxContent)},
+		"what credit covers":   {Header{Kind: Data, Flags: Bulk}, MaxContent, CreditBytes / (HeaderSize + MaxContent)},
+		"too long for a frame": {Header{Kind: Reply}, MaxPayload + 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, _ := memconn.Pair()
+				l := NewConn(a, Info{})
+				l.Start(newRecorder())
+				payload := make([]byte, c.payload)
+				n := 0
+				for l.Enqueue(Frame{Header: c.h, Payload: payload}) == nil {
+					n++
+				}
+				require.Equal(t, c.frames, n, "one more does not fit")
+				want := ErrFull
+				if c.payload > MaxPayload {
+					want = ErrTooLong
+				}
+				require.ErrorIs(t, l.Enqueue(Frame{Header: c.h, Payload: payload}), want)
+				l.Close(nil)
+				l.Wait()
+				require.ErrorIs(t, l.Enqueue(Frame{Header: c.h}), ErrClosed)
+				<-l.Room() // whoever waits for room learns of the end
+			})
+		})
+	}
+}
+
+func TestControlLaneIsBounded(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		if _, ok := e.near.(*conn); !ok {
+			return // a pipe bounds all its frames alike
+		}
+		n := 0
+		for e.near.Enqueue(Frame{Header: Header{Kind: Credit}}) == nil {
+			n++
+		}
+		require.InDelta(t, ControlBytes/HeaderSize, n, 1)
+	})
+}
+
+func TestRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		near, far := NewConn(a, Info{}), NewConn(b, Info{})
+		s := &stuck{newRecorder(), make(chan struct{})}
+		near.Start(newRecorder())
+		far.Start(s)
+		for near.Enqueue(Frame{Header: Header{Kind: Request}}) == nil {
+		}
+		room := near.Room()
+		near.Flush()
+		synctest.Wait()
+		close(s.release)
+		<-room
+		require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Request}}))
+		near.Close(nil)
+		near.Wait()
+		far.Wait()
+	})
+}
+
+func TestPeerThatTakesNothingIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := memconn.Pair()
+		l := NewConn(a, Info{})
+		r := newRecorder()
+		l.Start(r)
+		start := time.Now()
+		for range 4 {
+			require.NoError(t, l.Enqueue(Frame{Header: Header{Kind: Reply, Flags: Bulk}, Payload: make([]byte, MaxContent)}))
+		}
+		l.Flush()
+		require.ErrorIs(t, <-r.closed, ErrStalled)
+		require.Equal(t, StallTimeout*3/2, time.Since(start), "half of it with some progress, the whole without")
+		l.Wait()
+	})
+}
+
+func TestSlowPeerIsNotLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		l := NewConn(a, Info{})
+		r := newRecorder()
+		l.Start(r)
+		for range 8 {
+			require.NoError(t, l.Enqueue(Frame{Header: Header{Kind: Reply, Flags: Bulk}, Payload: make([]byte, MaxContent)}))
+		}
+		l.Flush()
+		p := make([]byte, 30<<10)
+		for total := 0; total < 8*(HeaderSize+MaxContent); {
+			time.Sleep(StallTimeout - time.Second)
+			n, err := b.Read(p)
+			require.NoError(t, err)
+			total += n
+		}
+		select {
+		case err := <-r.closed:
+			t.Fatalf("closed: %v", err)
+		default:
+		}
+		l.Close(nil)
+		l.Wait()
+	})
+}
+
+// counter is a source of n frames.
+type counter struct {
+	call  uint64
+	n, at int
+}
+
+func (c *counter) NextFrame() (f Frame, more, ok bool) {
+	if c.at == c.n {
+		return f, false, false
+	}
+	f = Frame{Header: Header{Kind: Chunk, Flags: Bulk, Call: c.call}, Payload: number(c.at, MaxContent)}
+	c.at++
+	return f, c.at < c.n, true
+}
+
+func TestSourcesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		near, far := NewConn(a, Info{}), NewConn(b, Info{})
+		sees := newRecorder()
+		far.SetMaxPayload(MaxPayload)
+		near.Start(newRecorder())
+		far.Start(sees)
+		for call := range uint64(3) {
+			near.EnqueueSource(&counter{call: call, n: 20})
+		}
+		near.Flush()
+		for i, f := range sees.wait(60) {
+			require.Equal(t, uint64(i%3), f.Call, "frame %d", i)
+			require.Equal(t, uint64(i/3), binary.LittleEndian.Uint64(f.Payload))
+		}
+		near.Close(nil)
+		near.Wait()
+		far.Wait()
+	})
+}
+
+func TestClose(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Goodbye}}))
+		reason := errors.New("enough")
+		e.near.Finish(reason, time.Second)
+		require.ErrorIs(t, <-e.nearSees.closed, reason)
+		require.Equal(t, Goodbye, e.farSees.wait(1)[0].Kind, "what was sent before the end arrives")
+		require.ErrorIs(t, <-e.farSees.closed, io.EOF)
+		require.ErrorIs(t, e.near.Enqueue(Frame{Header: Header{Kind: Ping}}), reason)
+		e.near.Close(errors.New("again"))
+		e.near.Flush()
+		e.near.FlushSoon()
+	})
+}
+
+func TestFinishIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := memconn.Pair()
+		l := NewConn(a, Info{})
+		r := newRecorder()
+		l.Start(r)
+		for range 4 {
+			require.NoError(t, l.Enqueue(Frame{Header: Header{Kind: Reply, Flags: Bulk}, Payload: make([]byte, MaxContent)}))
+		}
+		start := time.Now()
+		l.Finish(nil, time.Second)
+		require.ErrorIs(t, <-r.closed, ErrClosed)
+		require.Equal(t, time.Second, time.Since(start))
+		l.Wait()
+	})
+}
+
+func TestFrameThatIsRefusedClosesTheLink(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		refused := fmt.Errorf("%w: not that", ErrProtocol)
+		e.farSees.mu.Lock()
+		e.farSees.refuse = refused
+		e.farSees.mu.Unlock()
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Ping}}))
+		e.near.Flush()
+		require.ErrorIs(t, <-e.farSees.closed, ErrProtocol)
+		require.Error(t, <-e.nearSees.closed)
+	})
+}
+
+func TestReceivedPayloadsAreBounded(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		e.far.SetMaxPayload(MaxUnproven)
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Data}, Payload: make([]byte, MaxUnproven)}))
+		e.near.Flush()
+		e.farSees.wait(1)
+		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Data}, Payload: make([]byte, MaxUnproven+1)}))
+		e.near.Flush()
+		require.ErrorIs(t, <-e.farSees.closed, ErrProtocol)
+	})
+}
+
+// panics is a handler with a bug.
+type panics struct{ *recorder }
+
+func (panics) HandleFrame(*Frame) error { panic("a bug") }
+
+func TestBugInAHandlerEndsTheLinkOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		near, far := NewConn(a, Info{}), NewConn(b, Info{})
+		r := newRecorder()
+		near.Start(newRecorder())
+		far.Start(panics{r})
+		require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Ping}}))
+		near.Flush()
+		err := <-r.closed
+		require.ErrorIs(t, err, ErrProtocol)
+		require.ErrorContains(t, err, "a bug")
+		near.Wait()
+		far.Wait()
+	})
+}
+
+func TestCutFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		far := NewConn(b, Info{})
+		r := newRecorder()
+		far.Start(r)
+		frame := AppendFrame(nil, &Header{Kind: Ping}, make([]byte, 100))
+		_, err := a.Write(frame[:len(frame)-1])
+		require.NoError(t, err)
+		a.Close()
+		require.ErrorIs(t, <-r.closed, io.ErrUnexpectedEOF)
+		far.Wait()
+	})
+}
+
+func BenchmarkAppendFrame(b *testing.B) {
+	h := Header{Kind: Request, Call: CallID(1, 2), Route: 3, Arg: 4}
+	payload := make([]byte, 64)
+	buf := make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendFrame(buf[:0], &h, payload)
+	}
+}
+
+func BenchmarkParseFrame(b *testing.B) {
+	buf := AppendFrame(nil, &Header{Kind: Request, Call: CallID(1, 2), Route: 3, Arg: 4}, make([]byte, 64))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, ok, err := ParseFrame(buf, MaxPayload); !ok || err != nil {
+			b.Fatal(err)
+		}
+	}
+}
