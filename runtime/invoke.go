@@ -179,7 +179,7 @@ func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) 
 		p.release()
 		return nil, tooLarge(size, b.node.opts.MaxMessage, method.full)
 	}
-	method.hint.Store(int32(min(size, transport.MaxContent)))
+	method.hint.Store(int32(min(size, maxHint)))
 	return p, nil
 }
 
@@ -378,7 +378,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 		}
 		return 0, notRun(err, method.full)
 	}
-	if p.stream != nil && len(buf.B) <= transport.MaxContent {
+	if p.stream != nil && len(buf.B) <= transport.MaxPayload {
 		p.stream.start()
 	}
 	if !alone {
@@ -393,7 +393,7 @@ func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer
 	if len(buf.B) > transport.BulkThreshold {
 		h.Flags |= transport.Bulk
 	}
-	if len(buf.B) <= transport.MaxContent {
+	if len(buf.B) <= transport.MaxPayload {
 		return s.link.Enqueue(transport.Frame{Header: h, Payload: buf.B, Buf: buf.Retain()})
 	}
 	var after func()

@@ -104,7 +104,8 @@ const (
 	waitHint          = 3 * time.Second // after which Connect says what it waits for
 	workerIdle        = 5 * time.Second
 	maxErrorText      = 1 << 10
-	maxAttempts       = 3 // the first and two more (SEM-6)
+	maxHint           = 128 << 10 // up to which a message's buffer is made as large as the last one was
+	maxAttempts       = 3         // the first and two more (SEM-6)
 	retryPauseMin     = 10 * time.Millisecond
 	retryPauseMax     = 100 * time.Millisecond
 	backoffMin        = 50 * time.Millisecond // LIM-18

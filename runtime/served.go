@@ -720,7 +720,7 @@ func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ er
 		return f, false, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
 			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
 	}
-	in.method.hint.Store(int32(min(size, transport.MaxContent)))
+	in.method.hint.Store(int32(min(size, maxHint)))
 	buf := in.results
 	in.results = nil
 	if s.compresses(in.flags&transport.Zstd != 0) {
@@ -733,7 +733,7 @@ func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ er
 	if len(buf.B) > transport.BulkThreshold {
 		f.Flags |= transport.Bulk
 	}
-	if len(buf.B) <= transport.MaxContent {
+	if len(buf.B) <= transport.MaxPayload {
 		f.Payload, f.Buf = buf.B, buf
 		return f, false, nil
 	}

@@ -32,8 +32,8 @@
 //
 // # Messages, large messages
 //
-// The message of a call is its arguments, its results, or one item of a stream. One that fits into 64 KiB is the payload of its
-// frame. A larger one, up to LIM-6 (4 MiB), is announced by its frame with the flag Large, whose payload is the message's length as
+// The message of a call is its arguments, its results, or one item of a stream. One that fits into a frame is its
+// payload. A larger one, up to LIM-6 (4 MiB), is announced by its frame with the flag Large, whose payload is the message's length as
 // 4 bytes; the receiver reserves that length in the assembly budget of its link and answers Grant; then the sender sends the
 // message in Chunk frames of at most 64 KiB, all but the last with the flag More. A call has at most one announced message in each
 // direction. What is announced waits for room in order of arrival and holds nothing meanwhile, so half-assembled messages cannot wait for

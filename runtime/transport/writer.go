@@ -24,6 +24,11 @@ type writer struct {
 	queued  uint64 // small frames enqueued so far
 	drained uint64 // small frames handed to the system so far
 	busy    bool   // somebody writes
+
+	// What drainAll gathers for one write; it runs once at a time, and these are kept so that it does not allocate.
+	bufs  net.Buffers
+	held  []*Buffer
+	heads []byte
 }
 
 // blocks is a lane of encoded frames.
@@ -231,13 +236,8 @@ func (w *writer) drainFrom(b block, written int) {
 
 // drainAll writes batches of all lanes until there is nothing left.
 func (w *writer) drainAll() {
-	var (
-		bufs  net.Buffers
-		held  []*Buffer
-		heads = make([]byte, 0, 4<<10)
-	)
 	for {
-		bufs, held, heads = bufs[:0], held[:0], heads[:0]
+		bufs, held, heads := w.bufs[:0], w.held[:0], w.heads[:0]
 		frames, bytes, credit := 0, 0, 0
 		w.q.mu.Lock()
 		if w.q.err != nil || !w.pending() {
@@ -291,11 +291,13 @@ func (w *writer) drainAll() {
 		}
 		w.q.mu.Unlock()
 
+		w.bufs, w.held, w.heads = bufs, held, heads
 		err := w.writeFull(bufs)
 		for i, b := range held {
 			b.Release()
 			held[i] = nil
 		}
+		clear(w.bufs[:cap(w.bufs)])
 		w.q.mu.Lock()
 		w.q.taken(frames, bytes, credit)
 		w.q.mu.Unlock()
