@@ -20,7 +20,7 @@
 //	16     4   route   of a Request: what is called (see Routes), else 0
 //	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
 //	                   that of the caller; it is written by the controller alone. Of a Peer frame: the session it introduces
-//	24     8   arg     Request: remaining time in nanoseconds, 0 for none. Credit: bytes. Ping, Pong: any number. Else 0
+//	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit: bytes. Ping, Pong: any number. Else 0
 //
 // A length over the limit is a protocol error and closes the link; nothing is skipped over. Fields that a kind does not use are 0 and
 // not looked at.

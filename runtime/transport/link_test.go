@@ -503,3 +503,30 @@ func BenchmarkParseFrame(b *testing.B) {
 		}
 	}
 }
+
+func TestTimeInTheQueueIsSubtracted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pair()
+		near, far := NewConn(a, Info{}), NewConn(b, Info{})
+		sees := newRecorder()
+		far.SetMaxPayload(MaxPayload)
+		near.Start(newRecorder())
+		far.Start(sees)
+		small, bulk := Header{Kind: Request}, Header{Kind: Request, Flags: Bulk}
+		for i, left := range []time.Duration{0, time.Second, 5 * time.Second} {
+			for _, h := range []Header{small, bulk} {
+				h.Call, h.Arg = uint64(i), uint64(left)
+				require.NoError(t, near.Enqueue(Frame{Header: h, Payload: number(0, 20)}))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		near.Flush()
+		want := []time.Duration{0, 1, 3 * time.Second} // none at all, passed, left
+		for _, f := range sees.wait(6) {
+			require.Equal(t, want[f.Call], time.Duration(f.Arg), "%+v", f.Header)
+		}
+		near.Close(nil)
+		near.Wait()
+		far.Wait()
+	})
+}

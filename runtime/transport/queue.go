@@ -2,6 +2,7 @@ package transport
 
 import (
 	"sync"
+	"time"
 )
 
 // queue is what a link has to send: the bound of LIM-14, and the sources of the bulk lane. Its lock is never held across a write, a
@@ -107,6 +108,7 @@ type bulkEntry struct {
 	after  uint64 // small frames that must be taken first
 	source Source
 	frame  Frame
+	since  time.Time // when a Request came
 }
 
 // ring is a first-in-first-out list of bulk entries that keeps its memory.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -39,8 +40,9 @@ type blocks struct {
 
 type block struct {
 	buf    *Buffer
-	frames int // all
-	counts int // those that the queue's bound counts
+	since  time.Time // when its first frame came
+	frames int       // all
+	counts int       // those that the queue's bound counts
 	bytes  int
 }
 
@@ -74,7 +76,7 @@ func (bs *blocks) append(h *Header, payload []byte) {
 }
 
 func (bs *blocks) add(size int) *block {
-	bs.list = append(bs.list, block{buf: NewBuffer(size)})
+	bs.list = append(bs.list, block{buf: NewBuffer(size), since: time.Now()})
 	return &bs.list[len(bs.list)-1]
 }
 
@@ -119,6 +121,9 @@ func (w *writer) enqueue(f Frame) error {
 		return nil
 	}
 	e := bulkEntry{after: w.queued, frame: f}
+	if f.Kind == Request {
+		e.since = time.Now()
+	}
 	if f.Buf == nil && len(f.Payload) > 0 {
 		e.frame.Buf = NewBuffer(len(f.Payload))
 		e.frame.Buf.B = append(e.frame.Buf.B, f.Payload...)
@@ -210,8 +215,34 @@ func (w *writer) takeBlock() (b block) {
 	case len(w.small.list) > 0:
 		b = w.small.pop()
 		w.drained += uint64(b.frames)
+		if waited := time.Since(b.since); waited > worthSubtracting {
+			subtractWait(b.buf.B, waited)
+		}
 	}
 	return b
+}
+
+// worthSubtracting is how long a request must have waited here for its remaining time to be corrected (SEM-5).
+const worthSubtracting = time.Millisecond
+
+// subtractWait takes the time that frames have waited off the remaining time of the requests among them.
+func subtractWait(frames []byte, waited time.Duration) {
+	for len(frames) >= HeaderSize {
+		if Kind(frames[4]) == Request {
+			if left := binary.LittleEndian.Uint64(frames[24:]); left != 0 {
+				binary.LittleEndian.PutUint64(frames[24:], shorten(left, waited))
+			}
+		}
+		frames = frames[HeaderSize+int(binary.LittleEndian.Uint32(frames)):]
+	}
+}
+
+// shorten is what is left of a remaining time, at least a nanosecond: 0 would be none at all.
+func shorten(left uint64, waited time.Duration) uint64 {
+	if left <= uint64(waited) {
+		return 1
+	}
+	return left - uint64(waited)
 }
 
 // wrote gives a block's room back. Call with the lock held.
@@ -272,6 +303,9 @@ func (w *writer) drainAll() {
 			}
 			n := HeaderSize + len(f.Payload)
 			size += n
+			if f.Kind == Request && f.Arg != 0 && !e.since.IsZero() {
+				f.Arg = shorten(f.Arg, time.Since(e.since))
+			}
 			if !fromSource {
 				if credited(f.Kind) {
 					credit += n

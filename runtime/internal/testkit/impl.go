@@ -121,8 +121,8 @@ func (k *Impl) Blobs(ctx context.Context, n, size int) iter.Seq2[[]byte, error] 
 	return func(yield func([]byte, error) bool) {
 		for i := range n {
 			b := make([]byte, size)
-			for j := range b {
-				b[j] = byte(i + j)
+			if size > 0 {
+				b[0], b[size-1] = byte(i), byte(i+size-1)
 			}
 			if !yield(b, nil) {
 				k.end(fmt.Errorf("left after %d", i))
