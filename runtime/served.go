@@ -666,8 +666,11 @@ func (in *Incoming) serveEach() error {
 			return in.call()
 		})
 		in.recv.taken(&b)
-		if err != nil {
+		if e, ok := err.(*Error); ok && e.Method == "" { // not the handler's: the frame could not be read
 			return handlerError(err, in.method.full, in.node.opts.Name)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
