@@ -78,6 +78,8 @@ const (
 	ReasonShape         Reason = "shape"           // this way of calling does not fit the method's shape
 	ReasonConsumed      Reason = "consumed"        // a sequence was ranged over twice
 	ReasonClosed        Reason = "closed"          // the node was closed
+	ReasonNameTaken     Reason = "name_taken"      // another node of that name has joined
+	ReasonLimit         Reason = "limit"           // something else is over a limit that the message names
 )
 
 // Outcome says whether a handler ran for the call that failed. The zero Outcome is the honest default.

@@ -22,3 +22,12 @@ type Both interface {
 	//daffi:idempotent
 	Again(ctx context.Context, in iter.Seq2[int, error]) error // want "Both.Again is idempotent and takes a sequence, which cannot be sent a second time; drop //daffi:idempotent \[DF016\]"
 }
+
+// Relay is served under its own name and calls another service.
+//
+//daffi:callback
+//daffi:fetcher elsewhere.Relay
+type Relay interface {
+	//daffi:alias Old
+	Do(ctx context.Context) error // want "Relay is served itself and calls elsewhere.Relay, so an alias could be meant for either; make two interfaces of it \[DF016\]"
+}

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -66,7 +67,8 @@ func (c *checker) roles(i *Interface, a annotation) {
 
 func (c *checker) callbackName(d *directive) string {
 	plain, keyed := d.splitArguments()
-	for key, name := range keyed {
+	for _, key := range slices.Sorted(maps.Keys(keyed)) {
+		name := keyed[key]
 		if key != "name" || !isServiceName(name) {
 			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s=%s is not understood; write name= and letters, digits, dots, dashes or underscores", key, name))
 			return ""
@@ -93,7 +95,7 @@ func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
 	if len(plain) > 1 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
 	}
-	for key, name := range keyed {
+	for key, name := range keyed { // what is reported is sorted later
 		switch {
 		case key != "prepare":
 			c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%s= is not understood; only prepare= is", key))

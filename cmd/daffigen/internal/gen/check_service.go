@@ -108,6 +108,10 @@ func (s *services) match(i *Interface) {
 		return // that was reported
 	}
 	for _, m := range i.Methods {
+		if i.Callback != nil && service != i && len(m.Aliases) > 0 {
+			s.report.add(CodeConflict, m.Pos, fmt.Sprintf("%s is served itself and calls %s, so an alias could be meant for either", i.Name, i.Fetcher.reference()),
+				"make two interfaces of it")
+		}
 		if service == nil {
 			s.decideAlone(i, m)
 			continue

@@ -103,21 +103,8 @@ func signatureLit(m *Method) *jen.Statement {
 	return jen.Lit(sig)
 }
 
-// serveNames are the locals of a serve function.
-type serveNames struct {
-	*locals
-	impl, call, args, err string
-}
-
 func (e *emitter) serveMethod(i *Interface, m *Method) {
-	l := e.locals(m)
-	n := serveNames{
-		locals: l,
-		impl:   l.local("impl", "service"),
-		call:   l.local("c", "call", "incoming"),
-		args:   l.local("args", "arguments"),
-		err:    l.local("err", "failure"),
-	}
+	n := e.serveNames(m)
 	// func serveShoppingServiceAddItem(ctx context.Context, impl ShoppingService, c *daffi.Incoming) error {…}
 	e.file.Func().Id(e.serve(i, m)).Params(
 		jen.Id(n.ctx).Qual(pathContext, "Context"),

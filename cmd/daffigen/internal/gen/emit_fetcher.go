@@ -103,14 +103,7 @@ func (e *emitter) nameResults(m *Method, l *locals, results []jen.Code) {
 		return
 	}
 	results[0] = jen.Id(l.local(m.Results[0].Name, m.Results[0].Name+"Result")).Add(results[0])
-	results[1] = jen.Id(errorName(m, l)).Error()
-}
-
-func errorName(m *Method, l *locals) string {
-	if m.Error == "" || m.Error == "_" {
-		return l.local("err", "failure")
-	}
-	return l.local(m.Error, "err", "failure")
+	results[1] = jen.Id(l.err(m)).Error()
 }
 
 // severalResults takes the generated struct of results apart.
@@ -120,7 +113,7 @@ func (e *emitter) severalResults(m *Method, l *locals, do *jen.Statement) (resul
 	if named {
 		names = l.results(m, "")
 	}
-	errName := errorName(m, l)
+	errName := l.err(m)
 	all := l.local("r", "results")
 	var values []jen.Code
 	for k, field := range m.resultFields() {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package daffi_test
+
+const raceEnabled = false
