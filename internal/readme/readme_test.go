@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,4 +149,29 @@ func TestLinks(t *testing.T) {
 			require.NoErrorf(t, err, "%s links to %s", name, m[1])
 		}
 	}
+}
+
+var id = regexp.MustCompile(`\b(SEM|LIM)-[0-9]+\b`)
+
+// TestIDs looks up the promises and limits that comments cite.
+func TestIDs(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, "docs", "semantics.md"))
+	require.NoError(t, err)
+	explained := map[string]bool{}
+	for _, s := range id.FindAllString(string(b), -1) {
+		explained[s] = true
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, s := range id.FindAllString(string(b), -1) {
+			if !explained[s] {
+				t.Errorf("%s cites %s, which docs/semantics.md does not have", path, s)
+			}
+		}
+		return err
+	})
+	require.NoError(t, err)
 }
