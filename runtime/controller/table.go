@@ -1,11 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"sync/atomic"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -71,8 +71,7 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 
 // position is where session number is, or would be, among the providers.
 func position(list []provider, number uint32) (int, bool) {
-	i := sort.Search(len(list), func(i int) bool { return list[i].s.number >= number })
-	return i, i < len(list) && list[i].s.number == number
+	return slices.BinarySearchFunc(list, number, func(p provider, n uint32) int { return cmp.Compare(p.s.number, n) })
 }
 
 // add and remove are called with the controller's lock held.
@@ -208,7 +207,7 @@ func (c *Controller) session(number uint32) *session {
 
 func (c *Controller) sessionAt(number uint32) (int, bool) {
 	return slices.BinarySearchFunc(c.sessions, number, func(s *session, n uint32) int {
-		return int(int64(s.number) - int64(n))
+		return cmp.Compare(s.number, n)
 	})
 }
 

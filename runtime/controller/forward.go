@@ -1,0 +1,267 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// request routes a call that the node makes.
+func (s *session) request(f *transport.Frame) error {
+	post, large := f.Mode&transport.Oneway != 0, f.Flags&transport.Large != 0
+	keep := !post || large
+	if err := s.claim(f.Call, keep); err != nil {
+		return err
+	}
+	var flags callFlags // of the callee's end
+	if post {
+		flags |= oneway
+		if !large {
+			flags |= accepted
+		}
+	}
+	to, id, why := s.place(f, flags)
+	if why != nil {
+		s.finish(f.Call)
+		s.send(errorFrame(f.Call, why, false))
+		return nil
+	}
+	s.touched.add(to.link)
+	if !keep {
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
+		return nil
+	}
+	flags &= oneway
+	if f.Flags&transport.Bulk != 0 {
+		flags |= bulk
+	}
+	s.routed(f.Call, to, id, flags)
+	return nil
+}
+
+// place finds a provider that takes the request, or says why there is none.
+func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id uint64, why *control.Failure) {
+	if f.Depth > transport.MaxDepth {
+		return nil, 0, &control.Failure{Code: resourceExhausted, Reason: reasonDepth, Outcome: notRun,
+			Message: fmt.Sprintf("calls within calls are nested %d deep, at most %d are allowed", f.Depth, transport.MaxDepth)}
+	}
+	r := s.c.route(f.Route)
+	if r == nil {
+		return nil, 0, &control.Failure{Code: unavailable, Reason: reasonStaleRoute, Outcome: notRun,
+			Message: fmt.Sprintf("route %d is not known to this controller", f.Route)}
+	}
+	if f.Mode&transport.Oneway != 0 && f.Mode != transport.Oneway {
+		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),
+			Message: "a call with a stream cannot be one-way"}
+	}
+	var picked [2]provider
+	n := 0
+	if f.Peer != 0 {
+		n = r.find(f.Peer, &picked)
+	} else {
+		n = r.pick(s.number, &picked)
+	}
+	if n == 0 {
+		return nil, 0, s.c.explain(r, f.Peer)
+	}
+	var err error
+	for _, p := range picked[:n] {
+		var first bool
+		id, first, err = p.s.open(s, f, p.number, flags)
+		if first {
+			s.touched.add(p.s.link)
+			s.meet(p.s)
+		}
+		if err == nil {
+			return p.s, id, nil
+		}
+	}
+	why = &control.Failure{Code: unavailable, Outcome: notRun, Method: r.String()}
+	if n == 1 {
+		why.Node = picked[0].s.name
+	}
+	switch {
+	case errors.Is(err, transport.ErrFull):
+		why.Code, why.Reason, why.Message = resourceExhausted, reasonBusy, "the queue of the node is full"
+	case errors.Is(err, errDraining):
+		why.Reason, why.Message = reasonDraining, "the node is shutting down"
+	default:
+		why.Reason, why.Message = reasonNodeLost, "the node is gone"
+	}
+	return nil, 0, why
+}
+
+// pass gives a frame of a call to the other side, under the name that the call has there.
+func (s *session) pass(to *session, f *transport.Frame, id uint64) error {
+	g := transport.Frame{Payload: f.Payload, Buf: f.Buf, Header: transport.Header{
+		Kind: f.Kind, Flags: f.Flags & forwarded, Call: id, Arg: f.Arg,
+	}}
+	f.Payload, f.Buf = nil, nil // they are the link's now
+	s.touched.add(to.link)
+	return to.link.Enqueue(g)
+}
+
+// fromCaller passes on Data, Chunk, Credit and Grant of a call that the node made.
+func (s *session) fromCaller(f *transport.Frame) error {
+	s.mu.Lock()
+	e := s.calls.outAt(f.Call)
+	if e == nil || e.to == nil {
+		s.mu.Unlock()
+		s.c.counts.late.Add(1)
+		return nil
+	}
+	if f.Flags&transport.Bulk != 0 {
+		e.flags |= bulk
+	}
+	call := *e
+	s.mu.Unlock()
+
+	kind, last := f.Kind, f.Kind == transport.Chunk && f.Flags&transport.More == 0
+	if err := s.pass(call.to, f, call.id); errors.Is(err, transport.ErrFull) {
+		if kind != transport.Data && kind != transport.Chunk {
+			call.to.link.Close(err)
+			return nil
+		}
+		if _, ok := s.finish(f.Call); ok {
+			s.send(errorFrame(f.Call, overrun(call.to.name), true))
+			s.withdraw(call)
+		}
+		return nil
+	}
+	if last && call.flags&oneway != 0 { // the whole message is on its way
+		if _, ok := s.finish(f.Call); ok {
+			call.to.accept(call.id)
+			s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
+		}
+	}
+	return nil
+}
+
+// overrun is the failure of a call whose frames found no room although credit or a grant had promised it.
+func overrun(node string) *control.Failure {
+	return &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: mayHaveRun, Node: node,
+		Message: "the other side does not take what it has given credit for"}
+}
+
+// accept notes that the caller has no part in a oneway call any more.
+func (s *session) accept(id uint64) {
+	s.mu.Lock()
+	if e := s.calls.inAt(id); e != nil {
+		e.flags |= accepted
+	}
+	s.mu.Unlock()
+}
+
+// cancel ends a call that the node made.
+func (s *session) cancel(f *transport.Frame) {
+	call, ok := s.finish(f.Call)
+	if !ok {
+		s.c.counts.late.Add(1)
+		return
+	}
+	if f.Flags&transport.Bulk != 0 {
+		call.flags |= bulk
+	}
+	s.withdraw(call)
+}
+
+// withdraw ends the callee's end of a call that has ended at its caller.
+func (s *session) withdraw(call outCall) {
+	if call.to == nil {
+		return
+	}
+	if _, ok := call.to.release(call.id); ok {
+		s.sendTo(call.to, cancelFrame(call))
+	}
+}
+
+func cancelFrame(call outCall) transport.Frame {
+	h := transport.Header{Kind: transport.Cancel, Call: call.id}
+	if call.flags&bulk != 0 { // not before what it cancels
+		h.Flags = transport.Bulk
+	}
+	return transport.Frame{Header: h}
+}
+
+// fromCallee passes on a frame of a call that the node serves.
+func (s *session) fromCallee(f *transport.Frame) error {
+	s.mu.Lock()
+	e := s.calls.inAt(f.Call)
+	if e == nil {
+		s.mu.Unlock()
+		s.c.counts.late.Add(1)
+		return nil
+	}
+	last := false
+	switch f.Kind {
+	case transport.Reply:
+		if last = f.Flags&transport.Large == 0 || e.flags&oneway != 0; !last {
+			e.flags |= replyLarge
+		}
+	case transport.Error:
+		last = true
+	case transport.Chunk:
+		last = e.flags&replyLarge != 0 && f.Flags&transport.More == 0
+	}
+	if f.Flags&transport.Bulk != 0 {
+		e.flags |= bulk
+	}
+	call := *e
+	if last {
+		s.calls.endIn(f.Call, e)
+		s.running.Add(-1)
+	}
+	s.mu.Unlock()
+
+	if call.flags&accepted != 0 {
+		switch {
+		case !last:
+			s.c.counts.late.Add(1)
+		case f.Kind == transport.Error:
+			s.c.lose(lostReason(f.Payload))
+		}
+		return nil
+	}
+	if last {
+		if _, ok := call.from.finish(call.id); !ok {
+			if call.flags&oneway != 0 && f.Kind == transport.Error {
+				s.c.lose(lostReason(f.Payload)) // accepted at the same moment
+			} else {
+				s.c.counts.late.Add(1)
+			}
+			return nil
+		}
+		if call.flags&oneway != 0 && f.Kind == transport.Reply {
+			s.sendTo(call.from, transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: call.id}})
+			return nil
+		}
+	}
+	kind, large := f.Kind, f.Flags&transport.Large != 0
+	if err := s.pass(call.from, f, call.id); errors.Is(err, transport.ErrFull) {
+		s.stuck(kind, large, f.Call, call, last)
+	}
+	return nil
+}
+
+// stuck deals with a caller whose queue has no room for a frame of the callee.
+func (s *session) stuck(kind transport.Kind, large bool, id uint64, call inCall, last bool) {
+	switch {
+	case kind == transport.Reply && !large:
+		s.sendTo(call.from, errorFrame(call.id, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: ran, Node: s.name,
+			Message: "the queue of the caller is full, so the result was lost"}, call.flags&bulk != 0))
+	case kind == transport.Data, kind == transport.Chunk, kind == transport.Reply:
+		if !last {
+			if _, ok := s.release(id); ok {
+				s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
+			}
+			if _, ok := call.from.finish(call.id); !ok {
+				return
+			}
+		}
+		s.sendTo(call.from, errorFrame(call.id, overrun(s.name), true))
+	default:
+		call.from.link.Close(transport.ErrFull)
+	}
+}
