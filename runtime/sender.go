@@ -301,10 +301,3 @@ func (s *sender) abort(final *transport.Frame, err error) {
 	s.wake()
 	s.unlockAndStart()
 }
-
-// stopped reports whether nothing more is taken from the producer.
-func (s *sender) stopped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.done || s.ended
-}
