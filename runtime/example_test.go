@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -156,7 +155,7 @@ func ExampleError() {
 }
 
 func ExampleNoError() {
-	var in iter.Seq2[int, error] = daffi.NoError(slices.Values([]int{1, 2}))
+	in := daffi.NoError(slices.Values([]int{1, 2}))
 	for n, err := range in {
 		fmt.Println(n, err)
 	}
