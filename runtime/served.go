@@ -651,6 +651,7 @@ func (in *Incoming) panicked(r any) error {
 
 // serveEach runs the handler for every item of an item stream, in order, until one fails.
 func (in *Incoming) serveEach() error {
+	ran := false
 	for {
 		b, ok, err := in.recv.next(in.ctx.Done(), in.ctx.Err)
 		if !ok {
@@ -663,7 +664,12 @@ func (in *Incoming) serveEach() error {
 		in.asm = b.asm
 		err = in.recv.each(&b, &in.args, func() error {
 			in.out.Reset(in.out.Bytes())
-			return in.call()
+			err := in.call()
+			if e, ok := err.(*Error); ok && ran && e.Outcome == NotRun {
+				e.Outcome = Ran // an earlier item has
+			}
+			ran = true
+			return err
 		})
 		in.recv.taken(&b)
 		if e, ok := err.(*Error); ok && e.Method == "" { // not the handler's: the frame could not be read
