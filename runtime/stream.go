@@ -152,8 +152,9 @@ func (st *stream) cancel() {
 	}
 	if st.send != nil {
 		f.Flags = transport.Bulk
-		st.send.abort(&f, nil)
-		return
+		if st.send.abort(&f, nil) {
+			return
+		}
 	}
 	st.s.send(f)
 }
