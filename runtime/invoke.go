@@ -26,6 +26,7 @@ type pending struct {
 	err   *Error
 	done  chan struct{} // buffer of one
 	timer *time.Timer   // of the default deadline
+	bulk  bool          // the request travels in the bulk lane
 	large *largeSender  // the request, if it was announced; protected by the table while it is in there
 	pool  *sync.Pool
 
@@ -59,6 +60,14 @@ func (p *pending) release() {
 func (p *pending) fail(e *Error) {
 	p.err = e
 	p.end()
+}
+
+// lane is the flag that keeps a Cancel behind the request.
+func (p *pending) lane() transport.Flags {
+	if p.bulk {
+		return transport.Bulk
+	}
+	return 0
 }
 
 // end wakes the caller. p must have been removed from the table.
@@ -309,11 +318,10 @@ func (s *session) cancel(id uint64, p *pending) {
 		p.stream.cancel()
 		return
 	}
-	h := transport.Header{Kind: transport.Cancel, Call: id}
+	h := transport.Header{Kind: transport.Cancel, Call: id, Flags: p.lane()}
 	if p.large != nil {
 		p.large.close()
 		p.large = nil
-		h.Flags = transport.Bulk
 	}
 	s.send(transport.Frame{Header: h})
 }
@@ -390,9 +398,8 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 
 // request1 enqueues the request, whole or announced.
 func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer) error {
-	if len(buf.B) > transport.BulkThreshold {
-		h.Flags |= transport.Bulk
-	}
+	p.bulk = len(buf.B) > transport.BulkThreshold
+	h.Flags |= p.lane()
 	if len(buf.B) <= transport.MaxPayload {
 		return s.link.Enqueue(transport.Frame{Header: h, Payload: buf.B, Buf: buf.Retain()})
 	}

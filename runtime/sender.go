@@ -281,12 +281,13 @@ func (s *sender) finish(final *transport.Frame, after func()) {
 	s.unlockAndStart()
 }
 
-// abort drops what was not sent, and sends final, if there is one, in its place. The producer is told err. The first abort counts.
-func (s *sender) abort(final *transport.Frame, err error) {
+// abort drops what was not sent, and sends final, if there is one, in its place. The producer is told err. The first abort counts; it
+// reports false when everything was sent before, so that final is still to be sent.
+func (s *sender) abort(final *transport.Frame, err error) bool {
 	s.mu.Lock()
 	if s.done || s.aborted {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	if s.batch != nil {
 		s.batch.Release()
@@ -300,4 +301,5 @@ func (s *sender) abort(final *transport.Frame, err error) {
 	s.done = final == nil
 	s.wake()
 	s.unlockAndStart()
+	return true
 }

@@ -70,6 +70,7 @@ func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.
 type serving struct {
 	mu    sync.Mutex
 	items []servedCall
+	seen  []uint64 // the latest id in each slot
 	gone  error
 }
 
@@ -84,24 +85,36 @@ type servedCall struct {
 	in     *Incoming // until it was admitted
 }
 
-// add enters a call. It fails if the slot is taken: the controller never does that.
+// claim takes the slot of a new call. The Cancel of the call before may still be on its way in the bulk lane: over is that call, if it
+// has not ended; late says that the new call itself was cancelled and its request overtaken.
+func (t *serving) claim(id uint64) (over servedCall, late bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := int(transport.SlotOf(id))
+	if i >= transport.MaxCalls {
+		return over, false, fmt.Errorf("%w: call in slot %d", transport.ErrProtocol, i)
+	}
+	for i >= len(t.items) {
+		t.items, t.seen = append(t.items, servedCall{}), append(t.seen, 0)
+	}
+	switch gen := transport.GenerationOf(id); {
+	case gen == transport.GenerationOf(t.seen[i]):
+		return over, false, fmt.Errorf("%w: call id %#x was used before", transport.ErrProtocol, id)
+	case gen < transport.GenerationOf(t.seen[i]):
+		return over, true, nil
+	}
+	over, t.items[i], t.seen[i] = t.items[i], servedCall{}, id
+	return over, false, nil
+}
+
+// add enters a call whose slot was claimed.
 func (t *serving) add(c servedCall) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone != nil {
 		return t.gone
 	}
-	i := int(transport.SlotOf(c.id))
-	if i >= transport.MaxCalls {
-		return fmt.Errorf("%w: call in slot %d", transport.ErrProtocol, i)
-	}
-	for i >= len(t.items) {
-		t.items = append(t.items, servedCall{})
-	}
-	if t.items[i].id != 0 {
-		return fmt.Errorf("%w: call in a slot that is taken", transport.ErrProtocol)
-	}
-	t.items[i] = c
+	t.items[transport.SlotOf(c.id)] = c
 	return nil
 }
 
@@ -151,7 +164,7 @@ func (t *serving) remove(id uint64) servedCall {
 func (t *serving) close(err error) {
 	t.mu.Lock()
 	calls := t.items
-	t.items, t.gone = nil, err
+	t.items, t.seen, t.gone = nil, nil, err
 	t.mu.Unlock()
 	for i := range calls {
 		if calls[i].id != 0 {
@@ -197,6 +210,16 @@ func (s *session) refuse(id uint64, e *Error) error {
 func (s *session) request(f *transport.Frame) error {
 	if f.Call&transport.Served == 0 {
 		return fmt.Errorf("%w: request with a caller's id", transport.ErrProtocol)
+	}
+	over, late, err := s.served.claim(f.Call)
+	switch {
+	case err != nil:
+		return err
+	case late:
+		s.node.lates.Add(1)
+		return nil
+	case over.id != 0:
+		over.abandon(errCallGone)
 	}
 	m := s.node.services.method(f.Route)
 	switch {

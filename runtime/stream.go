@@ -145,15 +145,15 @@ func (st *stream) fail(e *Error) {
 
 // cancel tells the callee that the call is over, in the order of the stream's frames.
 func (st *stream) cancel() {
-	f := transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: st.id}}
+	f := transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: st.id, Flags: st.p.lane()}}
 	if l := st.p.large; l != nil {
 		l.close()
-		f.Flags = transport.Bulk
 	}
 	if st.send != nil {
 		f.Flags = transport.Bulk
-		st.send.abort(&f, nil)
-		return
+		if st.send.abort(&f, nil) {
+			return
+		}
 	}
 	st.s.send(f)
 }

@@ -107,11 +107,16 @@ func (t *calls) takeIn() (slot uint32, ok bool) {
 }
 
 // claim opens a call that the node made, or only notes its id if keep is false. An id that it must not use is a protocol error.
-func (s *session) claim(id uint64, keep bool) error {
+//
+// The Cancel of the call that had the slot before may still be on its way in the bulk lane: if that call has not ended, it ends now. ok is
+// false if the new call itself was cancelled and its request overtaken.
+func (s *session) claim(id uint64, keep bool) (ok bool, err error) {
 	slot, gen := transport.SlotOf(id), transport.GenerationOf(id)
 	if id&transport.Served != 0 || slot >= transport.MaxCalls {
-		return protocolError("call id %#x is not one that a node gives", id)
+		return false, protocolError("call id %#x is not one that a node gives", id)
 	}
+	var over outCall
+	defer func() { s.withdraw(over) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.calls
@@ -119,18 +124,21 @@ func (s *session) claim(id uint64, keep bool) error {
 		t.out = append(t.out, make([]outCall, min(max(slot+1, 2*n, 16), transport.MaxCalls)-n)...)
 	}
 	e := &t.out[slot]
-	if gen <= e.gen {
-		return protocolError("call id %#x was used before", id)
-	}
-	if e.flags&live != 0 {
-		return protocolError("call id %#x takes the slot of a call that has not ended", id)
+	switch {
+	case gen == e.gen:
+		return false, protocolError("call id %#x was used before", id)
+	case gen < e.gen:
+		s.c.counts.late.Add(1)
+		return false, nil
+	case e.flags&live != 0:
+		over = t.endOut(e)
 	}
 	*e = outCall{gen: gen}
 	if keep {
 		e.flags = live
 		t.live++
 	}
-	return nil
+	return true, nil
 }
 
 // routed notes where a claimed call went, unless it has ended already.

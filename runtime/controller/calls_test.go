@@ -367,6 +367,28 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// TestOvertakenCancel uses a slot again while the Cancel of the call before is on its way in the bulk lane.
+func TestOvertakenCancel(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		caller, callee, route := w.pair()
+		first := caller.Call(route, 0, 1, "")
+		served := callee.Served(t)
+		second := caller.Call(route, 0, 3, "")
+		require.Equal(t, served.Call, callee.Expect(t, transport.Cancel).Call)
+		callee.Reply(served.Call, "late")
+		callee.Reply(callee.Served(t).Call, "")
+		require.Equal(t, second, caller.Expect(t, transport.Reply).Call)
+
+		// What was overtaken itself is late.
+		caller.Send(frame{Header: header{Kind: transport.Cancel, Call: first}})
+		caller.Call(route, 0, 2, "")
+		caller.Send(frame{Header: header{Kind: transport.Cancel, Call: transport.CallID(0, 2)}})
+		w.eventually(func(st Stats) bool { return st.Late == 4 }, "late frames are not counted")
+		callee.Nothing(t, 0)
+		require.Zero(t, w.Stats().Calls+w.Stats().Serving)
+	})
+}
+
 func TestProviderDies(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller, callee, route := w.pair()

@@ -12,7 +12,7 @@ import (
 func (s *session) request(f *transport.Frame) error {
 	post, large := f.Mode&transport.Oneway != 0, f.Flags&transport.Large != 0
 	keep := !post || large
-	if err := s.claim(f.Call, keep); err != nil {
+	if ok, err := s.claim(f.Call, keep); !ok {
 		return err
 	}
 	var flags callFlags // of the callee's end

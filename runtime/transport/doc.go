@@ -28,7 +28,9 @@
 // A call is named by 64 bits: the low 20 are a slot in a table of the side that opened the call on this link, the high 44 the slot's
 // generation, from 1. The caller opens a call towards the controller; the controller opens one towards the callee, whose id
 // has its highest bit set ([Served]), and translates between the two. An id is never used twice on one link, so what comes late for a call that has ended is
-// recognised, counted and dropped.
+// recognised, counted and dropped. Whoever opens calls may use a slot again as soon as it has sent the Cancel of the call before. That Cancel
+// may be overtaken (see Order), so a Request of a later generation ends the call that is in its slot, and one of an earlier generation
+// was cancelled before it came and is dropped as late.
 //
 // # Messages, large messages
 //
