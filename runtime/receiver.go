@@ -119,7 +119,7 @@ func (r *receiver) newAssembly(total int, flags transport.Flags) *assembly {
 // widen makes room for items of that size to be on their way without being announced. Call with the lock held.
 func (r *receiver) widen(item int) {
 	want := min(4*(item+transport.MinCost), transport.MaxCredit)
-	if extra := want - r.window; extra > 0 && item <= transport.MaxContent && r.s.credits.take(extra) {
+	if extra := want - r.window; extra > 0 && item <= transport.MaxPayload && r.s.credits.take(extra) {
 		r.window += extra
 		r.unpaid += extra // given with the next credit
 	}
