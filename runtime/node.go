@@ -318,6 +318,13 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	n.wake()
 	n.mu.Unlock()
 	n.table.joined(s)
+	// What was registered while the session joined has seen no session, and the session not it.
+	announce, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	err = n.services.announce(announce, s)
+	cancel()
+	if err != nil {
+		l.Close(err)
+	}
 	n.log.Info("joined", "addr", n.where(), "session", s.number, "controller", s.welcome.Name, "zstd", n.opts.Compression)
 	<-s.ended
 	return true, s.err

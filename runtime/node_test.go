@@ -471,3 +471,33 @@ func TestCutAnywhere(t *testing.T) {
 		})
 	}
 }
+
+func TestServicesRegisteredWhileJoiningAreKnown(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			w := new(wire)
+			w.start(t)
+			server := daffi.New(daffi.Options{Name: "server", Controller: w})
+			defer server.Close()
+			var wg sync.WaitGroup
+			for i := range 8 {
+				wg.Go(func() {
+					reg, err := testkit.RegisterKit(server, new(testkit.Impl), daffi.As(fmt.Sprintf("Kit%d", i)))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if i%2 == 1 {
+						reg.Close()
+					}
+				})
+			}
+			require.NoError(t, server.Join(t.Context()))
+			wg.Wait()
+			time.Sleep(time.Second)
+			peers, err := server.Peers(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []daffi.Peer{{Name: "server", Services: []string{"Kit0", "Kit2", "Kit4", "Kit6"}}}, peers)
+		})
+	}
+}

@@ -54,6 +54,10 @@ type Registration struct {
 	service string
 	methods []*servedMethod
 	once    sync.Once
+
+	turn   chan struct{} // of who tells a session about it, or that it is closed
+	known  *session      // which was told; protected by turn, like closed
+	closed bool
 }
 
 // Service is the service's name on the wire.
@@ -77,7 +81,7 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 		o.apply(&so)
 	}
 	n := r.registrar()
-	reg := &Registration{node: n, service: so.as}
+	reg := &Registration{node: n, service: so.as, turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
@@ -149,7 +153,7 @@ func (ss *services) method(number uint32) *servedMethod {
 	return (*p)[number]
 }
 
-// announce tells a session everything that is served.
+// announce tells a session everything that is served and that it does not know yet.
 func (ss *services) announce(ctx context.Context, s *session) error {
 	ss.mu.Lock()
 	all := slices.Clone(ss.all)
@@ -162,14 +166,26 @@ func (ss *services) announce(ctx context.Context, s *session) error {
 	return nil
 }
 
-// announce tells one session of one service.
+// announce tells one session of one service, once.
 func (r *Registration) announce(ctx context.Context, s *session) error {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
+	if r.known == s || r.closed {
+		return nil
+	}
 	q := control.Register{Service: r.service}
 	for _, m := range r.methods {
 		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: m.sig, Number: m.number})
 	}
-	_, _, err := s.exchange(ctx, q.Append)
-	return err
+	if _, _, err := s.exchange(ctx, q.Append); err != nil {
+		return err
+	}
+	r.known = s
+	return nil
 }
 
 // forget removes a registration from the tables.
@@ -187,12 +203,19 @@ func (ss *services) forget(reg *Registration) {
 // remove stops serving: first at the controller, then here.
 func (ss *services) remove(reg *Registration) error {
 	defer ss.forget(reg)
-	s := reg.node.current.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	select {
+	case reg.turn <- struct{}{}:
+		defer func() { <-reg.turn }()
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
+	reg.closed = true
+	s := reg.known // which may have ended, or only be about to join
 	if s == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
-	defer cancel()
 	q := control.Unregister{Service: reg.service}
 	_, _, err := s.exchange(ctx, q.Append)
 	if errors.Is(err, &Error{Code: Unavailable, Reason: ReasonLinkLost}) || errors.Is(err, &Error{Code: Unavailable, Reason: ReasonClosed}) {

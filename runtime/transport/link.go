@@ -90,8 +90,10 @@ var (
 
 // Bounds of the queue towards one peer (LIM-14).
 const (
-	QueueBytes   = 8 << 20 // of requests, replies and other frames that no credit covers
+	QueueBytes   = 8 << 20 // of everything that no credit covers, for a Request to find room
 	QueueFrames  = 8192
+	AnswerBytes  = 2 * QueueBytes // the same for what follows a Request: as much as the calls of both directions may bring at once
+	AnswerFrames = 2 * MaxCalls
 	ControlBytes = 1 << 20          // of the control lane: more means that the peer does not take what it asks for
 	CreditBytes  = 40 << 20         // of frames that credit or a grant covers; more means that a peer ignores them
 	StallTimeout = 10 * time.Second // without progress the link is closed

@@ -245,8 +245,8 @@ func TestQueueIsBounded(t *testing.T) {
 	}{
 		"requests by number":   {Header{Kind: Request}, 0, QueueFrames},
 		"requests by size":     {Header{Kind: Request, Flags: Bulk}, MaxContent, QueueBytes / (HeaderSize + MaxContent)},
-		"answers by number":    {Header{Kind: Reply}, 0, 2 * QueueFrames},
-		"answers by size":      {Header{Kind: Reply, Flags: Bulk}, MaxContent, 2 * QueueBytes / (HeaderSize + MaxContent)},
+		"answers by number":    {Header{Kind: Reply}, 0, AnswerFrames},
+		"answers by size":      {Header{Kind: Reply, Flags: Bulk}, MaxContent, AnswerBytes / (HeaderSize + MaxContent)},
 		"what credit covers":   {Header{Kind: Data, Flags: Bulk}, MaxContent, CreditBytes / (HeaderSize + MaxContent)},
 		"too long for a frame": {Header{Kind: Reply}, MaxPayload + 1, 0},
 	} {

@@ -30,12 +30,11 @@ func (q *queue) admit(h *Header, payload int) error {
 		q.credit += size
 		return nil
 	}
-	// An answer that is refused would leave a call without an end, so small answers may use twice the room that requests have.
-	limit := 1
-	if h.Kind != Request {
-		limit = 2
+	frames, bytes := QueueFrames, QueueBytes
+	if h.Kind != Request { // an answer that is refused would leave a call without its end
+		frames, bytes = AnswerFrames, AnswerBytes
 	}
-	if q.frames+1 > limit*QueueFrames || q.bytes+size > limit*QueueBytes {
+	if q.frames+1 > frames || q.bytes+size > bytes {
 		return ErrFull
 	}
 	q.frames++
