@@ -209,6 +209,21 @@ func (c ProbeCalls) Words(corpus string) daffi.Stream[Word] {
 	}, readWord)
 }
 
+func readBytesResult(d *codec.Decoder) []byte {
+	return codec.ReadResult(d, codec.ReadBlob)
+}
+
+func readIntResult(d *codec.Decoder) int {
+	return codec.ReadResult(d, codec.ReadInt)
+}
+
+func writeFile(e *codec.Encoder, v File) {
+	e.Struct(2)
+	e.Key("Name").String(v.Name)
+	e.Key("Text").Blob(v.Text)
+	e.Leave()
+}
+
 var fileFields = []string{"Name", "Text"}
 
 func readFile(d *codec.Decoder) (v File) {
@@ -229,21 +244,6 @@ func writeWord(e *codec.Encoder, v Word) {
 	e.Key("Count").Int(v.Count)
 	e.Key("First").String(v.First)
 	e.Leave()
-}
-
-func readBytesResult(d *codec.Decoder) []byte {
-	return codec.ReadResult(d, codec.ReadBlob)
-}
-
-func writeFile(e *codec.Encoder, v File) {
-	e.Struct(2)
-	e.Key("Name").String(v.Name)
-	e.Key("Text").Blob(v.Text)
-	e.Leave()
-}
-
-func readIntResult(d *codec.Decoder) int {
-	return codec.ReadResult(d, codec.ReadInt)
 }
 
 var wordFields = []string{"Text", "Count", "First"}

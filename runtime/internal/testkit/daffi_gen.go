@@ -517,6 +517,16 @@ func (c ManyCalls) AddEach(numbers iter.Seq2[int, error]) daffi.Action {
 	return daffi.NewFeedAction(c.b, manyAddEach, nil, daffi.FeedErr(numbers, codec.WriteInt))
 }
 
+func readKitWhoResult(d *codec.Decoder) (r KitWhoResult) {
+	if d.Next() {
+		r.Caller = d.String()
+	}
+	if d.Next() {
+		r.Left = d.Duration()
+	}
+	return r
+}
+
 func readBytesResult(d *codec.Decoder) []byte {
 	return codec.ReadResult(d, codec.ReadBlob)
 }
@@ -527,14 +537,4 @@ func readStringResult(d *codec.Decoder) string {
 
 func readIntResult(d *codec.Decoder) int {
 	return codec.ReadResult(d, codec.ReadInt)
-}
-
-func readKitWhoResult(d *codec.Decoder) (r KitWhoResult) {
-	if d.Next() {
-		r.Caller = d.String()
-	}
-	if d.Next() {
-		r.Left = d.Duration()
-	}
-	return r
 }
