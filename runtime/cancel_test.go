@@ -62,7 +62,8 @@ func TestSlotIsUsedAgainBeforeTheCancelArrives(t *testing.T) {
 func stalledPair(t *testing.T) (k *kit, w *wire) {
 	k, w = newKit(t), new(wire)
 	w.ctl = k.net.Controller
-	k.p = testkit.NewKit(connect(t, daffi.Options{Name: "far", Controller: w, Compression: daffi.CompressOff}))
+	k.client = connect(t, daffi.Options{Name: "far", Controller: w, Compression: daffi.CompressOff})
+	k.p = testkit.NewKit(k.client)
 	_, err := k.p.Echo(t.Context(), nil)
 	require.NoError(t, err)
 	return k, w

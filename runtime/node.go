@@ -375,21 +375,35 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.drain = true
 	n.mu.Unlock()
 	var err error
-	if s := n.current.Load(); s != nil {
-		err = s.drainCalls(ctx)
+	s := n.current.Load()
+	if s != nil {
+		if err = s.drainCalls(ctx); err == nil {
+			err = s.served.wait(ctx)
+		}
 	}
 	if err == nil {
 		err = n.admission.wait(ctx)
 	}
-	if e := n.Close(); err == nil {
-		err = e
+	if err != nil {
+		n.Close()
+		return err
 	}
-	return err
+	flush := n.opts.DrainTimeout
+	if d, ok := ctx.Deadline(); ok {
+		flush = time.Until(d)
+	}
+	if s != nil {
+		defer context.AfterFunc(ctx, func() { s.link.Close(errClosed) })()
+	}
+	return n.close(flush)
 }
 
-// Close leaves at once: handlers' contexts end, calls under way fail with Unavailable/closed. It takes no longer than about a second, does
+// Close leaves at once: handlers' contexts end, calls under way fail with Unavailable/closed. It takes no longer than a second, does
 // not wait for handlers that ignore their context, and may be called more than once.
-func (n *Node) Close() error {
+func (n *Node) Close() error { return n.close(closeTimeout / 2) }
+
+// close gives what was said last the time to be sent, and handlers half of closeTimeout to end.
+func (n *Node) close(flush time.Duration) error {
 	n.mu.Lock()
 	first := !n.closed
 	n.closed = true
@@ -400,7 +414,7 @@ func (n *Node) Close() error {
 	}
 	n.mu.Unlock()
 	if s := n.current.Load(); s != nil {
-		s.goodbye()
+		s.goodbye(flush)
 	}
 	if started {
 		dialing()
@@ -413,7 +427,7 @@ func (n *Node) Close() error {
 		n.zstd.Close()
 		close(done)
 	}()
-	t := time.NewTimer(closeTimeout)
+	t := time.NewTimer(closeTimeout / 2)
 	defer t.Stop()
 	select {
 	case <-done:

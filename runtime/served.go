@@ -71,6 +71,8 @@ type serving struct {
 	mu    sync.Mutex
 	items []servedCall
 	seen  []uint64 // the latest id in each slot
+	live  int
+	idle  chan struct{} // closed when none is left; nil when nobody asks
 	gone  error
 }
 
@@ -103,7 +105,7 @@ func (t *serving) claim(id uint64) (over servedCall, late bool, err error) {
 	case gen < transport.GenerationOf(t.seen[i]):
 		return over, true, nil
 	}
-	over, t.items[i], t.seen[i] = t.items[i], servedCall{}, id
+	over, t.seen[i] = t.end(&t.items[i]), id
 	return over, false, nil
 }
 
@@ -115,7 +117,47 @@ func (t *serving) add(c servedCall) error {
 		return t.gone
 	}
 	t.items[transport.SlotOf(c.id)] = c
+	t.live++
 	return nil
+}
+
+// end empties a place. Call with the lock held.
+func (t *serving) end(c *servedCall) servedCall {
+	was := *c
+	if was.id != 0 {
+		*c = servedCall{}
+		t.live--
+		t.wake()
+	}
+	return was
+}
+
+// wake tells who waits for the last call. Call with the lock held.
+func (t *serving) wake() {
+	if t.live == 0 && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// wait returns when every call has ended: its last frame is with the link.
+func (t *serving) wait(ctx context.Context) error {
+	t.mu.Lock()
+	if t.live == 0 {
+		t.mu.Unlock()
+		return nil
+	}
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+	}
+	idle := t.idle
+	t.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
 }
 
 // find is the live call of that id. Call with the lock held.
@@ -155,16 +197,15 @@ func (t *serving) remove(id uint64) servedCall {
 	if c == nil {
 		return servedCall{}
 	}
-	x := *c
-	*c = servedCall{}
-	return x
+	return t.end(c)
 }
 
 // close ends all calls: nobody waits for their replies any more.
 func (t *serving) close(err error) {
 	t.mu.Lock()
 	calls := t.items
-	t.items, t.seen, t.gone = nil, nil, err
+	t.items, t.seen, t.live, t.gone = nil, nil, 0, err
+	t.wake()
 	t.mu.Unlock()
 	for i := range calls {
 		if calls[i].id != 0 {
@@ -417,7 +458,8 @@ type admission struct {
 	running int // of calls that no handler made
 	nested  int
 	queue   []*Incoming
-	idle    chan struct{} // closed when nothing runs and waits; nil when nobody asks
+	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
+	idle    chan struct{}         // closed when nothing runs and waits; nil when nobody asks
 	closed  bool
 }
 
@@ -435,10 +477,13 @@ func (a *admission) enter(in *Incoming) bool {
 			return false
 		}
 		a.nested++
+		a.note(in)
 	case a.running < a.node.opts.MaxRunning && in.peer.running < a.node.opts.MaxRunningPerCaller:
 		a.start(in)
+		a.note(in)
 	case len(a.queue) < a.node.opts.MaxQueue:
 		a.queue = append(a.queue, in)
+		a.note(in)
 		a.mu.Unlock()
 		return true
 	default:
@@ -450,17 +495,29 @@ func (a *admission) enter(in *Incoming) bool {
 	return true
 }
 
+// note remembers a one-way call. Call with the lock held.
+func (a *admission) note(in *Incoming) {
+	if in.mode&transport.Oneway == 0 {
+		return
+	}
+	if a.oneway == nil {
+		a.oneway = map[*callCtx]struct{}{}
+	}
+	a.oneway[in.ctx] = struct{}{}
+}
+
 // start counts in as running. Call with the lock held.
 func (a *admission) start(in *Incoming) {
 	a.running++
 	in.peer.running++
 }
 
-// leave counts in as ended, and returns one that waited and is to run now.
-func (a *admission) leave(depth uint8, p *peer) (next *Incoming) {
+// leave counts a call as ended, and returns one that waited and is to run now.
+func (a *admission) leave(ctx *callCtx, p *peer) (next *Incoming) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if depth > 0 {
+	delete(a.oneway, ctx)
+	if ctx.depth > 0 {
 		a.nested--
 	} else {
 		a.running--
@@ -501,12 +558,15 @@ func (a *admission) wait(ctx context.Context) error {
 	}
 }
 
-// close refuses all further calls, and ends the contexts of those that wait.
+// close refuses all further calls, drops those that wait, and ends the contexts of one-way ones that run.
 func (a *admission) close() {
 	a.mu.Lock()
 	a.closed = true
 	queue := a.queue
 	a.queue = nil
+	for ctx := range a.oneway {
+		ctx.cancel(context.Canceled)
+	}
 	a.mu.Unlock()
 	for _, in := range queue {
 		in.ctx.cancel(context.Canceled)
@@ -547,10 +607,10 @@ func (n *Node) worker(in *Incoming) {
 
 // serve serves one call and returns another that may run now.
 func (n *Node) serve(in *Incoming) (next *Incoming) {
-	depth, p := in.ctx.depth, in.peer
+	ctx, p := in.ctx, in.peer
 	ended := true
 	defer func() {
-		next = n.admission.leave(depth, p)
+		next = n.admission.leave(ctx, p)
 		if ended && next != nil { // the handler has ended this goroutine
 			n.run(next)
 		}

@@ -262,10 +262,10 @@ func linkError(err error) string {
 	return err.Error()
 }
 
-// goodbye leaves at once.
-func (s *session) goodbye() {
-	s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye}})
-	s.link.Finish(errClosed, closeTimeout)
+// goodbye leaves, once what was enqueued before is with the system, at the latest after timeout.
+func (s *session) goodbye(timeout time.Duration) {
+	s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye, Flags: transport.Bulk}})
+	s.link.Finish(errClosed, timeout)
 	<-s.ended
 }
 

@@ -248,7 +248,7 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for _, l := range links {
-		l.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye}})
+		l.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Goodbye, Flags: transport.Bulk}})
 		wg.Go(func() { l.Finish(errShutdown, timeout) })
 	}
 	done := make(chan struct{})
