@@ -17,6 +17,7 @@ type Type struct {
 	seeds  [][]byte
 	trip   func(testing.TB)
 	decode func(data []byte) (again []byte, err error)
+	bench  func(*testing.B)
 }
 
 // Of describes a golden type.
@@ -39,6 +40,26 @@ func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, value
 				tb.Errorf("%s: %+v became %+v, error %v", t.name, v, got, err)
 			}
 		}
+	}
+	t.bench = func(b *testing.B) {
+		b.Run("encode", func(b *testing.B) {
+			var e codec.Encoder
+			b.ReportAllocs()
+			b.SetBytes(int64(len(t.seeds[0])))
+			for b.Loop() {
+				e.Reset(e.Bytes())
+				write(&e, values[0])
+			}
+		})
+		b.Run("decode", func(b *testing.B) {
+			var d codec.Decoder
+			b.ReportAllocs()
+			b.SetBytes(int64(len(t.seeds[0])))
+			for b.Loop() {
+				d.Reset(t.seeds[0])
+				read(&d)
+			}
+		})
 	}
 	t.decode = func(data []byte) ([]byte, error) {
 		v, err := decode(read, data)
@@ -71,6 +92,13 @@ func decode[T any](read func(*codec.Decoder) T, data []byte) (T, error) {
 	d.Reset(data)
 	v := read(&d)
 	return v, d.Err()
+}
+
+// Bench measures the functions of types with the first value of each.
+func Bench(b *testing.B, types ...Type) {
+	for _, typ := range types {
+		b.Run(typ.name, typ.bench)
+	}
 }
 
 // Run takes the values of types there and back, and their encodings with bombs in them.

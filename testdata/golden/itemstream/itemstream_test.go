@@ -14,6 +14,8 @@ func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
 
 func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
 
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
+
 // TestSignatures wants an item stream to have the signature of the method that it calls.
 func TestSignatures(t *testing.T) {
 	if caller, callee := penClient.Methods[penPlotMany].Sig, plotterDesc.Handlers[0].Sig; caller != callee {

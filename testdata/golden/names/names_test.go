@@ -32,3 +32,5 @@ func golden() []goldentest.Type {
 func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
 
 func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
+
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }

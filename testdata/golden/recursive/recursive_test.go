@@ -29,6 +29,8 @@ func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
 
 func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
 
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
+
 // TestDepth ends in an error where a value or a message nests without end.
 func TestDepth(t *testing.T) {
 	round := &Node{Name: "round"}

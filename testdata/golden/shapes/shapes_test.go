@@ -33,6 +33,8 @@ func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
 
 func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
 
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
+
 // TestLeftOutResults reads fewer and more results than there are, as an older and a newer peer would send them.
 func TestLeftOutResults(t *testing.T) {
 	for n, want := range []ShapesThreeResult{{}, {R0: "a"}, {"a", 2, false}, {"a", 2, true}, {"a", 2, true}} {

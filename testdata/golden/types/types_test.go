@@ -67,6 +67,8 @@ func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
 
 func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
 
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
+
 // TestTags checks the names that travel.
 func TestTags(t *testing.T) {
 	want := []string{"id", "old_name", "both", "with space"}
