@@ -356,15 +356,16 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 			defer packed.Release()
 		}
 	}
+	var open func(id uint64) error
+	if st := p.stream; st != nil {
+		open = func(id uint64) error { return st.open(s, id, &method.worth, route.Remote) }
+	}
 	var alone bool
-	if h.Call, alone, err = s.calls.add(p); err != nil {
+	if h.Call, alone, err = s.calls.add(p, open); err != nil {
 		if errors.Is(err, transport.ErrFull) {
 			return 0, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("%d calls are under way on this node already", transport.MaxCalls)}
 		}
 		return 0, notRun(err, method.full)
-	}
-	if p.stream != nil {
-		p.stream.open(s, h.Call, &method.worth, route.Remote)
 	}
 	for {
 		var ok bool
@@ -382,7 +383,11 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if err != nil {
 		if s.calls.remove(h.Call) == nil { // the session has ended meanwhile, and says so
 			<-p.done
-			p.err, p.large = nil, nil
+			p.err = nil
+		}
+		if p.large != nil {
+			p.large.close()
+			p.large = nil
 		}
 		return 0, notRun(err, method.full)
 	}
@@ -407,12 +412,14 @@ func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer
 	if p.stream != nil {
 		after = p.stream.start
 	}
-	large := newLarge(s.link, h.Call, buf, after)
-	if !s.calls.setLarge(h.Call, large) {
-		large.close()
-		return transport.ErrClosed
+	if p.large == nil { // else there was no room for it
+		large := newLarge(s.link, h.Call, buf, after)
+		if !s.calls.setLarge(h.Call, large) {
+			large.close()
+			return transport.ErrClosed
+		}
 	}
-	return large.announce(h)
+	return p.large.announce(h)
 }
 
 // awaitRoom waits until the link may take another request.

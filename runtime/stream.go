@@ -66,15 +66,22 @@ type stream struct {
 	panic  any   // what it panicked with
 }
 
-// open makes the halves, before the request is sent.
-func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) {
-	st.s, st.id = s, id
+var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "no credit is left for another stream on this node"}
+
+// open makes the halves, before anybody can find the call by its id.
+func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) error {
 	if st.mode&transport.Output != 0 {
-		st.recv = newReceiver(s, id)
+		recv := newReceiver(s, id)
+		if recv == nil {
+			return errNoCredit
+		}
+		st.recv = recv
 	}
+	st.s, st.id = s, id
 	if st.mode&transport.Input != 0 {
 		st.send = newSender(s, id, s.packer(w, remote))
 	}
+	return nil
 }
 
 // start lets the input run, on a goroutine of its own: a producer that blocks cannot hold back the end of the call, and learns of it when
@@ -274,11 +281,6 @@ func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(
 		st, e := b.openStream(ctx, m, x, enc)
 		if e != nil {
 			yield(zero, e)
-			return
-		}
-		if st.recv == nil {
-			st.close()
-			yield(zero, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: b.methods[m].full, Message: "no credit is left for another stream on this node"})
 			return
 		}
 		defer st.close()
