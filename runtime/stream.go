@@ -249,15 +249,12 @@ func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*cod
 		st.input = x.input
 	}
 	p.stream = st
-	s, err := b.node.session(ctx)
-	if err != nil {
-		p.release()
-		return nil, notRun(err, b.methods[m].full)
-	}
 	deadline, _ := ctx.Deadline()
-	if _, e := b.send(ctx, s, p, m, x, st.mode, deadline, false); e != nil {
+	_, _, e := b.dispatch(ctx, p, m, x, st.mode, deadline, false)
+	p.req.Release() // it is not sent again
+	p.req = nil
+	if e != nil {
 		st.close()
-		p.release()
 		return nil, e
 	}
 	return st, nil
