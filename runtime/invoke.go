@@ -119,10 +119,12 @@ func Bind(c Caller, client *Client, opts ...CallOption) *Binding {
 }
 
 // route is the method's number at the session's controller. The first call of a binding asks for those of all its methods at once.
-func (b *Binding) route(ctx context.Context, s *session, m int) (control.Route, error) {
+func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Time, own bool) (control.Route, error) {
 	if r := b.routes.Load(); r != nil && r.s == s {
 		return r.numbers[m], nil
 	}
+	ctx, cancel := until(ctx, deadline, own)
+	defer cancel()
 	select {
 	case b.turn <- struct{}{}:
 		defer func() { <-b.turn }()
@@ -245,14 +247,7 @@ func (b *Binding) again(ctx context.Context, e *Error, deadline time.Time) bool 
 
 // attempt sends p once and waits for its end.
 func (b *Binding) attempt(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) *Error {
-	s := b.node.current.Load()
-	if s == nil {
-		var err error
-		if s, err = b.await(ctx, deadline, own); err != nil {
-			return notRun(err, b.methods[m].full)
-		}
-	}
-	id, err := b.send(ctx, s, p, m, x, mode, deadline, own)
+	s, id, err := b.dispatch(ctx, p, m, x, mode, deadline, own)
 	if err != nil {
 		return err
 	}
@@ -282,6 +277,36 @@ func (b *Binding) attempt(ctx context.Context, p *pending, m int, x *extra, mode
 	return err
 }
 
+// dispatch sends p by the session that there is, or by the next one. A session that has ended and does not know yet takes nothing: then p
+// waits for the next one as well.
+func (b *Binding) dispatch(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) (*session, uint64, *Error) {
+	for {
+		s := b.node.current.Load()
+		if s == nil {
+			ctx, cancel := until(ctx, deadline, own)
+			next, err := b.node.session(ctx)
+			cancel()
+			if err != nil {
+				return nil, 0, notRun(err, b.methods[m].full)
+			}
+			s = next
+		}
+		id, e := b.send(ctx, s, p, m, x, mode, deadline, own)
+		if e == nil || e.Code != Unavailable || e.Reason != ReasonLinkLost {
+			return s, id, e
+		}
+		<-s.ended // at once: its link is closed
+	}
+}
+
+// until is ctx with a deadline that daffi has set.
+func until(ctx context.Context, deadline time.Time, own bool) (context.Context, context.CancelFunc) {
+	if !own {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline)
+}
+
 // errPassed is the error of a call whose deadline had passed before it was sent.
 var errPassed = &Error{Code: DeadlineExceeded, Outcome: NotRun, Message: "the deadline had passed before the call was sent", cause: context.DeadlineExceeded}
 
@@ -289,16 +314,6 @@ var errPassed = &Error{Code: DeadlineExceeded, Outcome: NotRun, Message: "the de
 func (b *Binding) timedOut(m int) *Error {
 	return &Error{Code: DeadlineExceeded, Method: b.methods[m].full, cause: context.DeadlineExceeded,
 		Message: "no reply within the default deadline; a context with a deadline, //daffi:timeout or Options.Timeout sets another"}
-}
-
-// await waits for a session within ctx and the call's deadline.
-func (b *Binding) await(ctx context.Context, deadline time.Time, own bool) (*session, error) {
-	if own {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
-	return b.node.session(ctx)
 }
 
 // outcome is how a call ended.
@@ -329,7 +344,7 @@ func (s *session) cancel(id uint64, p *pending) {
 // send enqueues the request and flushes. With an error nothing was sent.
 func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) (uint64, *Error) {
 	method := &b.methods[m]
-	route, err := b.route(ctx, s, m)
+	route, err := b.route(ctx, s, m, deadline, own)
 	if err != nil {
 		return 0, notRun(err, method.full)
 	}
@@ -338,7 +353,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 		return 0, &Error{Code: ResourceExhausted, Reason: ReasonDepth, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("calls are nested deeper than %d", transport.MaxDepth)}
 	}
 	if name := x.node(); name != "" {
-		if h.Peer, err = s.find(ctx, name, p.stream != nil); err != nil {
+		if h.Peer, err = s.find(ctx, name, p.stream != nil, deadline, own); err != nil {
 			return 0, notRun(err, method.full)
 		}
 		if h.Peer == 0 {
@@ -356,15 +371,16 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 			defer packed.Release()
 		}
 	}
+	var open func(id uint64) error
+	if st := p.stream; st != nil {
+		open = func(id uint64) error { return st.open(s, id, &method.worth, route.Remote) }
+	}
 	var alone bool
-	if h.Call, alone, err = s.calls.add(p); err != nil {
+	if h.Call, alone, err = s.calls.add(p, open); err != nil {
 		if errors.Is(err, transport.ErrFull) {
 			return 0, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("%d calls are under way on this node already", transport.MaxCalls)}
 		}
 		return 0, notRun(err, method.full)
-	}
-	if p.stream != nil {
-		p.stream.open(s, h.Call, &method.worth, route.Remote)
 	}
 	for {
 		var ok bool
@@ -382,7 +398,11 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if err != nil {
 		if s.calls.remove(h.Call) == nil { // the session has ended meanwhile, and says so
 			<-p.done
-			p.err, p.large = nil, nil
+			p.err = nil
+		}
+		if p.large != nil {
+			p.large.close()
+			p.large = nil
 		}
 		return 0, notRun(err, method.full)
 	}
@@ -407,12 +427,14 @@ func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer
 	if p.stream != nil {
 		after = p.stream.start
 	}
-	large := newLarge(s.link, h.Call, buf, after)
-	if !s.calls.setLarge(h.Call, large) {
-		large.close()
-		return transport.ErrClosed
+	if p.large == nil { // else there was no room for it
+		large := newLarge(s.link, h.Call, buf, after)
+		if !s.calls.setLarge(h.Call, large) {
+			large.close()
+			return transport.ErrClosed
+		}
 	}
-	return large.announce(h)
+	return p.large.announce(h)
 }
 
 // awaitRoom waits until the link may take another request.
@@ -436,10 +458,12 @@ func (s *session) awaitRoom(ctx context.Context, deadline time.Time) error {
 
 // find is the session number of the node of that name, 0 if there is none. What was found before may be stale: a unary call that meets
 // a stale number is sent again, a stream asks anew.
-func (s *session) find(ctx context.Context, name string, anew bool) (uint32, error) {
+func (s *session) find(ctx context.Context, name string, anew bool, deadline time.Time, own bool) (uint32, error) {
 	if v, ok := s.finding.Load(name); ok && !anew {
 		return v.(uint32), nil
 	}
+	ctx, cancel := until(ctx, deadline, own)
+	defer cancel()
 	q := control.Find{Node: name}
 	_, d, err := s.exchange(ctx, q.Append)
 	if err != nil {
@@ -447,7 +471,7 @@ func (s *session) find(ctx context.Context, name string, anew bool) (uint32, err
 	}
 	var a control.Found
 	if err := a.Read(d); err != nil {
-		return 0, err
+		return 0, &Error{Code: Internal, Reason: ReasonProtocol, Message: "the controller's answer to a question for a node cannot be read: " + err.Error(), cause: err}
 	}
 	if a.Session != 0 {
 		s.finding.Store(name, a.Session)

@@ -17,7 +17,7 @@ type assemblies struct {
 
 // assembly is one large message on its way. The reader alone adds to it.
 type assembly struct {
-	of      *assemblies
+	of      *assemblies // set when it is made
 	total   int
 	flags   transport.Flags
 	grant   func() // sends the Grant; called without a lock, once
@@ -28,7 +28,6 @@ type assembly struct {
 
 // reserve queues a for its turn.
 func (as *assemblies) reserve(a *assembly) {
-	a.of = as
 	as.mu.Lock()
 	if as.end {
 		as.mu.Unlock()

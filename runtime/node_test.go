@@ -27,6 +27,7 @@ type wire struct {
 	mu    sync.Mutex
 	ctl   *controller.Controller // nil: away
 	conns []*memconn.Conn        // the node's ends, in order of dialling
+	links []transport.Link       // over them
 	tries int
 }
 
@@ -40,7 +41,9 @@ func (w *wire) Attach() (transport.Link, error) {
 	a, b := memconn.Pair()
 	w.ctl.Serve(transport.NewConn(b, transport.Info{Network: "mem", Remote: "node", UID: -1}), nil)
 	w.conns = append(w.conns, a)
-	return transport.NewConn(a, transport.Info{Network: "mem", Remote: "controller", UID: -1}), nil
+	l := transport.NewConn(a, transport.Info{Network: "mem", Remote: "controller", UID: -1})
+	w.links = append(w.links, l)
+	return l, nil
 }
 
 // last is the newest connection.

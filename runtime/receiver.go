@@ -111,7 +111,7 @@ func (r *receiver) push(f *transport.Frame) error {
 }
 
 func (r *receiver) newAssembly(total int, flags transport.Flags) *assembly {
-	return &assembly{total: total, flags: flags, grant: func() {
+	return &assembly{of: &r.s.assemblies, total: total, flags: flags, grant: func() {
 		r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: r.call}})
 	}}
 }
@@ -190,7 +190,7 @@ func (r *receiver) drop() {
 		if b := r.queue[i].buf; b != nil {
 			b.Release()
 		}
-		if a := r.queue[i].asm; a != nil && a.of != nil {
+		if a := r.queue[i].asm; a != nil {
 			a.drop()
 		}
 	}

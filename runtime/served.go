@@ -309,10 +309,9 @@ func (s *session) request(f *transport.Frame) error {
 		return s.refuse(f.Call, tooLarge(int(total), s.node.opts.MaxMessage, m.full))
 	}
 	id := f.Call
-	in.asm = &assembly{total: int(total), flags: f.Flags, grant: func() {
+	in.asm = &assembly{of: &s.assemblies, total: int(total), flags: f.Flags, grant: func() {
 		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: id}})
 	}}
-	in.asm.of = &s.assemblies
 	c.asm, c.in = in.asm, in
 	if err := s.served.add(c); err != nil {
 		c.in = nil

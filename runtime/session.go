@@ -305,7 +305,12 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 	}
 	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control, Call: id}, Payload: e.Bytes()}); err != nil {
 		forget()
-		if errors.Is(err, transport.ErrTooLong) {
+		switch {
+		case errors.Is(err, transport.ErrFull):
+			err = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, cause: err, Message: "the controller takes nothing"}
+		default:
+			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
+		case errors.Is(err, transport.ErrTooLong):
 			err = &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, cause: err, Message: fmt.Sprintf(
 				"a description of %d bytes is over the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
 		}

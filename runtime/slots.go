@@ -22,8 +22,9 @@ type slot struct {
 	asm        *assembly // of a large reply
 }
 
-// add gives p an id. It fails when the table was closed, or transport.MaxCalls are under way.
-func (t *slots) add(p *pending) (id uint64, alone bool, err error) {
+// add gives p an id. It fails when the table was closed, or transport.MaxCalls are under way. open, if it is not nil, makes p ready for frames
+// of that id, or says why it cannot.
+func (t *slots) add(p *pending, open func(id uint64) error) (id uint64, alone bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
@@ -42,9 +43,16 @@ func (t *slots) add(p *pending) (id uint64, alone bool, err error) {
 	}
 	s := &t.items[i]
 	s.generation++
+	id = transport.CallID(i, s.generation)
+	if open != nil {
+		if err := open(id); err != nil {
+			t.free = append(t.free, i)
+			return 0, false, err
+		}
+	}
 	s.p = p
 	t.used++
-	return transport.CallID(i, s.generation), t.used == 1, nil
+	return id, t.used == 1, nil
 }
 
 // stream is the stream of that id, nil if it has ended or is none.

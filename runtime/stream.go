@@ -66,15 +66,22 @@ type stream struct {
 	panic  any   // what it panicked with
 }
 
-// open makes the halves, before the request is sent.
-func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) {
-	st.s, st.id = s, id
+var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "no credit is left for another stream on this node"}
+
+// open makes the halves, before anybody can find the call by its id.
+func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) error {
 	if st.mode&transport.Output != 0 {
-		st.recv = newReceiver(s, id)
+		recv := newReceiver(s, id)
+		if recv == nil {
+			return errNoCredit
+		}
+		st.recv = recv
 	}
+	st.s, st.id = s, id
 	if st.mode&transport.Input != 0 {
 		st.send = newSender(s, id, s.packer(w, remote))
 	}
+	return nil
 }
 
 // start lets the input run, on a goroutine of its own: a producer that blocks cannot hold back the end of the call, and learns of it when
@@ -242,15 +249,12 @@ func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*cod
 		st.input = x.input
 	}
 	p.stream = st
-	s, err := b.node.session(ctx)
-	if err != nil {
-		p.release()
-		return nil, notRun(err, b.methods[m].full)
-	}
 	deadline, _ := ctx.Deadline()
-	if _, e := b.send(ctx, s, p, m, x, st.mode, deadline, false); e != nil {
+	_, _, e := b.dispatch(ctx, p, m, x, st.mode, deadline, false)
+	p.req.Release() // it is not sent again
+	p.req = nil
+	if e != nil {
 		st.close()
-		p.release()
 		return nil, e
 	}
 	return st, nil
@@ -274,11 +278,6 @@ func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(
 		st, e := b.openStream(ctx, m, x, enc)
 		if e != nil {
 			yield(zero, e)
-			return
-		}
-		if st.recv == nil {
-			st.close()
-			yield(zero, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: b.methods[m].full, Message: "no credit is left for another stream on this node"})
 			return
 		}
 		defer st.close()

@@ -466,3 +466,22 @@ func TestStreamsOverTheCreditBudgetAreRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestStreamRefusedForCreditIsNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		for range 1024 {
+			next, stop := iter.Pull2(k.p.Count(t.Context(), 1, ""))
+			defer stop()
+			_, _, ok := next()
+			require.True(t, ok)
+		}
+		synctest.Wait()
+		before := k.net.Controller.Stats()
+		for _, err := range k.p.Blobs(t.Context(), 1, 1) {
+			requireError(t, err, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
+		}
+		synctest.Wait()
+		after := k.net.Controller.Stats()
+		require.Equal(t, before.Late, after.Late)
+	})
+}

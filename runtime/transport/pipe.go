@@ -48,9 +48,8 @@ func newPipeEnd() *pipeEnd {
 
 func (e *pipeEnd) Start(h Handler) {
 	e.in.mu.Lock()
-	e.handler, e.started = h, true
+	e.handler, e.base, e.started = h, time.Now(), true
 	e.in.mu.Unlock()
-	e.base = time.Now()
 	e.spawn()
 }
 
