@@ -46,6 +46,7 @@ type callCtx struct {
 	node     *Node
 	deadline time.Time
 	depth    uint8
+	metadata map[string]string // written before the handler starts
 
 	mu    sync.Mutex
 	done  chan struct{}

@@ -371,6 +371,14 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 			defer packed.Release()
 		}
 	}
+	if md := outgoing(ctx); md != nil {
+		if md.err != nil {
+			return 0, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
+		}
+		buf = md.wrap(buf)
+		h.Flags |= transport.Meta
+		defer buf.Release()
+	}
 	var open func(id uint64) error
 	if st := p.stream; st != nil {
 		open = func(id uint64) error { return st.open(s, id, &method.worth, route.Remote) }

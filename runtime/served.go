@@ -664,9 +664,9 @@ func (in *Incoming) handle() error {
 	}
 	args := in.payload.B
 	if in.flags&transport.Meta != 0 {
-		var ok bool
-		if args, ok = skipMetadata(args); !ok {
-			return in.decodeError(fmt.Errorf("metadata is longer than the message"))
+		var err error
+		if in.ctx.metadata, args, err = splitMetadata(args); err != nil {
+			return in.decodeError(err)
 		}
 	}
 	if in.flags&transport.Zstd != 0 {
@@ -684,18 +684,6 @@ func (in *Incoming) handle() error {
 	}
 	in.args.Reset(args)
 	return in.call()
-}
-
-// skipMetadata is what follows the metadata of a message.
-func skipMetadata(b []byte) ([]byte, bool) {
-	if len(b) < 2 {
-		return nil, false
-	}
-	n := int(b[0]) | int(b[1])<<8
-	if n > len(b)-2 {
-		return nil, false
-	}
-	return b[2+n:], true
 }
 
 // call runs the handler once. What it returns for the caller is an *Error with the method set.

@@ -24,6 +24,7 @@ const (
 	KitAddMethod   = KitName + ".Add"
 	KitTotalMethod = KitName + ".Total"
 	KitWhoMethod   = KitName + ".Who"
+	KitMetaMethod  = KitName + ".Meta"
 	KitNestMethod  = KitName + ".Nest"
 	KitCountMethod = KitName + ".Count"
 	KitBlobsMethod = KitName + ".Blobs"
@@ -49,6 +50,7 @@ var kitDesc = daffi.Service[Kit]{
 		{Name: "Add", Sig: "(int)()", Serve: serveKitAdd},
 		{Name: "Total", Sig: "()(int)", Serve: serveKitTotal},
 		{Name: "Who", Sig: "()(string,duration)", Serve: serveKitWho},
+		{Name: "Meta", Sig: "()(map[string]string)", Serve: serveKitMeta},
 		{Name: "Nest", Sig: "(int)(int)", Serve: serveKitNest},
 		{Name: "Count", Sig: "(int,string)>int", Serve: serveKitCount, Stream: true},
 		{Name: "Blobs", Sig: "(int,int)>bytes", Serve: serveKitBlobs, Stream: true},
@@ -136,6 +138,18 @@ func serveKitWho(ctx context.Context, impl Kit, c *daffi.Incoming) error {
 	results := c.Results(2)
 	results.String(caller)
 	results.Duration(left)
+	return nil
+}
+
+func serveKitMeta(ctx context.Context, impl Kit, c *daffi.Incoming) error {
+	if err := c.Args().Close(); err != nil {
+		return err
+	}
+	result, err := impl.Meta(ctx)
+	if err != nil {
+		return err
+	}
+	codec.WriteMap(c.Results(1), result, codec.WriteString, codec.WriteString)
 	return nil
 }
 
@@ -290,6 +304,11 @@ func (p *KitProxy) Who(ctx context.Context) (caller string, left time.Duration, 
 	return r.Caller, r.Left, err
 }
 
+// Meta is the metadata of its call.
+func (p *KitProxy) Meta(ctx context.Context) (map[string]string, error) {
+	return p.Prepare().Meta().Do(ctx)
+}
+
 // Nest calls itself through the node that it runs on until depth is 0, and counts the calls.
 func (p *KitProxy) Nest(ctx context.Context, depth int) (int, error) {
 	return p.Prepare().Nest(depth).Do(ctx)
@@ -342,6 +361,7 @@ const (
 	kitAdd
 	kitTotal
 	kitWho
+	kitMeta
 	kitNest
 	kitCount
 	kitBlobs
@@ -361,6 +381,7 @@ var kitClient = daffi.Client{
 		kitAdd:   {Name: "Add", Sig: "(int)()"},
 		kitTotal: {Name: "Total", Sig: "()(int)"},
 		kitWho:   {Name: "Who", Sig: "()(string,duration)"},
+		kitMeta:  {Name: "Meta", Sig: "()(map[string]string)"},
 		kitNest:  {Name: "Nest", Sig: "(int)(int)"},
 		kitCount: {Name: "Count", Sig: "(int,string)>int"},
 		kitBlobs: {Name: "Blobs", Sig: "(int,int)>bytes"},
@@ -415,6 +436,11 @@ type KitWhoResult struct {
 // Who is the caller's name, the time that is left, and the depth of calls.
 func (c KitCalls) Who() daffi.Call[KitWhoResult] {
 	return daffi.NewCall(c.b, kitWho, nil, readKitWhoResult)
+}
+
+// Meta is the metadata of its call.
+func (c KitCalls) Meta() daffi.Call[map[string]string] {
+	return daffi.NewCall(c.b, kitMeta, nil, readStringStringMapResult)
 }
 
 // Nest calls itself through the node that it runs on until depth is 0, and counts the calls.
@@ -537,4 +563,12 @@ func readStringResult(d *codec.Decoder) string {
 
 func readIntResult(d *codec.Decoder) int {
 	return codec.ReadResult(d, codec.ReadInt)
+}
+
+func readStringStringMap(d *codec.Decoder) map[string]string {
+	return codec.ReadMap(d, 2, codec.ReadString, codec.ReadString)
+}
+
+func readStringStringMapResult(d *codec.Decoder) map[string]string {
+	return codec.ReadResult(d, readStringStringMap)
 }

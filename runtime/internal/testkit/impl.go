@@ -91,6 +91,10 @@ func (k *Impl) Who(ctx context.Context) (string, time.Duration, error) {
 	return info.Caller, time.Until(deadline), nil
 }
 
+func (k *Impl) Meta(ctx context.Context) (map[string]string, error) {
+	return daffi.MetadataFrom(ctx), nil
+}
+
 func (k *Impl) Nest(ctx context.Context, depth int) (int, error) {
 	if depth == 0 {
 		return 1, nil

@@ -25,6 +25,8 @@ type Kit interface {
 	Total(ctx context.Context) (int, error)
 	// Who is the caller's name, the time that is left, and the depth of calls.
 	Who(ctx context.Context) (caller string, left time.Duration, err error)
+	// Meta is the metadata of its call.
+	Meta(ctx context.Context) (map[string]string, error)
 	// Nest calls itself through the node that it runs on until depth is 0, and counts the calls.
 	Nest(ctx context.Context, depth int) (int, error)
 

@@ -1,0 +1,93 @@
+package daffi
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Bounds of a call's metadata (LIM-9).
+const (
+	maxMetadata     = 8 << 10 // encoded
+	maxMetadataKeys = 64
+)
+
+type metadataKey struct{}
+
+// metadata is what calls made with a context carry, encoded once.
+type metadata struct {
+	values map[string]string
+	wire   []byte // with its length in front
+	err    error
+}
+
+// WithMetadata returns a context whose calls carry md, beside what ctx has already been given; of equal keys the later one counts. A trace
+// travels under the key "traceparent". A handler reads it by [MetadataFrom]; calls that it makes itself carry only what it gives them.
+//
+// A call with more than 64 keys or 8 KiB fails with InvalidArgument/too_large (LIM-9). md may be changed afterwards.
+func WithMetadata(ctx context.Context, md map[string]string) context.Context {
+	m := &metadata{values: map[string]string{}}
+	if outer := outgoing(ctx); outer != nil {
+		maps.Copy(m.values, outer.values)
+	}
+	maps.Copy(m.values, md)
+	var e codec.Encoder
+	e.Raw([]byte{0, 0}) // the length
+	codec.WriteMap(&e, m.values, codec.WriteString, codec.WriteString)
+	m.wire = e.Bytes()
+	n := len(m.wire) - 2
+	switch {
+	case len(m.values) > maxMetadataKeys:
+		m.err = fmt.Errorf("%d keys of metadata, at most %d are allowed", len(m.values), maxMetadataKeys)
+	case n > maxMetadata:
+		m.err = fmt.Errorf("metadata of %d bytes, at most %d are allowed", n, maxMetadata)
+	}
+	m.wire[0], m.wire[1] = byte(n), byte(n>>8)
+	return context.WithValue(ctx, metadataKey{}, m)
+}
+
+// outgoing is the metadata of calls made with ctx, nil if there is none. A handler's context begins without.
+func outgoing(ctx context.Context) *metadata {
+	m, _ := ctx.Value(metadataKey{}).(*metadata)
+	return m
+}
+
+// MetadataFrom is what the caller has sent with the call that ctx belongs to, empty outside a handler and where there is none. The map is a copy.
+func MetadataFrom(ctx context.Context) map[string]string {
+	c, ok := ctx.Value(callKey{}).(*callCtx)
+	if !ok || c.metadata == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(c.metadata)
+}
+
+// wrap is the message with the metadata in front, in a buffer of its own.
+func (m *metadata) wrap(message *transport.Buffer) *transport.Buffer {
+	b := transport.NewBuffer(len(m.wire) + len(message.B))
+	b.B = append(append(b.B, m.wire...), message.B...)
+	return b
+}
+
+// splitMetadata reads the metadata in front of a message.
+func splitMetadata(b []byte) (values map[string]string, rest []byte, err error) {
+	if len(b) < 2 {
+		return nil, nil, fmt.Errorf("metadata is cut")
+	}
+	n := int(b[0]) | int(b[1])<<8
+	if n > len(b)-2 || n > maxMetadata {
+		return nil, nil, fmt.Errorf("metadata of %d bytes in a message of %d, at most %d are allowed", n, len(b), maxMetadata)
+	}
+	var d codec.Decoder
+	d.Reset(b[2 : 2+n])
+	values = codec.ReadMap(&d, 2, codec.ReadString, codec.ReadString)
+	if err := d.Close(); err != nil {
+		return nil, nil, fmt.Errorf("metadata: %w", err)
+	}
+	if len(values) > maxMetadataKeys {
+		return nil, nil, fmt.Errorf("%d keys of metadata, at most %d are allowed", len(values), maxMetadataKeys)
+	}
+	return values, b[2+n:], nil
+}
