@@ -9,8 +9,8 @@ stop() {
 	status=$?
 	trap '' EXIT HUP INT TERM
 	if [ -n "$service" ]; then
-		kill "$service" 2>/dev/null || :
-		wait "$service" || :
+		kill -KILL "$service" 2>/dev/null || : # another signal is lost if the process has not become the service yet
+		wait "$service" 2>/dev/null || :
 	fi
 	rm -rf "$dir"
 	exit "$status"
@@ -34,3 +34,11 @@ if ! cmp -s "$dir/got" "$dir/want"; then
 	cat "$dir/want" >&2
 	exit 1
 fi
+
+kill "$service" # the way that it should end
+if ! wait "$service"; then
+	service=
+	echo "demo: the service should have ended well" >&2
+	exit 1
+fi
+service=
