@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -585,7 +586,12 @@ func TestCallerTakesNothing(t *testing.T) {
 	}
 	big := strings.Repeat("x", transport.MaxContent)
 	for range calls {
-		callee.Send(frame{Header: header{Kind: transport.Reply, Call: callee.Served(t).Call, Flags: transport.Bulk}, Payload: []byte(big)})
+		reply := frame{Header: header{Kind: transport.Reply, Call: callee.Served(t).Call, Flags: transport.Bulk}, Payload: []byte(big)}
+		for errors.Is(callee.Link.Enqueue(reply), transport.ErrFull) { // all of them are more than the callee's own queue holds
+			callee.Link.Flush()
+			<-callee.Link.Room()
+		}
+		callee.Link.Flush()
 	}
 	w.eventually(func(st Stats) bool { return st.Calls == 0 }, "calls are open")
 	goOn()
