@@ -153,6 +153,29 @@ func TestNoProvider(t *testing.T) {
 	require.Contains(t, f.Message, "WaitMethod")
 }
 
+// TestLongSignatures wants a call to end that fails with more text than a frame holds.
+func TestLongSignatures(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		caller := w.join("caller")
+		require.Nil(t, w.join("callee").TryRegister(t, "Svc", rawpeer.Methods("(old"+strings.Repeat("o", 40_000), "M")))
+		f := caller.Failed(t, caller.Call(caller.Route(t, "Svc", "M", "(new"+strings.Repeat("n", 40_000)), 0, 1, ""))
+		require.Equal(t, [4]any{failedPrecondition, reasonSchema, notRun, "callee"}, [4]any{f.Code, f.Reason, f.Outcome, f.Node})
+		require.Contains(t, f.Message, "(old")
+		require.Contains(t, f.Message, "(new")
+		require.Less(t, len(f.Message), 1<<10)
+	})
+	long := strings.Repeat("x", 1000)
+	for _, c := range [][4]string{
+		{"(a)b", "(a)c", "(a)b", "(a)c"},
+		{"", long, "", long[:192] + "…"},
+		{long, long + "y", "…" + long[:64], "…" + long[:64] + "y"},
+		{long + "1" + long, long + "2", "…" + long[:64] + "1" + long[:127] + "…", "…" + long[:64] + "2"},
+	} {
+		mine, its := differing(c[0], c[1])
+		require.Equal(t, c[2:], []string{mine, its})
+	}
+}
+
 func TestTargeted(t *testing.T) {
 	w := start(t, Options{})
 	caller := w.join("caller")
