@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -150,6 +151,29 @@ func TestNoProvider(t *testing.T) {
 	f = call("M", "old", 0)
 	require.Equal(t, [2]any{unavailable, reasonNoProvider}, [2]any{f.Code, f.Reason})
 	require.Contains(t, f.Message, "WaitMethod")
+}
+
+// TestLongSignatures wants a call to end that fails with more text than a frame holds.
+func TestLongSignatures(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		caller := w.join("caller")
+		require.Nil(t, w.join("callee").TryRegister(t, "Svc", rawpeer.Methods("(old"+strings.Repeat("o", 40_000), "M")))
+		f := caller.Failed(t, caller.Call(caller.Route(t, "Svc", "M", "(new"+strings.Repeat("n", 40_000)), 0, 1, ""))
+		require.Equal(t, [4]any{failedPrecondition, reasonSchema, notRun, "callee"}, [4]any{f.Code, f.Reason, f.Outcome, f.Node})
+		require.Contains(t, f.Message, "(old")
+		require.Contains(t, f.Message, "(new")
+		require.Less(t, len(f.Message), 1<<10)
+	})
+	long := strings.Repeat("x", 1000)
+	for _, c := range [][4]string{
+		{"(a)b", "(a)c", "(a)b", "(a)c"},
+		{"", long, "", long[:192] + "…"},
+		{long, long + "y", "…" + long[:64], "…" + long[:64] + "y"},
+		{long + "1" + long, long + "2", "…" + long[:64] + "1" + long[:127] + "…", "…" + long[:64] + "2"},
+	} {
+		mine, its := differing(c[0], c[1])
+		require.Equal(t, c[2:], []string{mine, its})
+	}
 }
 
 func TestTargeted(t *testing.T) {
@@ -585,7 +609,12 @@ func TestCallerTakesNothing(t *testing.T) {
 	}
 	big := strings.Repeat("x", transport.MaxContent)
 	for range calls {
-		callee.Send(frame{Header: header{Kind: transport.Reply, Call: callee.Served(t).Call, Flags: transport.Bulk}, Payload: []byte(big)})
+		reply := frame{Header: header{Kind: transport.Reply, Call: callee.Served(t).Call, Flags: transport.Bulk}, Payload: []byte(big)}
+		for errors.Is(callee.Link.Enqueue(reply), transport.ErrFull) { // all of them are more than the callee's own queue holds
+			callee.Link.Flush()
+			<-callee.Link.Room()
+		}
+		callee.Link.Flush()
 	}
 	w.eventually(func(st Stats) bool { return st.Calls == 0 }, "calls are open")
 	goOn()

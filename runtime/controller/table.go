@@ -185,7 +185,8 @@ func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
 	switch {
 	case other != nil:
 		f.Code, f.Reason, f.Node = failedPrecondition, reasonSchema, other.name
-		f.Message = fmt.Sprintf("the caller's signature of %v is %s, that of node %q is %s", r, r.sig, other.name, otherSig)
+		mine, its := differing(r.sig, otherSig)
+		f.Message = fmt.Sprintf("the caller's signature of %v is %#q, that of node %q is %#q", r, mine, other.name, its)
 	case offered:
 		f.Code = unimplemented
 		f.Message = fmt.Sprintf("%s is served, but not with a method %s", r.service, r.method)
@@ -194,6 +195,26 @@ func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
 		f.Message = fmt.Sprintf("no node serves %s; WaitMethod waits for one", r.service)
 	}
 	return f
+}
+
+// differing cuts two signatures, which may be as long as a frame, to what shows their difference.
+func differing(a, b string) (string, string) {
+	const before, most = 64, 192
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	part := func(s string) string {
+		lead, tail := "", ""
+		if same > 2*before {
+			lead, s = "…", s[same-before:]
+		}
+		if len(s) > most {
+			s, tail = s[:most], "…"
+		}
+		return lead + s + tail
+	}
+	return part(a), part(b)
 }
 
 // session returns the member of that number, or nil. Call with the lock held.

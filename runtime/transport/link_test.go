@@ -288,6 +288,25 @@ func TestControlLaneIsBounded(t *testing.T) {
 	})
 }
 
+// TestRoomOfItemsIsGivenBack sends more items than a link may hold at a time, in either lane.
+func TestRoomOfItemsIsGivenBack(t *testing.T) {
+	eachLink(t, func(t *testing.T, e *ends) {
+		sent := 0
+		for _, flags := range []Flags{0, Bulk} {
+			for total := 0; total <= CreditBytes+CreditBytes/8; {
+				const burst = 64
+				for range burst {
+					require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Data, Flags: flags}, Payload: make([]byte, MaxContent)}))
+					total += MaxContent
+				}
+				e.near.Flush()
+				sent += burst
+				e.farSees.wait(sent)
+			}
+		}
+	})
+}
+
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pair()

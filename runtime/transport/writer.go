@@ -44,6 +44,7 @@ type block struct {
 	frames int       // all
 	counts int       // those that the queue's bound counts
 	bytes  int
+	credit int // bytes of the others, which credit or a grant covers
 }
 
 const blockSize = MaxContent
@@ -69,7 +70,9 @@ func (bs *blocks) append(h *Header, payload []byte) {
 	last.buf.B = AppendFrame(last.buf.B, h, payload)
 	last.frames++
 	bs.size += size
-	if !credited(h.Kind) {
+	if credited(h.Kind) {
+		last.credit += size
+	} else {
 		last.counts++
 		last.bytes += size
 	}
@@ -247,7 +250,7 @@ func shorten(left uint64, waited time.Duration) uint64 {
 
 // wrote gives a block's room back. Call with the lock held.
 func (w *writer) wrote(b block) {
-	w.q.taken(b.counts, b.bytes, 0)
+	w.q.taken(b.counts, b.bytes, b.credit)
 	b.buf.Release()
 }
 
@@ -284,7 +287,7 @@ func (w *writer) drainAll() {
 			}
 			size += len(b.buf.B)
 			bufs, held = append(bufs, b.buf.B), append(held, b.buf)
-			frames, bytes = frames+b.counts, bytes+b.bytes
+			frames, bytes, credit = frames+b.counts, bytes+b.bytes, credit+b.credit
 		}
 		for size := 0; size < writeBatch && w.bulk.len() > 0 && w.bulk.peek().after <= w.drained; {
 			e := w.bulk.pop()
