@@ -317,6 +317,9 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	n.lastErr, n.fatal = nil, nil
 	n.wake()
 	n.mu.Unlock()
+	if err := n.services.announce(ctx, s); err != nil { // what was registered since
+		l.Close(err)
+	}
 	n.table.joined(s)
 	n.log.Info("joined", "addr", n.where(), "session", s.number, "controller", s.welcome.Name, "zstd", n.opts.Compression)
 	<-s.ended

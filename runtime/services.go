@@ -53,6 +53,7 @@ type Registration struct {
 	node    *Node
 	service string
 	methods []*servedMethod
+	told    *session // the latest that was, or is being, told of it; protected by the services' lock
 	once    sync.Once
 }
 
@@ -125,8 +126,8 @@ func (ss *services) add(n *Node, reg *Registration) error {
 	ss.mu.Unlock()
 
 	s := n.current.Load()
-	if s == nil {
-		return nil // announced when a session joins
+	if s == nil || !ss.claim(reg, s) {
+		return nil // announced by the session that joins
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	defer cancel()
@@ -149,12 +150,24 @@ func (ss *services) method(number uint32) *servedMethod {
 	return (*p)[number]
 }
 
-// announce tells a session everything that is served.
+// claim reports whether the caller is the one to tell s of reg.
+func (ss *services) claim(reg *Registration, s *session) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	first := reg.told != s
+	reg.told = s
+	return first
+}
+
+// announce tells a session of everything that is served and that it was not told of.
 func (ss *services) announce(ctx context.Context, s *session) error {
 	ss.mu.Lock()
 	all := slices.Clone(ss.all)
 	ss.mu.Unlock()
 	for _, reg := range all {
+		if !ss.claim(reg, s) {
+			continue
+		}
 		if err := reg.announce(ctx, s); err != nil {
 			return err
 		}
