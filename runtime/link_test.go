@@ -3,6 +3,7 @@ package daffi_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,4 +58,27 @@ func TestDeadlineOfTheProxyBoundsTheFirstCall(t *testing.T) {
 		}
 		w.last().Stall(false)
 	})
+}
+
+// A service that is registered while its node joins is known to the controller in the end.
+func TestRegisterWhileJoining(t *testing.T) {
+	for i := range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			w := new(wire)
+			w.start(t)
+			n := daffi.New(daffi.Options{Name: "n", Controller: w})
+			t.Cleanup(func() { n.Close() })
+			_, err := testkit.RegisterKit(n, new(testkit.Impl))
+			require.NoError(t, err)
+			go n.Join(t.Context())
+			for range i {
+				runtime.Gosched()
+			}
+			_, err = testkit.RegisterKit(n, new(testkit.Impl), daffi.As("Second"))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.NoError(t, n.WaitMethod(ctx, "Second.Echo"), "%d", i)
+		})
+	}
 }
