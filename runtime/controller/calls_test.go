@@ -343,6 +343,44 @@ func TestLargeOneway(t *testing.T) {
 	require.Empty(t, w.Stats().Lost)
 }
 
+// TestLargeOnewayLost ends callees while the last chunk of a one-way call is on its way: the caller learns that the call has failed, or that
+// it was accepted and then it is counted as lost, never both and never neither (SEM-9).
+func TestLargeOnewayLost(t *testing.T) {
+	w := start(t, Options{})
+	caller := w.join("caller")
+	accepted := uint64(0)
+	for generation := uint64(1); generation <= 300; generation++ {
+		callee := w.join(fmt.Sprintf("callee-%d", generation)).Register(t, "Svc", "M")
+		id := transport.CallID(0, generation)
+		caller.Send(announce(transport.Request, id, header{Route: caller.Route(t, "Svc", "M", "sig"), Mode: transport.Oneway, Peer: callee.Session}))
+		served := callee.Served(t).Call
+		refuses := generation%2 == 0
+		var ending sync.WaitGroup
+		ending.Go(func() {
+			if refuses {
+				callee.Send(frame{Header: header{Kind: transport.Error, Call: served}, Payload: rawpeer.ErrorPayload(control.Failure{Reason: reasonNodeLost})})
+			} else {
+				callee.Close()
+			}
+		})
+		caller.Send(chunk(id, false))
+		ending.Wait()
+		switch f := caller.Next(t); f.Kind {
+		case transport.Accepted:
+			accepted++
+		default:
+			require.Equal(t, reasonNodeLost, rawpeer.Failure(t, f).Reason)
+		}
+		callee.Close()
+	}
+	w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Serving == 0 }, "callees are left")
+	lost := uint64(0)
+	for _, n := range w.Stats().Lost {
+		lost += n
+	}
+	require.Equal(t, accepted, lost)
+}
+
 func TestStream(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller, callee, route := w.pair()

@@ -130,9 +130,8 @@ func (s *session) fromCaller(f *transport.Frame) error {
 		}
 		return nil
 	}
-	if last && call.flags&oneway != 0 { // the whole message is on its way
+	if last && call.flags&oneway != 0 && call.to.accept(call.id) { // the whole message is on its way
 		if _, ok := s.finish(f.Call); ok {
-			call.to.accept(call.id)
 			s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
 		}
 	}
@@ -145,13 +144,16 @@ func overrun(node string) *control.Failure {
 		Message: "the other side does not take what it has given credit for"}
 }
 
-// accept notes that the caller has no part in a oneway call any more.
-func (s *session) accept(id uint64) {
+// accept notes that the caller has no part in a oneway call any more. It reports false if the call has ended here: whoever ended it tells the
+// caller.
+func (s *session) accept(id uint64) bool {
 	s.mu.Lock()
-	if e := s.calls.inAt(id); e != nil {
+	defer s.mu.Unlock()
+	e := s.calls.inAt(id)
+	if e != nil {
 		e.flags |= accepted
 	}
-	s.mu.Unlock()
+	return e != nil
 }
 
 // cancel ends a call that the node made.
@@ -226,11 +228,7 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	}
 	if last {
 		if _, ok := call.from.finish(call.id); !ok {
-			if call.flags&oneway != 0 && f.Kind == transport.Error {
-				s.c.lose(lostReason(f.Payload)) // accepted at the same moment
-			} else {
-				s.c.counts.late.Add(1)
-			}
+			s.c.counts.late.Add(1)
 			return nil
 		}
 		if call.flags&oneway != 0 && f.Kind == transport.Reply {
