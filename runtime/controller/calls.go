@@ -27,6 +27,7 @@ const (
 	accepted             // of a oneway call: the caller was told so and has no part in it any more
 	replyLarge           // the reply was announced: the last chunk ends the call
 	bulk                 // a frame went on in the bulk lane, so the last one must as well
+	stopped              // the callee wants no more input
 )
 
 // outCall is the caller's end of a call.

@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -343,6 +344,44 @@ func TestLargeOneway(t *testing.T) {
 	require.Empty(t, w.Stats().Lost)
 }
 
+// TestLargeOnewayLost ends callees while the last chunk of a one-way call is on its way: the caller learns that the call has failed, or that
+// it was accepted and then it is counted as lost, never both and never neither (SEM-9).
+func TestLargeOnewayLost(t *testing.T) {
+	w := start(t, Options{})
+	caller := w.join("caller")
+	accepted := uint64(0)
+	for generation := uint64(1); generation <= 300; generation++ {
+		callee := w.join(fmt.Sprintf("callee-%d", generation)).Register(t, "Svc", "M")
+		id := transport.CallID(0, generation)
+		caller.Send(announce(transport.Request, id, header{Route: caller.Route(t, "Svc", "M", "sig"), Mode: transport.Oneway, Peer: callee.Session}))
+		served := callee.Served(t).Call
+		refuses := generation%2 == 0
+		var ending sync.WaitGroup
+		ending.Go(func() {
+			if refuses {
+				callee.Send(frame{Header: header{Kind: transport.Error, Call: served}, Payload: rawpeer.ErrorPayload(control.Failure{Reason: reasonNodeLost})})
+			} else {
+				callee.Close()
+			}
+		})
+		caller.Send(chunk(id, false))
+		ending.Wait()
+		switch f := caller.Next(t); f.Kind {
+		case transport.Accepted:
+			accepted++
+		default:
+			require.Equal(t, reasonNodeLost, rawpeer.Failure(t, f).Reason)
+		}
+		callee.Close()
+	}
+	w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Serving == 0 }, "callees are left")
+	lost := uint64(0)
+	for _, n := range w.Stats().Lost {
+		lost += n
+	}
+	require.Equal(t, accepted, lost)
+}
+
 func TestStream(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller, callee, route := w.pair()
@@ -546,7 +585,7 @@ func (w *world) stall(name string) (goOn func(), p *rawpeer.Peer) {
 		if f.Kind == transport.Request || f.Kind == transport.Chunk || f.Kind == transport.Reply || f.Kind == transport.Data {
 			<-gate
 		}
-		return false
+		return f.Kind == transport.Credit || f.Kind == transport.Grant // there may be very many
 	}
 	w.peers = append(w.peers, p)
 	return goOn, p.Start().Join(w, name)
@@ -674,4 +713,76 @@ func TestCreditOverrun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWindowFlood tells a node that takes nothing of credit without end: that call fails at both ends, and the node stays.
+func TestWindowFlood(t *testing.T) {
+	for _, kind := range []transport.Kind{transport.Credit, transport.Grant} {
+		for _, fromCallee := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v, callee=%v", kind, fromCallee), func(t *testing.T) {
+				w := start(t, Options{PingInterval: time.Minute})
+				w.conn = true
+				goOn, stuck := w.stall("stuck")
+				sender := w.join("sender")
+				other, caller, callee := w.join("other"), sender, stuck
+				if fromCallee {
+					caller, callee = stuck, sender
+				}
+				callee.Register(t, "Svc", "M")
+				stuck.Register(t, "Else", "M")
+				route, elsewhere := caller.Route(t, "Svc", "M", "sig"), other.Route(t, "Else", "M", "sig")
+				innocent := other.Call(elsewhere, 0, 1, "") // the node stops to read here
+				id := transport.CallID(0, 1)
+				caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Mode: transport.Input | transport.Output}})
+				w.eventually(func(st Stats) bool { return st.Calls == 2 }, "not routed")
+				send := id
+				if fromCallee {
+					send = callee.Served(t).Call
+				}
+				for w.Stats().Calls > 1 {
+					for range 256 {
+						sender.Link.Enqueue(frame{Header: header{Kind: kind, Call: send, Arg: 1}})
+					}
+					sender.Link.Flush()
+				}
+				if fromCallee {
+					require.Equal(t, send, sender.Expect(t, transport.Cancel).Call)
+				} else {
+					require.Equal(t, reasonBusy, sender.Failed(t, id).Reason)
+				}
+				require.Nil(t, other.TryRegister(t, "Third", rawpeer.Methods("sig", "M")))
+				other.Send(frame{Header: header{Kind: transport.Request, Call: transport.CallID(1, 1), Route: elsewhere}})
+				w.eventually(func(st Stats) bool { return st.Calls == 2 }, "the node takes no more calls")
+
+				goOn()
+				for answered := 0; answered < 2; {
+					if f := stuck.Next(t); f.Kind == transport.Request && f.Peer == other.Session {
+						stuck.Reply(f.Call, "")
+						answered++
+					}
+				}
+				require.Equal(t, innocent, other.Expect(t, transport.Reply).Call)
+				require.Equal(t, transport.CallID(1, 1), other.Expect(t, transport.Reply).Call)
+			})
+		}
+	}
+}
+
+// TestCalleeRepeats sends twice what a callee says once for a call.
+func TestCalleeRepeats(t *testing.T) {
+	w := start(t, Options{})
+	caller, callee, route := w.pair()
+	id := caller.Call(route, 0, 1, "")
+	served := callee.Served(t).Call
+	stop := frame{Header: header{Kind: transport.Stop, Call: served}}
+	callee.Send(stop, stop, stop)
+	require.Equal(t, id, caller.Expect(t, transport.Stop).Call)
+	w.eventually(func(st Stats) bool { return st.Late == 2 }, "they were not dropped")
+	caller.Nothing(t, 0)
+
+	callee.Send(announce(transport.Reply, served, header{}))
+	caller.Expect(t, transport.Reply)
+	callee.Send(announce(transport.Reply, served, header{}))
+	require.ErrorIs(t, callee.Closed(t), io.EOF)
+	require.Equal(t, reasonNodeLost, caller.Failed(t, id).Reason)
 }

@@ -120,38 +120,43 @@ func (s *session) fromCaller(f *transport.Frame) error {
 
 	kind, last := f.Kind, f.Kind == transport.Chunk && f.Flags&transport.More == 0
 	if err := s.pass(call.to, f, call.id); errors.Is(err, transport.ErrFull) {
-		if kind != transport.Data && kind != transport.Chunk {
-			call.to.link.Close(err)
-			return nil
-		}
 		if _, ok := s.finish(f.Call); ok {
-			s.send(errorFrame(f.Call, overrun(call.to.name), true))
+			s.send(errorFrame(f.Call, overrun(kind, call.to.name), true))
 			s.withdraw(call)
 		}
 		return nil
 	}
-	if last && call.flags&oneway != 0 { // the whole message is on its way
+	if last && call.flags&oneway != 0 && call.to.accept(call.id) { // the whole message is on its way
 		if _, ok := s.finish(f.Call); ok {
-			call.to.accept(call.id)
 			s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
 		}
 	}
 	return nil
 }
 
-// overrun is the failure of a call whose frames found no room although credit or a grant had promised it.
-func overrun(node string) *control.Failure {
-	return &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: mayHaveRun, Node: node,
-		Message: "the other side does not take what it has given credit for"}
+// overrun is the failure of a call of which a frame found no room that there must be: one side sends more than its call allows, or the other
+// takes nothing. That may be the fault of either, so the call ends and both links go on.
+func overrun(kind transport.Kind, node string) *control.Failure {
+	f := &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: mayHaveRun, Node: node}
+	switch kind {
+	case transport.Credit, transport.Grant, transport.Stop:
+		f.Message = "the other side does not take what it is told of credit"
+	default:
+		f.Message = "the other side does not take what it has given credit for"
+	}
+	return f
 }
 
-// accept notes that the caller has no part in a oneway call any more.
-func (s *session) accept(id uint64) {
+// accept notes that the caller has no part in a oneway call any more. It reports false if the call has ended here: whoever ended it tells the
+// caller.
+func (s *session) accept(id uint64) bool {
 	s.mu.Lock()
-	if e := s.calls.inAt(id); e != nil {
+	defer s.mu.Unlock()
+	e := s.calls.inAt(id)
+	if e != nil {
 		e.flags |= accepted
 	}
-	s.mu.Unlock()
+	return e != nil
 }
 
 // cancel ends a call that the node made.
@@ -198,7 +203,18 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	switch f.Kind {
 	case transport.Reply:
 		if last = f.Flags&transport.Large == 0 || e.flags&oneway != 0; !last {
-			e.flags |= replyLarge
+			again := e.flags&replyLarge != 0
+			if e.flags |= replyLarge; again {
+				s.mu.Unlock()
+				return protocolError("two replies to a call were announced")
+			}
+		}
+	case transport.Stop:
+		again := e.flags&stopped != 0
+		if e.flags |= stopped; again {
+			s.mu.Unlock()
+			s.c.counts.late.Add(1)
+			return nil
 		}
 	case transport.Error:
 		last = true
@@ -226,11 +242,7 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	}
 	if last {
 		if _, ok := call.from.finish(call.id); !ok {
-			if call.flags&oneway != 0 && f.Kind == transport.Error {
-				s.c.lose(lostReason(f.Payload)) // accepted at the same moment
-			} else {
-				s.c.counts.late.Add(1)
-			}
+			s.c.counts.late.Add(1)
 			return nil
 		}
 		if call.flags&oneway != 0 && f.Kind == transport.Reply {
@@ -251,17 +263,20 @@ func (s *session) stuck(kind transport.Kind, large bool, id uint64, call inCall,
 	case kind == transport.Reply && !large:
 		s.sendTo(call.from, errorFrame(call.id, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: ran, Node: s.name,
 			Message: "the queue of the caller is full, so the result was lost"}, call.flags&bulk != 0))
-	case kind == transport.Data, kind == transport.Chunk, kind == transport.Reply:
+	case kind == transport.Error:
+		call.from.link.Close(transport.ErrFull)
+	default:
 		if !last {
-			if _, ok := s.release(id); ok {
+			if was, ok := s.release(id); ok {
+				if was.flags&accepted != 0 {
+					s.c.lose(reasonBusy)
+				}
 				s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
 			}
 			if _, ok := call.from.finish(call.id); !ok {
 				return
 			}
 		}
-		s.sendTo(call.from, errorFrame(call.id, overrun(s.name), true))
-	default:
-		call.from.link.Close(transport.ErrFull)
+		s.sendTo(call.from, errorFrame(call.id, overrun(kind, s.name), true))
 	}
 }

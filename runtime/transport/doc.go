@@ -90,12 +90,12 @@
 //	33 Accepted   C     answers a Oneway request             link closed
 //	34 Reply      both  queue of the destination             Error ResourceExhausted/busy, Ran
 //	35 Error      both  answers a Request                    link closed
-//	36 Data       both  the stream's credit                  cannot be
-//	37 Chunk      both  the granted reservation              cannot be
-//	38 Credit     both  the stream                           link closed
+//	36 Data       both  the stream's credit                  cannot be, so Error ResourceExhausted/busy
+//	37 Chunk      both  the granted reservation              cannot be, so Error ResourceExhausted/busy
+//	38 Credit     both  the stream                           Error ResourceExhausted/busy
 //	39 Cancel     both  the call; from the caller's side     link closed
-//	40 Stop       both  the call; from the callee's side     link closed
-//	41 Grant      both  the announced message                link closed
+//	40 Stop       both  the call; once, from the callee      Error ResourceExhausted/busy
+//	41 Grant      both  the announced message                Error ResourceExhausted/busy
 //
 // # Handshake
 //

@@ -277,14 +277,21 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestControlLaneIsBounded(t *testing.T) {
 	eachLink(t, func(t *testing.T, e *ends) {
-		if _, ok := e.near.(*conn); !ok {
-			return // a pipe bounds all its frames alike
+		fill := func(k Kind) (n int) {
+			for e.near.Enqueue(Frame{Header: Header{Kind: k}}) == nil {
+				n++
+			}
+			return n
 		}
-		n := 0
-		for e.near.Enqueue(Frame{Header: Header{Kind: Credit}}) == nil {
-			n++
+		windows, rest := fill(Credit), fill(Control)
+		require.Zero(t, fill(Grant))
+		if _, ok := e.near.(*conn); !ok { // a pipe bounds all its frames alike
+			require.Equal(t, AnswerFrames*3/4, windows)
+			require.Equal(t, AnswerFrames/4, rest)
+			return
 		}
-		require.InDelta(t, ControlBytes/HeaderSize, n, 1)
+		require.InDelta(t, WindowBytes/HeaderSize, windows, 1)
+		require.InDelta(t, (ControlBytes-WindowBytes)/HeaderSize, rest, 1)
 	})
 }
 

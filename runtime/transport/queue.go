@@ -33,6 +33,9 @@ func (q *queue) admit(h *Header, payload int) error {
 	frames, bytes := QueueFrames, QueueBytes
 	if h.Kind != Request { // an answer that is refused would leave a call without its end
 		frames, bytes = AnswerFrames, AnswerBytes
+		if window(h.Kind) { // in a pipe, which has no lane for it
+			frames, bytes = AnswerFrames/4*3, AnswerBytes/4*3
+		}
 	}
 	if q.frames+1 > frames || q.bytes+size > bytes {
 		return ErrFull

@@ -109,7 +109,11 @@ func (w *writer) enqueue(f Frame) error {
 		if w.q.err != nil {
 			return w.q.err
 		}
-		if w.control.size > ControlBytes {
+		limit := ControlBytes
+		if window(f.Kind) {
+			limit = WindowBytes
+		}
+		if w.control.size > limit {
 			return ErrFull
 		}
 		w.control.append(&f.Header, f.Payload)
