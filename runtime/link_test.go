@@ -62,7 +62,7 @@ func TestDeadlineOfTheProxyBoundsTheFirstCall(t *testing.T) {
 
 // A service that is registered while its node joins is known to the controller in the end.
 func TestRegisterWhileJoining(t *testing.T) {
-	for i := range 300 {
+	for i := range 60 {
 		synctest.Test(t, func(t *testing.T) {
 			w := new(wire)
 			w.start(t)

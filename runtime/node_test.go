@@ -361,7 +361,7 @@ func everyShape(t *testing.T, client *daffi.Node, slow bool) {
 	ctx := t.Context()
 	p := testkit.NewKit(client)
 	sizes := []int{0, 100, 2 << 10, 20 << 10, 64 << 10, 65<<10 + 1, 3 << 20}
-	items, callers := 20_000, 64
+	items, callers := 5_000, 64
 	if slow {
 		sizes, items, callers = sizes[:4], 1_000, 8
 	}
@@ -402,7 +402,7 @@ func everyShape(t *testing.T, client *daffi.Node, slow bool) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			for j := range 10 {
+			for j := range 5 {
 				b := blob((i*37 + j*1001) % 5000)
 				got, err := p.Echo(ctx, b)
 				if err != nil || !bytes.Equal(b, got) {
@@ -431,7 +431,7 @@ func blob(n int) []byte {
 
 // TestCutAnywhere cuts the client's connection after every so many bytes: each call either ends well or says how it failed, and nothing hangs.
 func TestCutAnywhere(t *testing.T) {
-	step := 7
+	step := 11
 	if testing.Short() {
 		step = 97
 	}
