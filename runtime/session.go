@@ -308,11 +308,11 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 		switch {
 		case errors.Is(err, transport.ErrFull):
 			err = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, cause: err, Message: "the controller takes nothing"}
-		default:
-			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
 		case errors.Is(err, transport.ErrTooLong):
 			err = &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, cause: err, Message: fmt.Sprintf(
 				"a description of %d bytes is over the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
+		default:
+			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
 		}
 		return 0, nil, err
 	}

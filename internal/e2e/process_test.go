@@ -40,6 +40,7 @@ type lines struct {
 	read int           // how many were waited for
 	more chan struct{} // closed and replaced with every line, and at the end
 	end  bool
+	at   time.Time // of the end
 }
 
 func (l *lines) copy(r io.Reader) {
@@ -50,7 +51,7 @@ func (l *lines) copy(r io.Reader) {
 		l.mu.Unlock()
 	}
 	l.mu.Lock()
-	l.end = true
+	l.end, l.at = true, time.Now()
 	l.wake()
 	l.mu.Unlock()
 }
