@@ -1,6 +1,7 @@
 // Command daffigen writes the code that serves and calls annotated interfaces.
 //
 //	daffigen [flags] [patterns]
+//	daffigen explain [code...]
 //
 // It reads the packages that the patterns name, "." without any, and writes one daffi_gen.go into each that has an interface
 // with //daffi:callback or //daffi:fetcher. Put
@@ -8,6 +9,12 @@
 //	//go:generate go tool daffigen
 //
 // into one file of the package, or run go tool daffigen ./... for a whole module.
+//
+// What is wrong goes to stderr, each with a position, a line of source, a code and a cure, and nothing is written. Explain tells more
+// about a code. With -json it goes to stdout for editors: one array of objects with file, line, column, endColumn, code, severity,
+// message, cure and related positions. On a terminal a line says so if loading takes more than a second.
+//
+// Test files are not read, nor are files that build constraints leave out; GOFLAGS=-tags=… says which tags hold.
 package main
 
 import (
@@ -33,11 +40,24 @@ const (
 	exitTrouble = 2
 )
 
+type commands struct {
+	options
+	Version  bool `help:"Print the version and exit."`
+	Generate struct {
+		Patterns []string `arg:"" optional:"" default:"." help:"Packages to read, as the go command names them."`
+	} `cmd:"" default:"withargs" help:"Write generated code. The word generate may be left out: daffigen ./..."`
+	Explain explainCommand `cmd:"" help:"Tell more about rules, as in daffigen explain DF012. Without a code, list all."`
+}
+
+// options are those of generate. They stand beside the commands, so that daffigen -help shows them.
 type options struct {
-	Check    bool     `help:"Write nothing; exit 1 with a diff if a file is stale." xor:"mode"`
-	Diff     bool     `help:"Write nothing; print the changes. Exit 0 if there are none, 1 if there are some, 2 on trouble." xor:"mode"`
-	Version  bool     `help:"Print the version and exit."`
-	Patterns []string `arg:"" optional:"" default:"." help:"Packages to read, as the go command names them."`
+	Check bool `help:"Write nothing; exit 1 with a diff if a file is stale." xor:"check"`
+	Diff  bool `help:"Write nothing; print the changes. Exit 0 if there are none, 1 if there are some, 2 on trouble." xor:"check,json"`
+	JSON  bool `name:"json" help:"Print problems to stdout as one JSON array, [] if there are none. With -check, stale files are among them." xor:"json"`
+}
+
+type explainCommand struct {
+	Codes []string `arg:"" optional:"" help:"Such as DF012."`
 }
 
 func main() {
@@ -47,9 +67,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o options
+	var c commands
 	exit := -1
-	parser, err := kong.New(&o,
+	parser, err := kong.New(&c,
 		kong.Name("daffigen"),
 		kong.Description("Writes the code that serves and calls annotated interfaces."),
 		kong.Writers(stdout, stderr),
@@ -58,18 +78,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		panic(err) // the options above are wrong
 	}
-	_, err = parser.Parse(oneDash(args))
+	command, err := parser.Parse(oneDash(args))
 	switch {
 	case exit >= 0: // --help
 		return exit
 	case err != nil:
 		fmt.Fprintf(stderr, "daffigen: %v\nRun daffigen -help for what there is.\n", err)
 		return exitTrouble
-	case o.Version:
+	case c.Version:
 		fmt.Fprintln(stdout, "daffigen", version())
 		return exitOK
+	case strings.HasPrefix(command.Command(), "explain"):
+		return explain(c.Explain.Codes, stdout, stderr)
 	}
-	return generate(ctx, o, stdout, stderr)
+	return c.generate(ctx, c.Generate.Patterns, stdout, stderr)
 }
 
 // oneDash lets flags have one dash, as those of the go command have.
@@ -87,52 +109,79 @@ func oneDash(args []string) []string {
 	return list
 }
 
-func generate(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	failed := exitFailed
-	if o.Diff {
-		failed = exitTrouble
-	}
-	files, diagnostics, err := gen.Generate(ctx, gen.Config{}, o.Patterns...)
-	if err != nil {
-		fmt.Fprintln(stderr, "daffigen:", err)
-		return failed
-	}
+// generate generates, and writes or compares.
+func (o *options) generate(ctx context.Context, patterns []string, stdout, stderr io.Writer) int {
 	dir, _ := os.Getwd() // without it, names stay absolute
-	for _, d := range diagnostics {
-		fmt.Fprintln(stderr, d.Format(dir))
-	}
-	if len(diagnostics) > 0 {
-		return failed
-	}
+	stop := announce(stderr, isTerminal(stderr))
+	files, diagnostics, err := gen.Generate(ctx, gen.Config{}, patterns...)
+	stop()
+	found := problems(dir, diagnostics)
 	code := exitOK
+	switch {
+	case err != nil:
+		fmt.Fprintln(stderr, "daffigen:", err)
+		found = append(found, problem{Severity: "error", Message: err.Error()})
+		code = o.failed()
+	case len(diagnostics) > 0:
+		if !o.JSON {
+			printText(stderr, dir, diagnostics)
+		}
+		code = o.failed()
+	default:
+		var stale []problem
+		stale, code = o.apply(files, dir, stdout, stderr)
+		found = append(found, stale...)
+	}
+	if o.JSON {
+		if err := printJSON(stdout, found); err != nil {
+			return o.failed()
+		}
+	}
+	return code
+}
+
+// failed is the exit code of a run that did not get to its end.
+func (o *options) failed() int {
+	if o.Diff {
+		return exitTrouble
+	}
+	return exitFailed
+}
+
+// apply writes the files, or finds the stale ones.
+func (o *options) apply(files []gen.File, dir string, stdout, stderr io.Writer) (found []problem, code int) {
+	if o.JSON {
+		stdout = io.Discard
+	}
 	for _, f := range files {
-		changed, err := apply(f, o.Check || o.Diff, dir, stdout)
+		name := f.Path
+		if rel, err := filepath.Rel(dir, name); err == nil {
+			name = rel
+		}
+		stale, err := apply(f, name, o.Check || o.Diff, stdout)
 		if err != nil {
 			fmt.Fprintln(stderr, "daffigen:", err)
-			return failed
+			return append(found, problem{File: name, Severity: "error", Message: err.Error()}), o.failed()
 		}
-		if changed {
+		if stale {
+			found = append(found, problem{File: name, Severity: "error", Message: "generated code is stale", Cure: "run go generate"})
 			code = exitFailed
 		}
 	}
 	if code != exitOK && o.Check {
 		fmt.Fprintln(stderr, "daffigen: generated code is stale; run go generate")
 	}
-	return code
+	return found, code
 }
 
-// apply writes f, or shows how it differs from what is on the disk.
-func apply(f gen.File, show bool, dir string, stdout io.Writer) (changed bool, err error) {
+// apply writes f, or shows how it differs from what is on the disk, where it is called name.
+func apply(f gen.File, name string, show bool, stdout io.Writer) (stale bool, err error) {
 	if !show {
 		return false, f.Write()
 	}
 	old, stale, err := f.Stale()
 	if err != nil || !stale {
 		return false, err
-	}
-	name := f.Path
-	if rel, err := filepath.Rel(dir, name); err == nil {
-		name = rel
 	}
 	_, err = stdout.Write(diff.Diff(name, old, name+" (generated)", f.Content))
 	return true, err

@@ -55,6 +55,7 @@ type C interface {
 	Mutex(ctx context.Context, m *Guarded) error         // want "C.Mutex: m.mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF030\]"
 	Base(ctx context.Context, h Hidden) error            // want "C.Base: Hidden.base: the fields of an embedded unexported type would be left behind; name the field, or leave it out with the tag `daffi:\"-\"` \[DF030\]"
 	Closed(ctx context.Context, c closed) error          // want "C.Closed: closed: closed has no exported fields, so nothing of it would travel; export them, or use another type \[DF030\]"
+	Closing(ctx context.Context, c *closed) error        // explained above, once
 	List(ctx context.Context, l list) error              // want "C.List: list\[\]: a type that contains itself must do so through a struct; wrap it in one \[DF030\]"
 	Grow(ctx context.Context, g grow[int]) error         // want "C.Grow: grow\[int\].*…: instantiation cycle; make it compile .* \[DF002\]"
 	Addr(ctx context.Context, a netip.Addr) error        // want "C.Addr: netip.Addr: types with AppendBinary and UnmarshalBinary cannot travel in this version of daffi; use a string, a \[\]byte or a struct \[DF030\]"

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -140,10 +141,18 @@ func (c *checker) unresolved(src *source, err types.Error, at token.Pos) {
 	if err.Pos.IsValid() && src.target {
 		at = err.Pos
 	}
-	key := fmt.Sprint(at, err.Msg)
+	c.compilerError(err, at, "")
+}
+
+// compilerError reports a type error, once for each cause: a name that is not declared is one, wherever it is used.
+func (c *checker) compilerError(err types.Error, at token.Pos, where string) {
+	key := fmt.Sprint(cmp.Or(err.Pos, at), err.Msg)
+	if strings.HasPrefix(err.Msg, "undefined: ") {
+		key = filepath.Dir(c.report.position(cmp.Or(err.Pos, at)).Filename) + err.Msg
+	}
 	if !c.reported[key] {
 		c.reported[key] = true
-		c.report.add(CodeUnresolved, at, err.Msg)
+		c.report.add(CodeUnresolved, at, where+err.Msg)
 	}
 }
 
@@ -331,7 +340,7 @@ func (c *checker) refused(bad *refusal, at token.Pos, where string) {
 		c.reported[key] = true
 	}
 	if err, ok := c.typeError(bad, at); ok {
-		c.report.add(CodeUnresolved, at, where+": "+err.Msg)
+		c.compilerError(err, at, where+": ")
 		return
 	}
 	c.report.add(bad.rule, at, where, bad.reason)

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"go/token"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +20,7 @@ const (
 	CodeUnresolved    Code = 2
 	CodePackage       Code = 3
 	CodeHandWritten   Code = 4
+	CodeTestFile      Code = 5
 	CodeUnknownWord   Code = 10
 	CodeNotYet        Code = 11
 	CodePlacement     Code = 12
@@ -54,6 +57,7 @@ var ruleTexts = map[Code]string{
 	CodeUnresolved:    "%s; make it compile (go get, if a module is missing), then run daffigen again",
 	CodePackage:       "%s; check the pattern and the module's go.mod",
 	CodeHandWritten:   "%s was not written by daffigen and would be lost; rename it",
+	CodeTestFile:      "%s is in a test file, and generated code is not; move it to a file that is no test, or to a package of its own",
 	CodeUnknownWord:   "unknown directive //daffi:%s; %s",
 	CodeNotYet:        "//daffi:%s is not supported by this version of daffigen; remove it or use a newer version",
 	CodePlacement:     "//daffi:%s has no effect here; %s",
@@ -86,6 +90,19 @@ var ruleTexts = map[Code]string{
 
 func (c Code) String() string { return fmt.Sprintf("DF%03d", int(c)) }
 
+// Codes are all rules, sorted.
+func Codes() []Code { return slices.Sorted(maps.Keys(ruleTexts)) }
+
+// ParseCode reads DF012, df012 or 12.
+func ParseCode(s string) (Code, bool) {
+	if len(s) > 2 && strings.EqualFold(s[:2], "DF") {
+		s = s[2:]
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	_, known := ruleTexts[Code(n)]
+	return Code(n), err == nil && known
+}
+
 // A Diagnostic is one thing that must be changed in the source before code can be generated.
 type Diagnostic struct {
 	Pos     token.Position // with an absolute file name
@@ -96,20 +113,63 @@ type Diagnostic struct {
 
 // Format is "file.go:12:3: message [DF012]" with file names relative to dir.
 func (d Diagnostic) Format(dir string) string {
-	message := d.Message
-	for _, other := range d.Others {
-		message = strings.ReplaceAll(message, other.Filename, relative(dir, other.Filename))
-	}
+	d = d.Relative(dir)
 	if d.Pos.Filename == "" {
-		return fmt.Sprintf("%s [%s]", message, d.Code)
+		return fmt.Sprintf("%s [%s]", d.Message, d.Code)
 	}
-	pos := d.Pos
-	pos.Filename = relative(dir, pos.Filename)
-	return fmt.Sprintf("%s: %s [%s]", pos, message, d.Code)
+	return fmt.Sprintf("%s: %s [%s]", d.Pos, d.Message, d.Code)
+}
+
+// Relative is d with file names relative to dir.
+func (d Diagnostic) Relative(dir string) Diagnostic {
+	d.Others = slices.Clone(d.Others)
+	for k, other := range d.Others {
+		name := relative(dir, other.Filename)
+		d.Message = strings.ReplaceAll(d.Message, other.Filename, name)
+		d.Others[k].Filename = name
+	}
+	d.Pos.Filename = relative(dir, d.Pos.Filename)
+	return d
+}
+
+// separator stands between what is wrong and what to do.
+const separator = "; "
+
+// Problem is the part of the message that says what is wrong.
+func (d Diagnostic) Problem() string {
+	problem, _ := split(d.Message)
+	return problem
+}
+
+// Cure is the part of the message that says what to do.
+func (d Diagnostic) Cure() string {
+	_, cure := split(d.Message)
+	return cure
+}
+
+// split cuts a message at the last separator that is not within brackets, as that of struct{X int; Y int} is.
+func split(message string) (problem, cure string) {
+	depth := 0
+	for k := len(message) - 1; k > 0; k-- {
+		switch message[k] {
+		case ')', ']', '}':
+			depth++
+		case '(', '[', '{':
+			depth--
+		case ';':
+			if depth == 0 && strings.HasPrefix(message[k:], separator) {
+				return message[:k], message[k+len(separator):]
+			}
+		}
+	}
+	return message, ""
 }
 
 // relative is name as seen from dir, or name itself where that is shorter.
 func relative(dir, name string) string {
+	if name == "" {
+		return ""
+	}
 	if rel, err := filepath.Rel(dir, name); err == nil && len(rel) < len(name) {
 		return rel
 	}

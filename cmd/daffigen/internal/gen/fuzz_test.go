@@ -80,7 +80,7 @@ type library struct {
 	compiled map[string]*types.Package
 }
 
-func standard(f *testing.F) *library {
+func standard(f testing.TB) *library {
 	lib := &library{dir: f.TempDir(), imports: make(map[string]*packages.Package), compiled: make(map[string]*types.Package)}
 	paths := []string{"context", "iter", "time", "io", "sync", "net/netip", "net/url", pathDaffi, pathCodec}
 	listed, err := packages.Load(&packages.Config{Mode: listing, Dir: root}, paths...)

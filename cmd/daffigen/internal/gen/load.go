@@ -142,6 +142,25 @@ func (s *source) parseFile(name string) {
 	s.files = append(s.files, f)
 }
 
+// testFiles reports annotations in the test files beside the package, which are not read otherwise.
+func (s *source) testFiles() {
+	names, _ := filepath.Glob(filepath.Join(s.dir(), "*_test.go")) // the pattern is right
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil || !bytes.Contains(text, []byte("//"+prefix)) {
+			continue
+		}
+		f, _ := parser.ParseFile(s.report.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+		if f == nil {
+			continue
+		}
+		test := &source{loader: s.loader, files: []*ast.File{f}}
+		for _, a := range test.annotated() {
+			s.report.add(CodeTestFile, a.spec.Name.Pos(), a.spec.Name.Name)
+		}
+	}
+}
+
 // dir is where the package lies.
 func (s *source) dir() string { return filepath.Dir(s.pkg.GoFiles[0]) }
 

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"go/token"
 	"go/types"
@@ -191,6 +192,9 @@ func (r *refuser) checkStruct(t types.Type, s *types.Struct, path string, pos to
 		}
 	}
 	if len(names) == 0 && s.NumFields() > 0 {
+		if obj := typeObject(t); obj != nil {
+			pos = cmp.Or(pos, obj.Pos())
+		}
 		return &refusal{CodeType, path, typeName(t, r.user) + " has no exported fields, so nothing of it would travel; export them, or use another type", pos}
 	}
 	return nil

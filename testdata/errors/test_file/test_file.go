@@ -1,0 +1,2 @@
+// Package testfile breaks a rule.
+package testfile
