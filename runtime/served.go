@@ -747,7 +747,11 @@ func (in *Incoming) serveEach() error {
 			in.out.Reset(in.out.Bytes())
 			return in.call()
 		})
-		in.recv.taken(&b)
+		if e, ok := err.(*Error); ok && e.Method != "" { // the handler's
+			x := *e
+			x.Outcome = Ran // as may have others before
+			return &x
+		}
 		if err != nil {
 			return handlerError(err, in.method.full, in.node.opts.Name)
 		}
