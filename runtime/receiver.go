@@ -320,7 +320,6 @@ func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) 
 			}
 			return nil
 		})
-		r.taken(&b)
 		if err != nil {
 			return err == errLeft, err
 		}
@@ -330,8 +329,9 @@ func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) 
 // errLeft says that the consumer has left its loop.
 var errLeft = errors.New("left")
 
-// each calls do for each item in b, with d set to it, until one returns an error.
+// each calls do for each item in b, with d set to it, until one returns an error, and gives back what b cost, also when do panics.
 func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
+	defer r.taken(b)
 	rest := b.buf.B
 	if b.flags&transport.Zstd != 0 {
 		raw, err := r.s.node.decompress(rest)

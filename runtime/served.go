@@ -741,7 +741,6 @@ func (in *Incoming) serveEach() error {
 			ran = true
 			return err
 		})
-		in.recv.taken(&b)
 		if e, ok := err.(*Error); ok && e.Method == "" { // not the handler's: the frame could not be read
 			return handlerError(err, in.method.full, in.node.opts.Name)
 		}

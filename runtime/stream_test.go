@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 )
 
@@ -483,5 +484,36 @@ func TestStreamRefusedForCreditIsNotSent(t *testing.T) {
 		synctest.Wait()
 		after := k.net.Controller.Stats()
 		require.Equal(t, before.Late, after.Late)
+	})
+}
+
+func TestItemStreamKeepsTheError(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		err := testkit.NewMany(k.client).AddEach(t.Context(), func(yield func(int, error) bool) {
+			_ = yield(1, nil) && yield(-7, nil)
+		})
+		e := requireError(t, err, daffi.Unknown, "", daffi.Ran)
+		require.Equal(t, "-7 is negative", e.Message)
+		require.Equal(t, "server", e.Node)
+	})
+}
+
+// bomb is an item whose decoder panics.
+func bomb(*codec.Decoder) []byte { panic("bomb") }
+
+func TestPanicWhileReadingAnItemGivesItsRoomBack(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		b := daffi.Bind(k.client, &daffi.Client{Service: "Kit", Methods: []daffi.Method{{Name: "Blobs", Sig: "(int,int)>bytes"}}})
+		for range 10 {
+			s := daffi.NewStream(b, 0, func(e *codec.Encoder) { e.Array(2); e.Int(1); e.Int(3 << 20) }, bomb)
+			require.PanicsWithValue(t, "bomb", func() {
+				for range s.Do(t.Context()) {
+				}
+			})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := k.p.Echo(ctx, make([]byte, 3<<20))
+		require.NoError(t, err)
 	})
 }
