@@ -43,6 +43,7 @@ type lines struct {
 }
 
 func (l *lines) copy(r io.Reader) {
+	at   time.Time // when the end came
 	for s := bufio.NewScanner(r); s.Scan(); {
 		l.mu.Lock()
 		l.all = append(l.all, s.Text())
@@ -50,7 +51,7 @@ func (l *lines) copy(r io.Reader) {
 		l.mu.Unlock()
 	}
 	l.mu.Lock()
-	l.end = true
+	l.end, l.at = true, time.Now()
 	l.wake()
 	l.mu.Unlock()
 }
