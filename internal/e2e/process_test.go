@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,7 +43,7 @@ type lines struct {
 	read int           // how many were waited for
 	more chan struct{} // closed and replaced with every line, and at the end
 	end  bool
-	at   time.Time // of the end
+	at   time.Time // when the end came
 }
 
 func (l *lines) copy(r io.Reader) {
@@ -197,11 +200,30 @@ func address(t *testing.T, network string) string {
 	if network == "unix" {
 		return "unix://" + filepath.Join(shortDir(t), "s")
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return "tcp://" + l.Addr().String()
+	for range 1000 {
+		addr := "127.0.0.1:" + strconv.Itoa(firstPort+int(nextPort.Add(1))%ports)
+		if l, err := net.Listen("tcp4", addr); err == nil {
+			require.NoError(t, l.Close())
+			return "tcp://" + addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
+
+// The ports of addresses. Systems give out higher ones, to whoever asks for any and to every connection that is made, so one of these is
+// still free when the program that is to listen there has started.
+const (
+	firstPort = 20_000
+	ports     = 12_000
+)
+
+// nextPort starts anywhere, since another run of the tests may be under way.
+var nextPort = func() *atomic.Uint32 {
+	n := new(atomic.Uint32)
+	n.Store(rand.Uint32N(ports))
+	return n
+}()
 
 // shortDir is t.TempDir for sockets, whose paths have little room.
 func shortDir(t *testing.T) string {

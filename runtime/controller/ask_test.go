@@ -122,6 +122,22 @@ func TestInternLimit(t *testing.T) {
 	require.LessOrEqual(t, w.Stats().Routes, maxInterned+maxInternedBy/len(sig))
 }
 
+// TestInternLimitOfAll has room left for one short route of a node that has named nothing before.
+func TestInternLimitOfAll(t *testing.T) {
+	w := start(t, Options{})
+	w.Controller.mu.Lock()
+	w.routeBytes = maxRouteBytes - len("SMsig")
+	w.Controller.mu.Unlock()
+	p := w.join("node")
+	ask := func(sig string) *control.Failure {
+		return p.Ask(t, (&control.Resolve{Service: "S", Methods: rawpeer.Methods(sig, "M")}).Append, control.OpRoutes, nil)
+	}
+	require.Equal(t, resourceExhausted, ask("sig+").Code)
+	require.Nil(t, ask("sig"))
+	require.Equal(t, resourceExhausted, ask("x").Code)
+	require.Nil(t, ask("sig"), "it is known")
+}
+
 func TestRemote(t *testing.T) {
 	w := start(t, Options{})
 	a, b := transport.Pipe()

@@ -45,6 +45,7 @@ const (
 	maxInterned   = 16384                  // routes that one session may add
 	maxInternedBy = 8 << 20                // bytes of their names and signatures
 	maxRoutes     = 1 << 20                // of all sessions that ever were
+	maxRouteBytes = 256 << 20              // of their names and signatures
 	tableBytes    = 48 << 10               // of the names in one node's row of the table
 )
 
@@ -81,6 +82,7 @@ type Controller struct {
 	lastNumber uint32
 	services   map[string]map[*session]*registration
 	routeIndex map[routeKey]uint32
+	routeBytes int // of its keys
 	watchers   map[*session]*watcher
 	revision   uint64
 	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told

@@ -86,13 +86,17 @@ func (s *session) refuse(code uint8, reason, message string) {
 		return
 	}
 	s.set(refused)
+	c.wg.Add(1) // while the session's own count keeps the group from being done: it may end at any time after this
 	c.mu.Unlock()
 	c.counts.refused.Add(1)
 	c.log.Warn("node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "reason", cut(message))
 	payload := transport.AppendRefuse(nil, &transport.RefusePayload{Code: code, Reason: reason, Message: message})
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Refuse}, Payload: payload})
 	err := fmt.Errorf("node refused: %s", message)
-	c.wg.Go(func() { s.link.Finish(err, refuseTimeout) }) // the session's own count keeps the group from being done
+	go func() {
+		defer c.wg.Done()
+		s.link.Finish(err, refuseTimeout)
+	}()
 }
 
 // expire ends a handshake that takes too long (LIM-2).

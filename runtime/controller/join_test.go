@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -444,4 +445,38 @@ func TestCloseAtAnyTime(t *testing.T) {
 			<-done
 		}
 	}
+}
+
+// slowLog is a log that takes its time over refusals.
+type slowLog struct {
+	slog.Handler
+	begun, goOn chan struct{}
+}
+
+func (l slowLog) Enabled(context.Context, slog.Level) bool { return true }
+func (l slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "node refused" {
+		close(l.begun)
+		<-l.goOn
+	}
+	return nil
+}
+
+// TestCloseDuringRefusal closes a controller while a timer refuses a node: Close returns after that.
+func TestCloseDuringRefusal(t *testing.T) {
+	l := slowLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{})}
+	w := start(t, Options{Logger: slog.New(l)})
+	w.join("node")
+	claimName(w.peer(), hello("node", 9, 1))
+	<-l.begun
+	closed := make(chan error, 1)
+	go func() { closed <- w.Close() }()
+	w.eventually(func(st Stats) bool { return st.Links == 0 }, "links are left")
+	select {
+	case <-closed:
+		t.Error("closed although a node is being refused")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(l.goOn)
+	w.Close()
 }

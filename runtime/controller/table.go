@@ -56,9 +56,10 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 		return routes[n]
 	}
 	size := len(key.service) + len(key.method) + len(key.sig)
-	if len(routes) > maxRoutes || s.interned >= maxInterned || s.internBy+size > maxInternedBy {
+	if len(routes) > maxRoutes || c.routeBytes+size > maxRouteBytes || s.interned >= maxInterned || s.internBy+size > maxInternedBy {
 		return nil
 	}
+	c.routeBytes += size
 	s.interned++
 	s.internBy += size
 	r := &route{routeKey: key, number: uint32(len(routes))}
