@@ -75,9 +75,16 @@
 //	map             map, in Go's random order; NaN as a key is refused, as is a key that comes twice
 //	struct          map from field name to value, as declared; an array in the order of the fields is accepted
 //	pointer         the value
+//	error           its text, as str
+//	any             what it holds, if that is nil or one of bool, integer, float, string, []byte, time.Time, []any and
+//	                map[string]any; a time.Duration in it is extension 1, eight bytes of nanoseconds
+//
+// Types that encode themselves travel as what they give: the value that MarshalMsg writes, AppendBinary's or MarshalBinary's
+// bytes as bin, AppendText's or MarshalText's text as str. Nil is read as their zero value.
 //
 // A nil slice, map, []byte or pointer is nil, and an empty one is empty: they arrive as they were. A pointer to one of
-// these cannot tell "points to nil" from nil and arrives as nil.
+// these cannot tell "points to nil" from nil and arrives as nil. In an any, nil slices and maps arrive as nil, and an integer
+// arrives as an int, or as an int64 or uint64 if it does not fit. An error arrives as one with the same text, equal to no other.
 //
 // # Limits
 //

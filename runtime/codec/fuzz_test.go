@@ -1,7 +1,9 @@
 package codec_test
 
 import (
+	"bytes"
 	"math"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -51,6 +53,12 @@ var reads = []func(*codec.Decoder){
 	func(d *codec.Decoder) { readTree(d) },
 	func(d *codec.Decoder) { readChain(d) },
 	func(d *codec.Decoder) { readLoop(d) },
+	func(d *codec.Decoder) { codec.ReadAny(d) },
+	func(d *codec.Decoder) { codec.ReadError(d) },
+	func(d *codec.Decoder) { codec.ReadSlice(d, 1, codec.ReadError) },
+	func(d *codec.Decoder) { codec.ReadBinary[netip.Addr](d) },
+	func(d *codec.Decoder) { codec.ReadSlice(d, 1, codec.ReadText[netip.Addr]) },
+	func(d *codec.Decoder) { codec.ReadMsg[pair](d) },
 }
 
 func FuzzDecoder(f *testing.F) {
@@ -63,6 +71,10 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte{34, 1, 7, 8, 9, 14, 17, 18, 19, 21, 22, 23, 25, 26, 3, 27, 27, 0}, e.Bytes())
 	f.Add([]byte{0}, []byte("\x81\xa1b\xdd\xff\xff\xff\xff"))
 	f.Add([]byte{35}, []byte("\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"))
+	e.Reset(nil)
+	codec.WriteAny(&e, sampleAny())
+	f.Add([]byte{38}, e.Bytes())
+	f.Add([]byte{39, 40, 41, 42, 43}, []byte("\xa1x\x92\xc0\xa1y\xc4\x041234\x91\xa71.2.3.4\x92\x01\xa1z"))
 	f.Fuzz(func(t *testing.T, program, message []byte) {
 		program = program[:min(len(program), 256)]
 		run := func() {
@@ -83,6 +95,30 @@ func FuzzDecoder(f *testing.F) {
 		}
 		if got > allowed(message) {
 			t.Fatalf("%d bytes allocated for %d, %d are allowed", got, len(message), allowed(message))
+		}
+	})
+}
+
+// What is read as any is written and read as the same any, and it is no larger than it may be.
+func FuzzAny(f *testing.F) {
+	for _, v := range []any{sampleAny(), nil, []any{}, map[string]any{}, time.Unix(1, 2).UTC(), time.Hour, float32(1), uint64(math.MaxUint64)} {
+		var e codec.Encoder
+		codec.WriteAny(&e, v)
+		f.Add(e.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		first, err := decode(message, codec.ReadAny)
+		if err != nil {
+			require.ErrorIs(t, err, codec.ErrDecode)
+			return
+		}
+		var e codec.Encoder
+		codec.WriteAny(&e, first)
+		require.NoError(t, e.Err())
+		second, err := decode(e.Bytes(), codec.ReadAny)
+		require.NoError(t, err)
+		if !bytes.Contains(message, []byte{0xca}) && !bytes.Contains(message, []byte{0xcb}) { // NaN is not equal to itself
+			require.Equal(t, first, second)
 		}
 	})
 }
