@@ -1,0 +1,110 @@
+package daffi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Binding is a [Client] bound to a node and its options. It may be used from any goroutine.
+type Binding struct {
+	node    *Node
+	client  *Client
+	ext     *extra
+	methods []boundMethod
+	routes  atomic.Pointer[routes]
+	turn    chan struct{} // of who resolves routes
+	self    *Binding      // b, loaded from memory: what flows from here does not count as flowing from a Call; see [Call.Do]
+}
+
+// boundMethod is what a binding remembers of a method.
+type boundMethod struct {
+	full  string       // "Service.Method"
+	hint  atomic.Int32 // size of the last arguments
+	worth transport.Worth
+}
+
+// routes are a binding's numbers at one session's controller, by method.
+type routes struct {
+	s       *session
+	numbers []control.Route
+}
+
+// Bind makes what a proxy needs to call through c.
+func Bind(c Caller, client *Client, opts ...CallOption) *Binding {
+	b := &Binding{node: c.caller(), client: client, methods: make([]boundMethod, len(client.Methods)), turn: make(chan struct{}, 1)}
+	for i := range client.Methods {
+		b.methods[i].full = client.Service + "." + client.Methods[i].Name
+	}
+	b.self = b
+	if len(opts) > 0 {
+		b.ext = (*extra)(nil).with(opts)
+	}
+	return b
+}
+
+// route is the method's number at the session's controller. The first call of a binding asks for those of all its methods at once.
+func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Time, own bool) (control.Route, error) {
+	if r := b.routes.Load(); r != nil && r.s == s {
+		return r.numbers[m], nil
+	}
+	ctx, cancel := until(ctx, deadline, own)
+	defer cancel()
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		e := contextError(ctx, b.methods[m].full)
+		e.Outcome = NotRun
+		return control.Route{}, e
+	}
+	if r := b.routes.Load(); r != nil && r.s == s {
+		return r.numbers[m], nil
+	}
+	q := control.Resolve{Service: b.client.Service}
+	for i := range b.client.Methods {
+		q.Methods = append(q.Methods, control.Method{Name: b.client.Methods[i].Name, Sig: shortSig(b.client.Methods[i].Sig)})
+	}
+	op, d, err := s.exchange(ctx, q.Append)
+	if err != nil {
+		return control.Route{}, notRun(err, b.methods[m].full)
+	}
+	var a control.Routes
+	if err := a.Read(d); err != nil || op != control.OpRoutes || len(a.Routes) != len(q.Methods) {
+		return control.Route{}, &Error{Code: Internal, Reason: ReasonProtocol, Outcome: NotRun, Method: b.methods[m].full,
+			Message: fmt.Sprintf("the controller's answer to a request for %d routes cannot be used: %v", len(q.Methods), err)}
+	}
+	b.routes.Store(&routes{s, a.Routes})
+	return a.Routes[m], nil
+}
+
+// notRun is err for a call that was not sent.
+func notRun(err error, method string) *Error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, Method: method, Message: err.Error(), cause: err}
+	}
+	x := *e
+	x.Outcome, x.Method = NotRun, method
+	return &x
+}
+
+// deadline is when a call ends at the latest, zero for never; own is set where ctx does not say so itself.
+func (b *Binding) deadline(ctx context.Context, m int, stream bool) (t time.Time, own bool) {
+	if t, ok := ctx.Deadline(); ok {
+		return t, false
+	}
+	d := b.client.Methods[m].Timeout
+	if d == 0 && !stream {
+		d = b.node.opts.Timeout
+	}
+	if d <= 0 {
+		return t, false
+	}
+	return time.Now().Add(d), true
+}

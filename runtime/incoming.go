@@ -1,0 +1,290 @@
+package daffi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// Incoming is one call at the callee, as generated code sees it. It must not be used after Serve has returned.
+type Incoming struct {
+	args codec.Decoder
+	out  codec.Encoder
+
+	node    *Node
+	session *session
+	id      uint64
+	mode    transport.Mode
+	flags   transport.Flags
+	method  *servedMethod
+	peer    *peer
+	payload *transport.Buffer
+	asm     *assembly // of a large request: its room is given back when the arguments were read
+	results *transport.Buffer
+	ctx     *callCtx
+	recv    *receiver
+	send    *sender
+}
+
+// release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
+func (in *Incoming) release() {
+	if in.payload != nil {
+		in.payload.Release()
+	}
+	if in.asm != nil {
+		in.asm.drop()
+	}
+	if in.results != nil {
+		in.results.Release()
+	}
+	if in.recv != nil || in.send != nil {
+		in.payload, in.asm, in.results = nil, nil, nil
+		return
+	}
+	pool := &in.node.incomings
+	*in = Incoming{}
+	pool.Put(in)
+}
+
+// Args opens the argument array.
+func (in *Incoming) Args() *codec.Decoder {
+	if in.asm != nil { // its room is needed as soon as the arguments were read, not when the handler has ended
+		in.args.OnClose(in.asm.drop)
+	}
+	in.args.Open()
+	return &in.args
+}
+
+// Results starts an array of n results.
+func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.out }
+
+// serve serves one call and returns another that may run now.
+func (n *Node) serve(in *Incoming) (next *Incoming) {
+	ctx, p := in.ctx, in.peer
+	ended := true
+	defer func() {
+		next = n.admission.leave(ctx, p)
+		if ended && next != nil { // the handler has ended this goroutine
+			n.run(next)
+		}
+	}()
+	in.serve()
+	ended = false
+	return nil
+}
+
+// serve runs the handler and ends the call, also when the handler ends its goroutine.
+func (in *Incoming) serve() {
+	exited := true
+	defer func() {
+		if exited {
+			in.complete(in.panicked("the handler has called runtime.Goexit"))
+		}
+	}()
+	err := in.handle()
+	exited = false
+	in.complete(err)
+}
+
+// complete sends the terminal frame and lets go of everything.
+func (in *Incoming) complete(err error) {
+	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
+	if in.mode&transport.Oneway != 0 {
+		if err != nil {
+			in.node.lost.Add(1)
+			in.node.log.Warn("one-way call failed", "method", in.method.full, "caller", in.peer.name, "error", err)
+		}
+	} else {
+		in.finish(err)
+	}
+	ctx.cancel(context.Canceled)
+	if recv != nil {
+		recv.close()
+	}
+	if send == nil {
+		s.served.update(id, func(c *servedCall) { c.ctx, c.recv = nil, nil })
+	}
+	in.release()
+}
+
+// handle runs the handler, as far as it is to run.
+func (in *Incoming) handle() error {
+	switch err := in.ctx.Err(); err {
+	case nil:
+	case context.DeadlineExceeded:
+		return &Error{Code: DeadlineExceeded, Outcome: NotRun, Method: in.method.full, Node: in.node.opts.Name, Message: "the deadline had passed before the handler could start"}
+	default:
+		return err // cancelled: nobody will see it
+	}
+	args := in.payload.B
+	if in.flags&transport.Meta != 0 {
+		var err error
+		if in.ctx.metadata, args, err = splitMetadata(args); err != nil {
+			return in.decodeError(err)
+		}
+	}
+	if in.flags&transport.Zstd != 0 {
+		raw, err := in.node.decompress(args)
+		if err != nil {
+			return in.decodeError(err)
+		}
+		in.payload.Release()
+		in.payload, args = raw, raw.B
+	}
+	in.results = transport.NewBuffer(int(max(in.method.hint.Load(), 256)))
+	in.out.Reset(in.results.B)
+	if in.mode&transport.Each != 0 {
+		return in.serveEach()
+	}
+	in.args.Reset(args)
+	return in.call()
+}
+
+// call runs the handler once. What it returns for the caller is an *Error with the method set.
+func (in *Incoming) call() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = in.panicked(r)
+		}
+	}()
+	err = in.method.service.serve(in.ctx, in.method.index, in)
+	switch {
+	case in.args.Err() != nil:
+		return in.decodeError(in.args.Err())
+	case err != nil:
+		return handlerError(err, in.method.full, in.node.opts.Name)
+	case in.out.Err() != nil:
+		return &Error{Code: Internal, Reason: ReasonEncode, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name, Message: in.out.Err().Error()}
+	}
+	return nil
+}
+
+func (in *Incoming) decodeError(err error) error {
+	return &Error{Code: InvalidArgument, Reason: ReasonDecode, Outcome: NotRun, Method: in.method.full, Node: in.node.opts.Name, Message: err.Error()}
+}
+
+// panicked logs a panic with its stack under an id, and tells the caller the id.
+func (in *Incoming) panicked(r any) error {
+	var x [4]byte
+	rand.Read(x[:])
+	id := hex.EncodeToString(x[:])
+	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	return &Error{Code: Internal, Reason: ReasonPanic, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
+		Message: fmt.Sprintf("handler panicked (id %s): %s", id, cut(fmt.Sprint(r), 256))}
+}
+
+// serveEach runs the handler for every item of an item stream, in order, until one fails.
+func (in *Incoming) serveEach() error {
+	ran := false
+	for {
+		b, ok, err := in.recv.next(in.ctx.Done(), in.ctx.Err)
+		if !ok {
+			if err != nil {
+				return handlerError(err, in.method.full, in.node.opts.Name)
+			}
+			in.out.Reset(in.out.Bytes())
+			return nil
+		}
+		in.asm = b.asm
+		err = in.recv.each(&b, &in.args, func() error {
+			in.out.Reset(in.out.Bytes())
+			err := in.call()
+			if e, ok := err.(*Error); ok && ran && e.Outcome == NotRun {
+				e.Outcome = Ran // an earlier item has
+			}
+			ran = true
+			return err
+		})
+		if e, ok := err.(*Error); ok && e.Method == "" { // not the handler's: the frame could not be read
+			return handlerError(err, in.method.full, in.node.opts.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// finish sends the terminal frame, if somebody still waits for it.
+func (in *Incoming) finish(err error) {
+	s := in.session
+	f := transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: in.id}}
+	if err == nil {
+		var sent bool
+		if f, sent, err = in.reply(f); sent {
+			return
+		}
+	}
+	if err != nil {
+		e, ok := err.(*Error)
+		if !ok {
+			e = handlerError(err, in.method.full, in.node.opts.Name)
+		}
+		f.Kind, f.Flags, f.Payload, f.Buf = transport.Error, 0, appendFailure(e), nil
+	}
+	if in.recv != nil || in.send != nil {
+		f.Flags |= transport.Bulk
+	}
+	if in.send != nil { // it follows the last item
+		last, id := f, in.id
+		in.send.finish(&last, func() { s.served.remove(id) })
+		return
+	}
+	if s.served.remove(in.id).id == 0 {
+		f.Release()
+		return // cancelled
+	}
+	if s.link.Enqueue(f) != nil {
+		s.link.Close(transport.ErrFull)
+		return
+	}
+	s.link.Flush()
+}
+
+// reply puts the results into f, or announces and sends them by itself if they are large.
+func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ error) {
+	if in.send != nil || in.out.Len() == 0 {
+		return f, false, nil
+	}
+	s := in.session
+	in.results.B = in.out.Bytes()
+	size := len(in.results.B)
+	if limit := min(in.node.opts.MaxMessage, s.limit); size > limit {
+		return f, false, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
+			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
+	}
+	in.method.hint.Store(int32(min(size, maxHint)))
+	buf := in.results
+	in.results = nil
+	if s.compresses(in.flags&transport.Zstd != 0) {
+		if packed, ok := in.node.compress(buf.B, &in.method.worth); ok {
+			buf.Release()
+			buf = packed
+			f.Flags |= transport.Zstd
+		}
+	}
+	if len(buf.B) > transport.BulkThreshold {
+		f.Flags |= transport.Bulk
+	}
+	if len(buf.B) <= transport.MaxPayload {
+		f.Payload, f.Buf = buf.B, buf
+		return f, false, nil
+	}
+	defer buf.Release()
+	id := in.id
+	large := newLarge(s.link, id, buf, func() { s.served.remove(id) })
+	if !s.served.update(id, func(c *servedCall) { c.reply = large }) {
+		large.close() // cancelled
+		return f, true, nil
+	}
+	if err := large.announce(f.Header); err != nil {
+		s.link.Close(err)
+		return f, true, nil
+	}
+	s.link.Flush()
+	return f, true, nil
+}

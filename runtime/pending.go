@@ -1,0 +1,113 @@
+package daffi
+
+import (
+	"sync"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// pending is one call at the caller, from its encoding to its end. Without a stream it is reused: whoever removes it from the session's table
+// owns its end, so the reader and a caller that leaves never meet in it.
+type pending struct {
+	enc   codec.Encoder
+	dec   codec.Decoder
+	req   *transport.Buffer // the arguments, kept for another attempt
+	reply *transport.Buffer
+	flags transport.Flags // of the reply
+	err   *Error
+	done  chan struct{} // buffer of one
+	timer *time.Timer   // of the default deadline
+	bulk  bool          // the request travels in the bulk lane
+	large *largeSender  // the request, if it was announced; protected by the table while it is in there
+	pool  *sync.Pool
+
+	stream *stream
+}
+
+// newPending takes a pending from the node's pool. Pools belong to a node, since channels and timers belong to the testing/synctest bubble
+// that they were made in.
+func (n *Node) newPending() *pending {
+	if p, _ := n.pendings.Get().(*pending); p != nil {
+		return p
+	}
+	return &pending{pool: &n.pendings, done: make(chan struct{}, 1)}
+}
+
+// release ends the use of p.
+func (p *pending) release() {
+	if p.req != nil {
+		p.req.Release()
+	}
+	if p.reply != nil {
+		p.reply.Release()
+	}
+	p.req, p.reply, p.err, p.large, p.flags = nil, nil, nil, nil, 0
+	if p.stream == nil { // a stream's reader and producer may still hold it
+		p.pool.Put(p)
+	}
+}
+
+// fail ends a call that was removed from the table.
+func (p *pending) fail(e *Error) {
+	p.err = e
+	p.end()
+}
+
+// lane is the flag that keeps a Cancel behind the request.
+func (p *pending) lane() transport.Flags {
+	if p.bulk {
+		return transport.Bulk
+	}
+	return 0
+}
+
+// end wakes the caller. p must have been removed from the table.
+func (p *pending) end() {
+	if p.large != nil {
+		p.large.close()
+	}
+	if p.stream != nil {
+		p.stream.ended(p.err)
+	}
+	p.done <- struct{}{}
+}
+
+// results opens the reply for decoding.
+func (p *pending) results(n *Node) error {
+	if p.reply == nil {
+		p.dec.Reset(nil)
+		return nil
+	}
+	if p.flags&transport.Zstd != 0 {
+		raw, err := n.decompress(p.reply.B)
+		if err != nil {
+			return err
+		}
+		p.reply.Release()
+		p.reply = raw
+	}
+	p.dec.Reset(p.reply.B)
+	p.dec.Open()
+	return nil
+}
+
+// finish decodes the results of a call that went well, and releases it.
+func finish[R any](b *Binding, p *pending, m int, dec func(*codec.Decoder) R) (r R, err error) {
+	if err = p.results(b.node); err == nil {
+		r = dec(&p.dec)
+		err = p.dec.Err()
+		if err == nil && p.reply != nil {
+			err = p.dec.Close()
+		}
+	}
+	if err != nil {
+		var zero R
+		e := &Error{Code: Internal, Reason: ReasonDecode, Outcome: Ran, Method: b.methods[m].full, Message: "the results cannot be read: " + err.Error(), cause: err}
+		p.release()
+		return zero, e
+	}
+	p.release()
+	return r, nil
+}

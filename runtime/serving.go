@@ -1,0 +1,185 @@
+package daffi
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// serving is the table of the calls that the controller has opened towards a session, by their ids' slots. It holds what the reader may
+// touch while the handler runs.
+type serving struct {
+	mu    sync.Mutex
+	items []servedCall
+	seen  []uint64 // the latest id in each slot
+	live  int
+	idle  chan struct{} // closed when none is left; nil when nobody asks
+	gone  error
+}
+
+type servedCall struct {
+	id     uint64 // 0: free
+	ctx    *callCtx
+	recv   *receiver
+	send   *sender
+	asm    *assembly    // of a large request that is on its way
+	reply  *largeSender // of a large reply
+	method *servedMethod
+	in     *Incoming // until it was admitted
+}
+
+// claim takes the slot of a new call. The Cancel of the call before may still be on its way in the bulk lane: over is that call, if it
+// has not ended; late says that the new call itself was cancelled and its request overtaken.
+func (t *serving) claim(id uint64) (over servedCall, late bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := int(transport.SlotOf(id))
+	if i >= transport.MaxCalls {
+		return over, false, fmt.Errorf("%w: call in slot %d", transport.ErrProtocol, i)
+	}
+	for i >= len(t.items) {
+		t.items, t.seen = append(t.items, servedCall{}), append(t.seen, 0)
+	}
+	switch gen := transport.GenerationOf(id); {
+	case gen == transport.GenerationOf(t.seen[i]):
+		return over, false, fmt.Errorf("%w: call id %#x was used before", transport.ErrProtocol, id)
+	case gen < transport.GenerationOf(t.seen[i]):
+		return over, true, nil
+	}
+	over, t.seen[i] = t.end(&t.items[i]), id
+	return over, false, nil
+}
+
+// add enters a call whose slot was claimed.
+func (t *serving) add(c servedCall) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone != nil {
+		return t.gone
+	}
+	t.items[transport.SlotOf(c.id)] = c
+	t.live++
+	return nil
+}
+
+// end empties a place. Call with the lock held.
+func (t *serving) end(c *servedCall) servedCall {
+	was := *c
+	if was.id != 0 {
+		*c = servedCall{}
+		t.live--
+		t.wake()
+	}
+	return was
+}
+
+// wake tells who waits for the last call. Call with the lock held.
+func (t *serving) wake() {
+	if t.live == 0 && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+// wait returns when every call has ended: its last frame is with the link.
+func (t *serving) wait(ctx context.Context) error {
+	t.mu.Lock()
+	if t.live == 0 {
+		t.mu.Unlock()
+		return nil
+	}
+	if t.idle == nil {
+		t.idle = make(chan struct{})
+	}
+	idle := t.idle
+	t.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
+}
+
+// find is the live call of that id. Call with the lock held.
+func (t *serving) find(id uint64) *servedCall {
+	if i := int(transport.SlotOf(id)); i < len(t.items) && t.items[i].id == id {
+		return &t.items[i]
+	}
+	return nil
+}
+
+// get is a copy of the call of that id; the id is 0 if it has ended.
+func (t *serving) get(id uint64) servedCall {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.find(id); c != nil {
+		return *c
+	}
+	return servedCall{}
+}
+
+// update changes a call that is still there.
+func (t *serving) update(id uint64, fn func(c *servedCall)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.find(id)
+	if c != nil {
+		fn(c)
+	}
+	return c != nil
+}
+
+// remove ends a call; the id of what it returns is 0 if it had ended before.
+func (t *serving) remove(id uint64) servedCall {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.find(id)
+	if c == nil {
+		return servedCall{}
+	}
+	return t.end(c)
+}
+
+// close ends all calls: nobody waits for their replies any more.
+func (t *serving) close(err error) {
+	t.mu.Lock()
+	calls := t.items
+	t.items, t.seen, t.live, t.gone = nil, nil, 0, err
+	t.wake()
+	t.mu.Unlock()
+	for i := range calls {
+		if calls[i].id != 0 {
+			calls[i].abandon(err)
+		}
+	}
+}
+
+// abandon ends a call whose caller is no longer there or no longer wants it.
+func (c *servedCall) abandon(err error) {
+	if c.ctx != nil {
+		c.ctx.cancel(context.Canceled)
+	}
+	if c.recv != nil {
+		c.recv.abort(err)
+	}
+	if c.send != nil {
+		c.send.abort(nil, context.Canceled)
+	}
+	if c.reply != nil {
+		c.reply.close()
+	}
+	if c.asm != nil {
+		c.asm.drop()
+	}
+	if c.in != nil { // it was never admitted
+		if c.recv != nil {
+			c.recv.close()
+		}
+		c.in.release()
+	}
+}
+
+var errCallGone = &Error{Code: Canceled, Outcome: Ran, Message: "the caller has cancelled the call or is gone", cause: context.Canceled}
