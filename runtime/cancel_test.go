@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,8 +152,10 @@ func TestCancelDoesNotOvertakeItsRequestToTheCallee(t *testing.T) {
 }
 
 // noise is n bytes that do not compress.
-func noise(n int) []byte {
-	b := make([]byte, n)
+func noise(n int) []byte { return noises()[:n:n] }
+
+var noises = sync.OnceValue(func() []byte {
+	b := make([]byte, 1<<20)
 	rand.Read(b)
 	return b
-}
+})

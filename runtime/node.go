@@ -212,6 +212,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	if err := transport.ValidName(n.opts.Name); err != nil {
 		return nil, invalid(fmt.Errorf("Options.Name: %w", err))
 	}
+	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > assemblyBudget { // a larger one would never be granted
+		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, assemblyBudget))
+	}
 	if c := n.opts.Controller; c != nil {
 		if n.opts.Addr != "" {
 			return nil, invalid(errors.New("both Options.Addr and Options.Controller are set: a node joins one controller"))

@@ -119,6 +119,8 @@ func TestWrongOptions(t *testing.T) {
 		"Options.Name":                           {Name: "Not A Name"},
 		"both Options.Addr and Options.Controll": {Addr: "unix:///x", Controller: new(wire)},
 		"ftp://x":                                {Addr: "ftp://x"},
+		"Options.MaxMessage is -1":               {MaxMessage: -1, Controller: new(wire)},
+		"Options.MaxMessage is 16777217":         {MaxMessage: 16<<20 + 1, Controller: new(wire)},
 	} {
 		_, err := daffi.Connect(t.Context(), o)
 		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)

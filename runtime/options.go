@@ -32,8 +32,8 @@ type Options struct {
 	// Timeout is the deadline of a unary call whose context has none. 0: 30 s (SEM-5); negative: no deadline.
 	Timeout time.Duration
 
-	// MaxMessage is the limit of a message, in bytes, before compression and after decompression. 0: 4 MiB (LIM-6). The controller's limit
-	// holds too.
+	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 16 MiB. 0: 4 MiB (LIM-6). The
+	// controller's limit holds too.
 	MaxMessage int
 
 	// MaxRunning is how many handlers run at a time. 0: 1024; calls made by handlers may use as many again (LIM-11).

@@ -35,6 +35,10 @@ func (s *session) request(f *transport.Frame) error {
 	case f.Depth > transport.MaxDepth:
 		return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonDepth, Method: m.full, Message: fmt.Sprintf("calls are nested deeper than %d", transport.MaxDepth)})
 	}
+	const whole = transport.Input | transport.Output
+	if m.stream != (f.Mode&whole != 0 && f.Mode&transport.Each == 0) {
+		return s.refuse(f.Call, &Error{Code: FailedPrecondition, Reason: ReasonShape, Method: m.full, Message: "the method was called in another shape than it has"})
+	}
 	p := s.peers[f.Peer]
 	if p == nil { // it has left between its call and now
 		p = new(peer)

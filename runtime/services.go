@@ -28,6 +28,7 @@ type servedMethod struct {
 	sig     string
 	number  uint32
 	index   int // among the service's handlers
+	stream  bool
 	service dispatcher
 	hint    atomic.Int32 // size of the last results
 	worth   transport.Worth
@@ -86,7 +87,7 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
 		for _, name := range append([]string{h.Name}, h.Aliases...) {
-			reg.methods = append(reg.methods, &servedMethod{full: so.as + "." + name, name: name, sig: shortSig(h.Sig), index: i, service: d, reg: reg})
+			reg.methods = append(reg.methods, &servedMethod{full: so.as + "." + name, name: name, sig: shortSig(h.Sig), index: i, stream: h.Stream, service: d, reg: reg})
 		}
 	}
 	return reg, n.services.add(n, reg)

@@ -94,12 +94,15 @@ func (st *stream) start() {
 
 // pump sends what the input yields.
 func (st *stream) pump() {
+	exited := true
 	defer func() {
 		if r := recover(); r != nil {
 			st.mu.Lock()
 			st.panic = r
 			st.mu.Unlock()
 			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence panicked"})
+		} else if exited {
+			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence has called runtime.Goexit"})
 		}
 	}()
 	var e codec.Encoder
@@ -121,6 +124,7 @@ func (st *stream) pump() {
 		ok, _ := st.send.send(context.Background(), e.Bytes())
 		return ok
 	})
+	exited = false
 	switch {
 	case failed != nil:
 		failed.Outcome = MayHaveRun

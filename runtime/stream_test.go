@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -515,5 +516,31 @@ func TestPanicWhileReadingAnItemGivesItsRoomBack(t *testing.T) {
 		defer cancel()
 		_, err := k.p.Echo(ctx, make([]byte, 3<<20))
 		require.NoError(t, err)
+	})
+}
+
+func TestInputThatEndsItsGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		_, err := k.p.Sum(t.Context(), 0, func(yield func(int, error) bool) {
+			yield(1, nil)
+			runtime.Goexit()
+		})
+		requireError(t, err, daffi.Internal, daffi.ReasonPanic, daffi.MayHaveRun)
+		k.requireQuiet(t)
+	})
+}
+
+func TestOtherShapeIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		b := daffi.Bind(k.client, &daffi.Client{Service: "Kit", Methods: []daffi.Method{
+			{Name: "Count", Sig: "(int,string)>int"}, {Name: "Echo", Sig: "(bytes)(bytes)"}, {Name: "Sum", Sig: "(int,<int)(int)", EachItem: true},
+		}})
+		_, err := daffi.NewCall(b, 0, nil, codec.ReadInt).Do(t.Context())
+		requireError(t, err, daffi.FailedPrecondition, daffi.ReasonShape, daffi.NotRun)
+		for _, err := range daffi.NewStream(b, 1, nil, codec.ReadInt).Do(t.Context()) {
+			requireError(t, err, daffi.FailedPrecondition, daffi.ReasonShape, daffi.NotRun)
+		}
+		err = daffi.NewFeedAction(b, 2, nil, daffi.FeedErr(numbers(1), codec.WriteInt)).Do(t.Context())
+		requireError(t, err, daffi.FailedPrecondition, daffi.ReasonShape, daffi.NotRun)
 	})
 }

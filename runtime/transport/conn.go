@@ -161,14 +161,19 @@ func (l *conn) parse(b []byte) (used int, err error) {
 			f.Buf.B = append(f.Buf.B, rest[HeaderSize:]...)
 			have := len(f.Buf.B)
 			f.Buf.B = f.Buf.B[:n]
-			if _, err := io.ReadFull(l.c, f.Buf.B[have:]); err != nil {
-				f.Buf.Release()
-				if errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
+			for have < n {
+				m, err := l.c.Read(f.Buf.B[have:])
+				if m > 0 { // a slow peer is alive
+					l.heard.Store(int64(time.Since(l.base)))
 				}
-				return 0, err
+				if have += m; err != nil && have < n {
+					f.Buf.Release()
+					if errors.Is(err, io.EOF) {
+						err = io.ErrUnexpectedEOF
+					}
+					return 0, err
+				}
 			}
-			l.heard.Store(int64(time.Since(l.base)))
 			f.Payload = f.Buf.B
 			used = len(b)
 		}

@@ -1,0 +1,30 @@
+package daffi
+
+import "fmt"
+
+// Held says what the node's session holds of its budgets and tables, empty if nothing.
+func (n *Node) Held() string {
+	s := n.current.Load()
+	if s == nil {
+		return "no session"
+	}
+	s.calls.mu.Lock()
+	calls := s.calls.used
+	s.calls.mu.Unlock()
+	s.served.mu.Lock()
+	served := s.served.live
+	s.served.mu.Unlock()
+	s.credits.mu.Lock()
+	credit := creditBudget - s.credits.free
+	s.credits.mu.Unlock()
+	s.assemblies.mu.Lock()
+	room, waiting := assemblyBudget-s.assemblies.free, len(s.assemblies.queue)
+	s.assemblies.mu.Unlock()
+	n.admission.mu.Lock()
+	running := n.admission.running + n.admission.nested + len(n.admission.queue) + len(n.admission.oneway)
+	n.admission.mu.Unlock()
+	if calls+served+credit+room+waiting+running == 0 {
+		return ""
+	}
+	return fmt.Sprintf("calls %d, served %d, credit %d, room %d, waiting %d, running %d", calls, served, credit, room, waiting, running)
+}
