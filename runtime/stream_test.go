@@ -117,7 +117,7 @@ func TestServerStreamThatFails(t *testing.T) {
 func TestLeavingALoopStopsTheServer(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Ended = make(chan error, 1)
-		for i, err := range k.p.Count(t.Context(), 1<<40, "") {
+		for i, err := range k.p.Count(t.Context(), 1<<30, "") {
 			require.NoError(t, err)
 			if i == 10 {
 				break
@@ -126,7 +126,7 @@ func TestLeavingALoopStopsTheServer(t *testing.T) {
 		require.ErrorContains(t, <-k.impl.Ended, "left after")
 		k.requireQuiet(t)
 		// Large items, which wait to be granted.
-		for _, err := range k.p.Blobs(t.Context(), 1<<40, 1<<20) {
+		for _, err := range k.p.Blobs(t.Context(), 1<<30, 1<<20) {
 			require.NoError(t, err)
 			break
 		}
@@ -165,7 +165,7 @@ func TestServerStreamEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var last error
-		for _, err := range k.p.Count(ctx, 1<<40, "") {
+		for _, err := range k.p.Count(ctx, 1<<30, "") {
 			last = err
 			if err == nil {
 				time.Sleep(time.Millisecond)
@@ -179,7 +179,7 @@ func TestServerStreamEndsWithItsContext(t *testing.T) {
 
 func TestSlowConsumerHoldsOnlyItsWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
-		next, stop := iter.Pull2(k.p.Count(t.Context(), 1<<40, ""))
+		next, stop := iter.Pull2(k.p.Count(t.Context(), 1<<30, ""))
 		defer stop()
 		_, err, ok := next()
 		require.True(t, ok)
@@ -412,7 +412,7 @@ func TestStreamWhoseCalleeIsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		n := 0
 		var last error
-		for _, err := range k.p.Count(t.Context(), 1<<40, "") {
+		for _, err := range k.p.Count(t.Context(), 1<<30, "") {
 			if err != nil {
 				last = err
 				continue
