@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,7 +84,7 @@ func BenchmarkCall(b *testing.B) {
 			})
 			b.Run("item down", func(b *testing.B) {
 				b.ReportAllocs()
-				for _, err := range kit.Count(ctx, 1<<60, "") {
+				for _, err := range kit.Count(ctx, math.MaxInt, "") {
 					if err != nil {
 						b.Fatal(err)
 					}
