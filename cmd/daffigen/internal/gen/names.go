@@ -219,7 +219,7 @@ func (n *namer) base(t types.Type) string {
 	switch t := types.Unalias(t).(type) {
 	case *types.Named:
 		name := upperFirst(t.Obj().Name())
-		if pkg := t.Obj().Pkg(); pkg != n.pkg.Types && !isNamed(t, "time", "Time") && !isNamed(t, "time", "Duration") {
+		if pkg := t.Obj().Pkg(); pkg != nil && pkg != n.pkg.Types && !isNamed(t, "time", "Time") && !isNamed(t, "time", "Duration") {
 			name = upperFirst(pkg.Name()) + name
 		}
 		for arg := range t.TypeArgs().Types() {
@@ -239,6 +239,11 @@ func (n *namer) base(t types.Type) string {
 		return n.base(t.Key()) + n.base(t.Elem()) + "Map"
 	case *types.Pointer:
 		return n.base(t.Elem()) + "Ptr"
+	case *types.Interface:
+		if t.Empty() {
+			return "Any"
+		}
+		return "Error"
 	}
 	return "Struct"
 }
