@@ -180,3 +180,26 @@ func (s *source) declared() map[string]token.Pos {
 	}
 	return names
 }
+
+// importedNames are the names that imports bring into files, with dots or without.
+func (s *source) importedNames() map[string]token.Pos {
+	names := make(map[string]token.Pos)
+	for _, f := range s.files {
+		for _, spec := range f.Imports {
+			dep := s.dependency(importPath(spec))
+			switch {
+			case dep == nil:
+			case spec.Name == nil || spec.Name.Name != ".":
+				names[importName(spec, dep)] = spec.Pos()
+			default:
+				dep.parse()
+				for name := range dep.decls {
+					if token.IsExported(name) {
+						names[name] = spec.Pos()
+					}
+				}
+			}
+		}
+	}
+	return names
+}

@@ -14,6 +14,7 @@ type Package struct {
 	File       string // where its generated code goes, absolute
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
+	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
 	Interfaces []*Interface
 }
 

@@ -110,7 +110,10 @@ func (n *namer) publicNames(i *Interface) {
 
 func (n *namer) claim(i *Interface, name, owner string) {
 	other, taken := n.taken[name]
+	imported, isImported := n.pkg.Imported[name]
 	switch {
+	case isImported:
+		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(imported))
 	case taken && other == "":
 		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(n.pkg.Declared[name]))
 	case taken:
@@ -142,10 +145,7 @@ func (n *namer) privateNames(i *Interface) {
 // choose finds a free name like name, and remembers what it is for.
 func (n *namer) choose(purpose, name string) string {
 	free := name
-	for k := 2; ; k++ {
-		if _, taken := n.taken[free]; !taken {
-			break
-		}
+	for k := 2; n.isTaken(free); k++ {
 		free = name + strconv.Itoa(k)
 	}
 	n.taken[free] = purpose
@@ -166,11 +166,17 @@ func (n *namer) chooseAll(base string, names map[string]func(base string) string
 
 func (n *namer) anyTaken(base string, names map[string]func(base string) string) bool {
 	for _, name := range names {
-		if _, taken := n.taken[name(base)]; taken {
+		if n.isTaken(name(base)) {
 			return true
 		}
 	}
 	return false
+}
+
+func (n *namer) isTaken(name string) bool {
+	_, taken := n.taken[name]
+	_, imported := n.pkg.Imported[name]
+	return taken || imported
 }
 
 func (n *namer) service(i *Interface) string            { return n.private["service "+i.Name] }
