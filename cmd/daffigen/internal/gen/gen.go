@@ -65,7 +65,7 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	var found []annotation
 	for _, src := range targets {
 		src.parse()
-		src.testFiles()
+		l.testFiles(src.dir())
 		found = append(found, src.annotations()...)
 	}
 	elsewhere, err := l.loadCallbacks(ctx, found)

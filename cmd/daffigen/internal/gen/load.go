@@ -71,6 +71,7 @@ func (l *loader) list(ctx context.Context, patterns []string, empty func(*packag
 			found = append(found, l.source(p))
 		} else if empty != nil {
 			empty(p, patterns)
+			l.testFiles(p.Dir)
 		}
 	}
 	return found, nil
@@ -142,21 +143,28 @@ func (s *source) parseFile(name string) {
 	s.files = append(s.files, f)
 }
 
-// testFiles reports annotations in the test files beside the package, which are not read otherwise.
-func (s *source) testFiles() {
-	names, _ := filepath.Glob(filepath.Join(s.dir(), "*_test.go")) // the pattern is right
-	for _, name := range names {
+// testFiles reports annotations in the test files in dir, which are not read otherwise.
+func (l *loader) testFiles(dir string) {
+	if dir == "" {
+		return
+	}
+	entries, _ := os.ReadDir(dir) // what cannot be read was reported
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		if !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
 		text, err := os.ReadFile(name)
 		if err != nil || !bytes.Contains(text, []byte("//"+prefix)) {
 			continue
 		}
-		f, _ := parser.ParseFile(s.report.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+		f, _ := parser.ParseFile(l.report.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
 		if f == nil {
 			continue
 		}
-		test := &source{loader: s.loader, files: []*ast.File{f}}
+		test := &source{loader: l, files: []*ast.File{f}}
 		for _, a := range test.annotated() {
-			s.report.add(CodeTestFile, a.spec.Name.Pos(), a.spec.Name.Name)
+			l.report.add(CodeTestFile, a.spec.Name.Pos(), a.spec.Name.Name)
 		}
 	}
 }

@@ -337,20 +337,30 @@ func isKey(t types.Type) bool {
 
 // holdsLock reports whether vet would complain about a copy of t.
 func holdsLock(t types.Type) bool {
-	if isLock(t) {
-		return true
-	}
-	switch u := t.Underlying().(type) {
-	case *types.Struct:
-		for f := range u.Fields() {
-			if holdsLock(f.Type()) {
-				return true
-			}
+	seen := make(map[types.Type]bool)
+	var holds func(types.Type) bool
+	holds = func(t types.Type) bool {
+		t = types.Unalias(t)
+		switch {
+		case isLock(t):
+			return true
+		case seen[t]:
+			return false
 		}
-	case *types.Array:
-		return holdsLock(u.Elem())
+		seen[t] = true
+		switch u := t.Underlying().(type) {
+		case *types.Struct:
+			for f := range u.Fields() {
+				if holds(f.Type()) {
+					return true
+				}
+			}
+		case *types.Array:
+			return holds(u.Elem())
+		}
+		return false
 	}
-	return false
+	return holds(t)
 }
 
 // isLock reports whether t is one of the types of sync and sync/atomic.
