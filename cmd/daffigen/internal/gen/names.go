@@ -69,6 +69,7 @@ func newNamer(p *Package, r *report) *namer {
 	for name := range p.Declared {
 		n.taken[name] = ""
 	}
+	n.predeclared()
 	for _, i := range p.Interfaces {
 		n.publicNames(i)
 	}
@@ -81,6 +82,17 @@ func newNamer(p *Package, r *report) *namer {
 	n.importNames()
 	n.reserve()
 	return n
+}
+
+// predeclared reports types and constants of the language whose names the user has given to something else, since generated code
+// uses them.
+func (n *namer) predeclared() {
+	for _, name := range types.Universe.Names() {
+		_, builtin := types.Universe.Lookup(name).(*types.Builtin)
+		if _, declared := n.pkg.Declared[name]; declared && !builtin {
+			n.claim(n.pkg.Interfaces[0], name, "what it means in Go")
+		}
+	}
 }
 
 // publicNames claims the names of i that users see; they are never changed.
