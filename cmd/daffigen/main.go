@@ -14,7 +14,7 @@
 // about a code. With -json it goes to stdout for editors: one array of objects with file, line, column, endColumn, code, severity,
 // message, cure and related positions. On a terminal a line says so if loading takes more than a second.
 //
-// Test files are not read, nor are files that build constraints leave out; GOFLAGS=-tags=… says which tags hold.
+// Files that build constraints leave out are not read; GOFLAGS=-tags=… says which tags hold. An annotation in a test file is reported.
 package main
 
 import (

@@ -151,6 +151,11 @@ func goType(t types.Type) *jen.Statement {
 		return jen.Op("*").Add(goType(t.Elem()))
 	case *types.Struct:
 		return structType(t)
+	case *types.Interface:
+		if t.Empty() {
+			return jen.Any()
+		}
+		return jen.Interface(jen.Id("Error").Params().String()) // others are refused
 	}
 	panic(fmt.Sprintf("daffigen: %s was not refused", t))
 }

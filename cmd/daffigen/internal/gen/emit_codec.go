@@ -32,6 +32,11 @@ func (t *Type) named() bool {
 	return ok
 }
 
+// plain reports whether t is error or any itself, not a type with their methods.
+func (t *Type) plain() bool {
+	return t.Kind == Error && types.Identical(t.Go, types.Universe.Lookup("error").Type()) || t.Kind == Any && !t.named()
+}
+
 // strings reports whether t is a slice of plain strings, for which codec has shorter functions.
 func (t *Type) strings() bool {
 	return t.Kind == Slice && t.Elem.Kind == Basic && t.Elem.Basic == types.String && !t.Elem.named()
@@ -69,6 +74,12 @@ func (e *emitter) writeTo(encoder, v *jen.Statement, t *Type) *jen.Statement {
 		return jen.Qual(pathCodec, "WriteMap").Call(encoder, v, e.writer(t.Key), e.writer(t.Elem))
 	case Pointer:
 		return jen.Qual(pathCodec, "WritePtr").Call(encoder, v, e.writer(t.Elem))
+	case Error:
+		return jen.Qual(pathCodec, "WriteError").Call(encoder, v)
+	case Any:
+		return jen.Qual(pathCodec, "WriteAny").Call(encoder, v)
+	case Own:
+		return jen.Qual(pathCodec, t.Codec.Write).Call(encoder, v) // codec.WriteText(e, v.Level)
 	}
 	return e.writer(t).Call(encoder, v) // writeItem(e, v)
 }
@@ -106,6 +117,20 @@ func codecFunc(verb string, t *Type) *jen.Statement {
 			return jen.Qual(pathCodec, verb+"Strings")
 		}
 		return nil
+	case Error, Any:
+		if !t.plain() {
+			return nil // a func of an error is none of a T
+		}
+		if t.Kind == Any {
+			return jen.Qual(pathCodec, verb+"Any")
+		}
+		return jen.Qual(pathCodec, verb+"Error")
+	case Own:
+		name = t.Codec.Read
+		if verb == "Write" {
+			name = t.Codec.Write
+		}
+		return jen.Qual(pathCodec, name).Types(goType(t.Go))
 	default:
 		return nil
 	}
@@ -153,6 +178,12 @@ func (e *emitter) readValue(decoder *jen.Statement, t *Type) *jen.Statement {
 		return jen.Qual(pathCodec, "ReadMap").Call(decoder, jen.Lit(2), e.reader(t.Key), e.reader(t.Elem))
 	case Pointer:
 		return jen.Qual(pathCodec, "ReadPtr").Call(decoder, e.reader(t.Elem))
+	case Error:
+		return jen.Qual(pathCodec, "ReadError").Call(decoder)
+	case Any:
+		return jen.Qual(pathCodec, "ReadAny").Call(decoder)
+	case Own:
+		return codecFunc("Read", t).Call(decoder) // codec.ReadText[slog.Level](d)
 	}
 	return e.reader(t).Call(decoder) // readItem(d)
 }

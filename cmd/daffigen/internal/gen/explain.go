@@ -400,8 +400,11 @@ type Cook interface {
 		Why: `
 The message names the path to the part that is in the way, such as
 Order.Lines[].Price. What travels: basic types, []byte, slices, arrays, maps,
-pointers, structs by their exported fields, time.Time and time.Duration. Channels,
-funcs, interfaces, uintptr and structs with locks mean nothing in another process.`,
+pointers, structs by their exported fields, time.Time, time.Duration, error values
+by their text, any where it holds such basic values, and types that encode
+themselves with MarshalMsg, AppendBinary, MarshalBinary, AppendText or MarshalText
+and the Unmarshal method to it. Channels, funcs, other interfaces, uintptr and
+structs with locks mean nothing in another process.`,
 		Wrong: `
 //daffi:callback
 type Shop interface {

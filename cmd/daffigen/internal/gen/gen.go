@@ -65,7 +65,7 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	var found []annotation
 	for _, src := range targets {
 		src.parse()
-		src.testFiles()
+		l.testFiles(src.dir())
 		found = append(found, src.annotations()...)
 	}
 	elsewhere, err := l.loadCallbacks(ctx, found)
@@ -158,7 +158,7 @@ func (l *loader) packages(list []*Interface) []*Package {
 		src := l.sourceOf(i.Pkg.Path())
 		p := byPath[src.path]
 		if p == nil {
-			p = &Package{Name: src.name, Path: src.path, Types: src.types, File: filepath.Join(src.dir(), FileName), Declared: src.declared()}
+			p = &Package{Name: src.name, Path: src.path, Types: src.types, File: filepath.Join(src.dir(), FileName), Declared: src.declared(), Imported: src.importedNames()}
 			byPath[src.path] = p
 			if src.handWritten() {
 				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), token.Position{Filename: p.File})

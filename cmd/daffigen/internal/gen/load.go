@@ -71,6 +71,7 @@ func (l *loader) list(ctx context.Context, patterns []string, empty func(*packag
 			found = append(found, l.source(p))
 		} else if empty != nil {
 			empty(p, patterns)
+			l.testFiles(p.Dir)
 		}
 	}
 	return found, nil
@@ -142,21 +143,28 @@ func (s *source) parseFile(name string) {
 	s.files = append(s.files, f)
 }
 
-// testFiles reports annotations in the test files beside the package, which are not read otherwise.
-func (s *source) testFiles() {
-	names, _ := filepath.Glob(filepath.Join(s.dir(), "*_test.go")) // the pattern is right
-	for _, name := range names {
+// testFiles reports annotations in the test files in dir, which are not read otherwise.
+func (l *loader) testFiles(dir string) {
+	if dir == "" {
+		return
+	}
+	entries, _ := os.ReadDir(dir) // what cannot be read was reported
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		if !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
 		text, err := os.ReadFile(name)
 		if err != nil || !bytes.Contains(text, []byte("//"+prefix)) {
 			continue
 		}
-		f, _ := parser.ParseFile(s.report.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+		f, _ := parser.ParseFile(l.report.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
 		if f == nil {
 			continue
 		}
-		test := &source{loader: s.loader, files: []*ast.File{f}}
+		test := &source{loader: l, files: []*ast.File{f}}
 		for _, a := range test.annotated() {
-			s.report.add(CodeTestFile, a.spec.Name.Pos(), a.spec.Name.Name)
+			l.report.add(CodeTestFile, a.spec.Name.Pos(), a.spec.Name.Name)
 		}
 	}
 }
@@ -176,6 +184,29 @@ func (s *source) declared() map[string]token.Pos {
 	for name, d := range s.decls {
 		if !d.generated {
 			names[name] = d.position(name)
+		}
+	}
+	return names
+}
+
+// importedNames are the names that imports bring into files, with dots or without.
+func (s *source) importedNames() map[string]token.Pos {
+	names := make(map[string]token.Pos)
+	for _, f := range s.files {
+		for _, spec := range f.Imports {
+			dep := s.dependency(importPath(spec))
+			switch {
+			case dep == nil:
+			case spec.Name == nil || spec.Name.Name != ".":
+				names[importName(spec, dep)] = spec.Pos()
+			default:
+				dep.parse()
+				for name := range dep.decls {
+					if token.IsExported(name) {
+						names[name] = spec.Pos()
+					}
+				}
+			}
 		}
 	}
 	return names

@@ -14,6 +14,7 @@ type Package struct {
 	File       string // where its generated code goes, absolute
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
+	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
 	Interfaces []*Interface
 }
 
@@ -131,6 +132,9 @@ const (
 	Map
 	Pointer
 	Struct
+	Error
+	Any
+	Own // it encodes itself
 )
 
 // Type is a type that travels. There is one for every Go type of a run, so recursive ones refer to themselves.
@@ -142,6 +146,14 @@ type Type struct {
 	Key    *Type           // of a Map
 	Len    int64           // of an Array
 	Fields []Field         // of a Struct
+	Codec  *OwnCodec       // of an Own
+}
+
+// OwnCodec is how a type encodes itself.
+type OwnCodec struct {
+	Marshal, Unmarshal string // its methods
+	Sig                string // what it is in signatures
+	Write, Read        string // the functions of codec that call the methods
 }
 
 // Field is a field of a struct that travels.

@@ -69,6 +69,7 @@ func newNamer(p *Package, r *report) *namer {
 	for name := range p.Declared {
 		n.taken[name] = ""
 	}
+	n.predeclared()
 	for _, i := range p.Interfaces {
 		n.publicNames(i)
 	}
@@ -81,6 +82,17 @@ func newNamer(p *Package, r *report) *namer {
 	n.importNames()
 	n.reserve()
 	return n
+}
+
+// predeclared reports types and constants of the language whose names the user has given to something else, since generated code
+// uses them.
+func (n *namer) predeclared() {
+	for _, name := range types.Universe.Names() {
+		_, builtin := types.Universe.Lookup(name).(*types.Builtin)
+		if _, declared := n.pkg.Declared[name]; declared && !builtin {
+			n.claim(n.pkg.Interfaces[0], name, "what it means in Go")
+		}
+	}
 }
 
 // publicNames claims the names of i that users see; they are never changed.
@@ -110,7 +122,10 @@ func (n *namer) publicNames(i *Interface) {
 
 func (n *namer) claim(i *Interface, name, owner string) {
 	other, taken := n.taken[name]
+	imported, isImported := n.pkg.Imported[name]
 	switch {
+	case isImported:
+		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(imported))
 	case taken && other == "":
 		n.report.add(CodeNameTaken, i.Pos, name, owner, n.report.position(n.pkg.Declared[name]))
 	case taken:
@@ -142,10 +157,7 @@ func (n *namer) privateNames(i *Interface) {
 // choose finds a free name like name, and remembers what it is for.
 func (n *namer) choose(purpose, name string) string {
 	free := name
-	for k := 2; ; k++ {
-		if _, taken := n.taken[free]; !taken {
-			break
-		}
+	for k := 2; n.isTaken(free); k++ {
 		free = name + strconv.Itoa(k)
 	}
 	n.taken[free] = purpose
@@ -166,11 +178,17 @@ func (n *namer) chooseAll(base string, names map[string]func(base string) string
 
 func (n *namer) anyTaken(base string, names map[string]func(base string) string) bool {
 	for _, name := range names {
-		if _, taken := n.taken[name(base)]; taken {
+		if n.isTaken(name(base)) {
 			return true
 		}
 	}
 	return false
+}
+
+func (n *namer) isTaken(name string) bool {
+	_, taken := n.taken[name]
+	_, imported := n.pkg.Imported[name]
+	return taken || imported
 }
 
 func (n *namer) service(i *Interface) string            { return n.private["service "+i.Name] }
@@ -219,7 +237,7 @@ func (n *namer) base(t types.Type) string {
 	switch t := types.Unalias(t).(type) {
 	case *types.Named:
 		name := upperFirst(t.Obj().Name())
-		if pkg := t.Obj().Pkg(); pkg != n.pkg.Types && !isNamed(t, "time", "Time") && !isNamed(t, "time", "Duration") {
+		if pkg := t.Obj().Pkg(); pkg != nil && pkg != n.pkg.Types && !isNamed(t, "time", "Time") && !isNamed(t, "time", "Duration") {
 			name = upperFirst(pkg.Name()) + name
 		}
 		for arg := range t.TypeArgs().Types() {
@@ -239,6 +257,11 @@ func (n *namer) base(t types.Type) string {
 		return n.base(t.Key()) + n.base(t.Elem()) + "Map"
 	case *types.Pointer:
 		return n.base(t.Elem()) + "Ptr"
+	case *types.Interface:
+		if t.Empty() {
+			return "Any"
+		}
+		return "Error"
 	}
 	return "Struct"
 }

@@ -12,7 +12,7 @@ import (
 //
 //	(string,int)(float64,int)    (string,<bytes)(int)    (string)>{ID string;Next *$0}    ([32]byte)([]time)
 //
-// $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
+// A type that encodes itself is msgpack, binary or text, after what it gives. $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
 func signature(m *Method) string {
 	var w sigWriter
 	w.WriteByte('(')
@@ -82,6 +82,12 @@ func (w *sigWriter) typ(t *Type) {
 	case Pointer:
 		w.WriteByte('*')
 		w.typ(t.Elem)
+	case Error:
+		w.WriteString("error")
+	case Any:
+		w.WriteString("any")
+	case Own:
+		w.WriteString(t.Codec.Sig)
 	case Struct:
 		w.structure(t)
 	}

@@ -37,6 +37,10 @@ func (y *typer) fill(w *Type) {
 		w.Kind = Duration
 		return
 	}
+	if own := ownCodec(w.Go); own != nil {
+		w.Kind, w.Codec = Own, own
+		return
+	}
 	switch u := w.Go.Underlying().(type) {
 	case *types.Basic:
 		w.Kind, w.Basic = Basic, u.Kind()
@@ -56,6 +60,11 @@ func (y *typer) fill(w *Type) {
 		w.Kind = Struct
 		for f, wire := range wireFields(u) {
 			w.Fields = append(w.Fields, Field{Name: f.Name(), Wire: wire, Type: y.of(f.Type())})
+		}
+	case *types.Interface:
+		w.Kind = Any
+		if !u.Empty() {
+			w.Kind = Error
 		}
 	default:
 		panic(fmt.Sprintf("daffigen: %s was not refused", w.Go))
@@ -113,8 +122,11 @@ func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
 	if isNamed(t, "time", "Time") || isNamed(t, "time", "Duration") {
 		return nil
 	}
-	if reason := refuseMarshaler(t); reason != "" {
-		return bad(reason)
+	if ownCodec(t) != nil {
+		if reason := r.refuseOwn(t); reason != "" {
+			return bad(reason)
+		}
+		return nil
 	}
 	if strings.Count(path, "[") > maxTypeDepth || strings.Count(path, ".") > maxTypeDepth {
 		path = path[:len(path)/8] + "…"
@@ -153,7 +165,9 @@ func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
 	case *types.Signature:
 		return bad("func values cannot travel; " + leaveOut)
 	case *types.Interface:
-		return bad(refuseInterface(t))
+		if !u.Empty() && !types.Identical(u, types.Universe.Lookup("error").Type().Underlying()) {
+			return bad("interface values cannot travel, but for error and any; use a struct, or one method for each type")
+		}
 	default:
 		return bad("it cannot travel; use a type of fixed size and fields")
 	}
@@ -175,7 +189,7 @@ func (r *refuser) checkStruct(t types.Type, s *types.Struct, path string, pos to
 		at := path + "." + f.Name()
 		wire := wireName(f, s.Tag(i))
 		switch {
-		case isLock(f.Type()):
+		case isLock(f.Type()), (wire == "-" || !f.Exported()) && holdsLock(f.Type()):
 			return &refusal{CodeType, at, "a struct with a lock must not be copied; put what travels into a struct of its own", f.Pos()}
 		case wire == "-":
 			continue
@@ -241,33 +255,70 @@ func refuseBasic(b *types.Basic) string {
 	return ""
 }
 
-func refuseInterface(t types.Type) string {
-	switch {
-	case types.Identical(t, types.Universe.Lookup("error").Type()):
-		return "error values cannot travel in this version of daffi except as the method's own result; use a string or a struct"
-	case t.Underlying().(*types.Interface).Empty():
-		return "any cannot travel in this version of daffi; use a fixed type"
-	}
-	return "interface values cannot travel; use a struct, or one method for each type"
+// ownCodecs are the ways in which types encode themselves, the first that fits counts.
+var ownCodecs = []OwnCodec{
+	{"MarshalMsg", "UnmarshalMsg", "msgpack", "WriteMsg", "ReadMsg"},
+	{"AppendBinary", "UnmarshalBinary", "binary", "WriteBinaryAppend", "ReadBinary"},
+	{"MarshalBinary", "UnmarshalBinary", "binary", "WriteBinary", "ReadBinary"},
+	{"AppendText", "UnmarshalText", "text", "WriteTextAppend", "ReadText"},
+	{"MarshalText", "UnmarshalText", "text", "WriteText", "ReadText"},
 }
 
-// refuseMarshaler refuses types that have an encoding of their own: one day it will be used, and what travels must not change
-// with that day.
-func refuseMarshaler(t types.Type) string {
-	if _, ok := t.(*types.Pointer); ok || !isNamedType(t) {
-		return ""
-	}
-	if _, ok := t.Underlying().(*types.Interface); ok {
-		return ""
+// ownCodec is how t encodes itself, nil if it does not. It does so by its methods, whatever their package; nothing is imported.
+func ownCodec(t types.Type) *OwnCodec {
+	if typeObject(t) == nil || types.IsInterface(t) {
+		return nil
 	}
 	set := types.NewMethodSet(types.NewPointer(t))
-	has := func(name string) bool { return set.Lookup(nil, name) != nil }
-	for _, pair := range [][2]string{
-		{"MarshalMsg", "UnmarshalMsg"}, {"AppendBinary", "UnmarshalBinary"}, {"MarshalBinary", "UnmarshalBinary"},
-		{"AppendText", "UnmarshalText"}, {"MarshalText", "UnmarshalText"},
-	} {
-		if has(pair[0]) && has(pair[1]) {
-			return "types with " + pair[0] + " and " + pair[1] + " cannot travel in this version of daffi; use a string, a []byte or a struct"
+	for k, own := range ownCodecs {
+		if hasMethod(set, own.Marshal) && hasMethod(set, own.Unmarshal) {
+			return &ownCodecs[k]
+		}
+	}
+	return nil
+}
+
+// hasMethod reports whether set has an encoding method of that name with the parameters and results that it has everywhere.
+func hasMethod(set *types.MethodSet, name string) bool {
+	selection := set.Lookup(nil, name)
+	if selection == nil {
+		return false
+	}
+	bytes := types.NewSlice(types.Typ[types.Uint8])
+	var in, out []types.Type
+	if !strings.HasPrefix(name, "Marshal") || name == "MarshalMsg" {
+		in = append(in, bytes)
+	}
+	if !strings.HasPrefix(name, "Unmarshal") || name == "UnmarshalMsg" {
+		out = append(out, bytes)
+	}
+	out = append(out, types.Universe.Lookup("error").Type())
+	sig := selection.Type().(*types.Signature)
+	return !sig.Variadic() && sameTypes(sig.Params(), in) && sameTypes(sig.Results(), out)
+}
+
+func sameTypes(tuple *types.Tuple, want []types.Type) bool {
+	return slices.EqualFunc(vars(tuple), want, func(v *types.Var, t types.Type) bool { return types.Identical(v.Type(), t) })
+}
+
+// refuseOwn refuses types whose own encoding is not about all of them, or that must not be copied on the way to it.
+func (r *refuser) refuseOwn(t types.Type) string {
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return ""
+	}
+	if holdsLock(t) {
+		return "a struct with a lock must not be copied; put what travels into a struct of its own"
+	}
+	own := ownCodec(t)
+	_, index, _ := types.LookupFieldOrMethod(types.NewPointer(t), true, nil, own.Marshal)
+	if len(index) < 2 {
+		return ""
+	}
+	for f := range wireFields(s) {
+		if f != s.Field(index[0]) {
+			return fmt.Sprintf("it has %s from its embedded %s, which would leave %s behind; name the embedded field, or write %[1]s and %[4]s for the whole",
+				own.Marshal, s.Field(index[0]).Name(), f.Name(), own.Unmarshal)
 		}
 	}
 	return ""
@@ -284,7 +335,35 @@ func isKey(t types.Type) bool {
 	return false
 }
 
-// isLock reports whether vet would complain about a copy of t.
+// holdsLock reports whether vet would complain about a copy of t.
+func holdsLock(t types.Type) bool {
+	seen := make(map[types.Type]bool)
+	var holds func(types.Type) bool
+	holds = func(t types.Type) bool {
+		t = types.Unalias(t)
+		switch {
+		case isLock(t):
+			return true
+		case seen[t]:
+			return false
+		}
+		seen[t] = true
+		switch u := t.Underlying().(type) {
+		case *types.Struct:
+			for f := range u.Fields() {
+				if holds(f.Type()) {
+					return true
+				}
+			}
+		case *types.Array:
+			return holds(u.Elem())
+		}
+		return false
+	}
+	return holds(t)
+}
+
+// isLock reports whether t is one of the types of sync and sync/atomic.
 func isLock(t types.Type) bool {
 	obj := typeObject(t)
 	if obj == nil || obj.Pkg() == nil {

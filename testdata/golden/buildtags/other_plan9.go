@@ -1,0 +1,4 @@
+package buildtags
+
+// Request would collide with the other.
+type Request chan int

@@ -1,0 +1,20 @@
+package embedsaway
+
+import (
+	"testing"
+
+	"github.com/daffi-rpc/daffi/testdata/golden/embedsaway/base"
+	"github.com/daffi-rpc/daffi/testdata/goldentest"
+)
+
+func golden() []goldentest.Type {
+	return []goldentest.Type{
+		goldentest.Of(writeBaseItem, readBaseItem, base.Item{Name: "a"}),
+	}
+}
+
+func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
+
+func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
+
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }

@@ -1,0 +1,20 @@
+package manyfiles
+
+import (
+	"testing"
+	"time"
+
+	"github.com/daffi-rpc/daffi/testdata/goldentest"
+)
+
+func golden() []goldentest.Type {
+	return []goldentest.Type{
+		goldentest.Of(writeItem, readItem, Item{time.Unix(1, 0).UTC()}),
+	}
+}
+
+func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
+
+func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
+
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
