@@ -134,9 +134,17 @@ func (n *Node) Join(ctx context.Context) error {
 			n.awaitLog().Warn("waiting for the controller", "addr", n.where(), "error", last)
 		case <-ctx.Done():
 			return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: errors.Join(ctx.Err(), last),
-				Message: fmt.Sprintf("no controller at %s (%v); last attempt: %v", n.where(), ctx.Err(), last)}
+				Message: fmt.Sprintf("no controller at %s (%v)%s", n.where(), ctx.Err(), lastAttempt(last))}
 		}
 	}
+}
+
+// lastAttempt is what is known of why there is no controller.
+func lastAttempt(err error) string {
+	if err == nil {
+		return "; the first attempt was still under way"
+	}
+	return "; last attempt: " + err.Error()
 }
 
 // awaitLog is the node's logger, or the process's where the user has set none: who waits wants to know for what.
@@ -230,6 +238,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	}
 	return func(ctx context.Context) (transport.Link, []byte, error) {
 		c, info, token, err := transport.Dial(ctx, addr, n.opts.TokenFile)
+		if errors.Is(err, transport.ErrNotLoopback) {
+			return nil, nil, invalid(err)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -250,7 +261,7 @@ func (n *Node) loop(ctx context.Context, dial func(context.Context) (transport.L
 		}
 		n.mu.Lock()
 		n.lastErr = err
-		if !joined && n.links > 0 && permanent(err) {
+		if !joined && permanent(err) {
 			n.fatal = err
 		}
 		n.wake()
@@ -359,7 +370,7 @@ func (n *Node) session(ctx context.Context) (*session, error) {
 		case <-ctx.Done():
 			e := contextError(ctx, "")
 			e.Outcome = NotRun
-			e.Message = fmt.Sprintf("%s while waiting for the controller at %s; last attempt: %v", e.Message, n.where(), last)
+			e.Message = fmt.Sprintf("%s while waiting for the controller at %s%s", e.Message, n.where(), lastAttempt(last))
 			return nil, e
 		}
 	}

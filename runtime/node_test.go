@@ -119,6 +119,7 @@ func TestWrongOptions(t *testing.T) {
 		"Options.Name":                           {Name: "Not A Name"},
 		"both Options.Addr and Options.Controll": {Addr: "unix:///x", Controller: new(wire)},
 		"ftp://x":                                {Addr: "ftp://x"},
+		"not a loopback address":                 {Addr: "tcp://192.0.2.1:7070"},
 		"Options.MaxMessage is -1":               {MaxMessage: -1, Controller: new(wire)},
 		"Options.MaxMessage is 16777217":         {MaxMessage: 16<<20 + 1, Controller: new(wire)},
 	} {

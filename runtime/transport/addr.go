@@ -167,8 +167,8 @@ func loopback(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	var best netip.Addr
 	for _, ip := range found {
 		if ip = ip.Unmap(); !ip.IsLoopback() || ip.Zone() != "" {
-			return netip.AddrPort{}, fmt.Errorf("%s is not a loopback address: others need TLS with identities, which this version does not "+
-				"offer yet; use tcp://127.0.0.1:%d or a unix socket", net.JoinHostPort(ip.String(), p), port)
+			return netip.AddrPort{}, fmt.Errorf("%s is %w: others need TLS with identities, which this version does not "+
+				"offer yet; use tcp://127.0.0.1:%d or a unix socket", net.JoinHostPort(ip.String(), p), ErrNotLoopback, port)
 		}
 		if !best.IsValid() || ip.Is4() && best.Is6() {
 			best = ip

@@ -14,6 +14,8 @@ import (
 var (
 	// ErrInUse: another controller, or another program, listens at the address.
 	ErrInUse = errors.New("address in use")
+	// ErrNotLoopback: the address can be reached from other hosts, which is refused.
+	ErrNotLoopback = errors.New("not a loopback address")
 	// ErrNoController: nobody listens at the address.
 	ErrNoController = errors.New("no controller")
 	// errLocked: another process holds the lock.
