@@ -59,9 +59,7 @@ func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Ti
 	case b.turn <- struct{}{}:
 		defer func() { <-b.turn }()
 	case <-ctx.Done():
-		e := contextError(ctx, b.methods[m].full)
-		e.Outcome = NotRun
-		return control.Route{}, e
+		return control.Route{}, notSent(ctx, b.methods[m].full)
 	}
 	if r := b.routes.Load(); r != nil && r.s == s {
 		return r.numbers[m], nil

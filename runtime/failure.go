@@ -9,6 +9,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // contextError is how a call ends whose context has; Outcome is for the caller to set.
@@ -20,6 +21,19 @@ func contextError(ctx context.Context, method string) *Error {
 		e.cause = errors.Join(ctx.Err(), err)
 	}
 	return e
+}
+
+// notSent is how a call ends whose context has ended before it was sent.
+func notSent(ctx context.Context, method string) *Error {
+	e := contextError(ctx, method)
+	e.Outcome = NotRun
+	return e
+}
+
+// tooDeep is the error of calls within calls over LIM-20.
+func tooDeep(method string) *Error {
+	return &Error{Code: ResourceExhausted, Reason: ReasonDepth, Outcome: NotRun, Method: method, Message: fmt.Sprintf(
+		"calls are nested deeper than %d", transport.MaxDepth)}
 }
 
 // errorOf is the error in the payload of an Error frame.

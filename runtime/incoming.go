@@ -117,7 +117,7 @@ func (in *Incoming) handle() error {
 	switch err := in.ctx.Err(); err {
 	case nil:
 	case context.DeadlineExceeded:
-		return &Error{Code: DeadlineExceeded, Outcome: NotRun, Method: in.method.full, Node: in.node.opts.Name, Message: "the deadline had passed before the handler could start"}
+		return in.failure(DeadlineExceeded, "", NotRun, "the deadline had passed before the handler could start")
 	default:
 		return err // cancelled: nobody will see it
 	}
@@ -159,13 +159,18 @@ func (in *Incoming) call() (err error) {
 	case err != nil:
 		return handlerError(err, in.method.full, in.node.opts.Name)
 	case in.out.Err() != nil:
-		return &Error{Code: Internal, Reason: ReasonEncode, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name, Message: in.out.Err().Error()}
+		return in.failure(Internal, ReasonEncode, Ran, in.out.Err().Error())
 	}
 	return nil
 }
 
-func (in *Incoming) decodeError(err error) error {
-	return &Error{Code: InvalidArgument, Reason: ReasonDecode, Outcome: NotRun, Method: in.method.full, Node: in.node.opts.Name, Message: err.Error()}
+// failure is how the call fails here, other than by the handler's own error.
+func (in *Incoming) failure(code Code, reason Reason, outcome Outcome, message string) *Error {
+	return &Error{Code: code, Reason: reason, Outcome: outcome, Message: message, Node: in.node.opts.Name, Method: in.method.full}
+}
+
+func (in *Incoming) decodeError(err error) *Error {
+	return in.failure(InvalidArgument, ReasonDecode, NotRun, err.Error())
 }
 
 // panicked logs a panic with its stack under an id, and tells the caller the id.
@@ -174,8 +179,7 @@ func (in *Incoming) panicked(r any) error {
 	rand.Read(x[:])
 	id := hex.EncodeToString(x[:])
 	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-	return &Error{Code: Internal, Reason: ReasonPanic, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
-		Message: fmt.Sprintf("handler panicked (id %s): %s", id, cut(fmt.Sprint(r), 256))}
+	return in.failure(Internal, ReasonPanic, Ran, fmt.Sprintf("handler panicked (id %s): %s", id, cut(fmt.Sprint(r), 256)))
 }
 
 // serveEach runs the handler for every item of an item stream, in order, until one fails.
@@ -254,8 +258,8 @@ func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ er
 	in.results.B = in.out.Bytes()
 	size := len(in.results.B)
 	if limit := min(in.node.opts.MaxMessage, s.limit); size > limit {
-		return f, false, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran, Method: in.method.full, Node: in.node.opts.Name,
-			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit)}
+		return f, false, in.failure(ResourceExhausted, ReasonReplyTooLarge, Ran, fmt.Sprintf(
+			"results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit))
 	}
 	in.method.hint.Store(int32(min(size, maxHint)))
 	buf := in.results

@@ -17,9 +17,7 @@ import (
 func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) (*pending, error) {
 	method := &b.methods[m]
 	if ctx.Err() != nil { // not sent: NotRun, instead of a race between the reply and ctx
-		e := contextError(ctx, method.full)
-		e.Outcome = NotRun
-		return nil, e
+		return nil, notSent(ctx, method.full)
 	}
 	p := b.node.newPending()
 	p.req = transport.NewBuffer(int(max(method.hint.Load(), 256)))
@@ -184,7 +182,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	}
 	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number, Depth: depthOf(ctx)}
 	if h.Depth > transport.MaxDepth {
-		return 0, &Error{Code: ResourceExhausted, Reason: ReasonDepth, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("calls are nested deeper than %d", transport.MaxDepth)}
+		return 0, tooDeep(method.full)
 	}
 	if name := x.node(); name != "" {
 		if h.Peer, err = s.find(ctx, name, p.stream != nil, deadline, own); err != nil {
@@ -230,7 +228,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 			err = errPassed
 			break
 		}
-		if err = s.request1(h, p, buf); !errors.Is(err, transport.ErrFull) {
+		if err = s.enqueueRequest(h, p, buf); !errors.Is(err, transport.ErrFull) {
 			break
 		}
 		if err = s.awaitRoom(ctx, deadline); err != nil {
@@ -258,8 +256,8 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	return h.Call, nil
 }
 
-// request1 enqueues the request, whole or announced.
-func (s *session) request1(h transport.Header, p *pending, buf *transport.Buffer) error {
+// enqueueRequest enqueues the request, whole or announced.
+func (s *session) enqueueRequest(h transport.Header, p *pending, buf *transport.Buffer) error {
 	p.bulk = len(buf.B) > transport.BulkThreshold
 	h.Flags |= p.lane()
 	if len(buf.B) <= transport.MaxPayload {

@@ -26,6 +26,13 @@ type assembly struct {
 	buf     *transport.Buffer
 }
 
+// newAssembly is a message of total bytes that was announced for a call; its Grant goes to that call.
+func (s *session) newAssembly(call uint64, total int, flags transport.Flags) *assembly {
+	return &assembly{of: &s.assemblies, total: total, flags: flags, grant: func() {
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: call}})
+	}}
+}
+
 // reserve queues a for its turn.
 func (as *assemblies) reserve(a *assembly) {
 	as.mu.Lock()

@@ -368,8 +368,7 @@ func (n *Node) session(ctx context.Context) (*session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			e := contextError(ctx, "")
-			e.Outcome = NotRun
+			e := notSent(ctx, "")
 			e.Message = fmt.Sprintf("%s while waiting for the controller at %s%s", e.Message, n.where(), lastAttempt(last))
 			return nil, e
 		}

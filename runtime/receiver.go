@@ -88,7 +88,7 @@ func (r *receiver) push(f *transport.Frame) error {
 		if n := len(r.queue); n > 0 && r.queue[n-1].asm != nil && !r.queue[n-1].ready {
 			return errors.New("the peer announced an item before the last one was sent")
 		}
-		r.queue = append(r.queue, received{flags: f.Flags, asm: r.newAssembly(int(total), f.Flags)})
+		r.queue = append(r.queue, received{flags: f.Flags, asm: r.s.newAssembly(r.call, int(total), f.Flags)})
 		r.widen(int(total))
 		if len(r.queue) == 1 && !r.s.assemblies.crowded(int(total)) {
 			r.ask()
@@ -108,12 +108,6 @@ func (r *receiver) push(f *transport.Frame) error {
 	}
 	r.signal()
 	return nil
-}
-
-func (r *receiver) newAssembly(total int, flags transport.Flags) *assembly {
-	return &assembly{of: &r.s.assemblies, total: total, flags: flags, grant: func() {
-		r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: r.call}})
-	}}
 }
 
 // widen makes room for items of that size to be on their way without being announced. Call with the lock held.

@@ -87,9 +87,7 @@ func (s *session) largeReply(f *transport.Frame) error {
 			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; raise Options.MaxMessage of both nodes and the controller", total, limit)})
 		return nil
 	}
-	a := &assembly{of: &s.assemblies, total: int(total), flags: f.Flags, grant: func() {
-		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: id}})
-	}}
+	a := s.newAssembly(id, int(total), f.Flags)
 	if s.calls.assembly(id, nil) != nil {
 		s.breakCall(id, errors.New("the callee announced two replies"))
 		return nil

@@ -33,7 +33,7 @@ func (s *session) request(f *transport.Frame) error {
 	case m == nil:
 		return s.refuse(f.Call, &Error{Code: Unimplemented, Message: "the node does not serve this method any more"})
 	case f.Depth > transport.MaxDepth:
-		return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonDepth, Method: m.full, Message: fmt.Sprintf("calls are nested deeper than %d", transport.MaxDepth)})
+		return s.refuse(f.Call, tooDeep(m.full))
 	}
 	const whole = transport.Input | transport.Output
 	if m.stream != (f.Mode&whole != 0 && f.Mode&transport.Each == 0) {
@@ -78,10 +78,7 @@ func (s *session) request(f *transport.Frame) error {
 		in.release()
 		return s.refuse(f.Call, tooLarge(int(total), s.node.opts.MaxMessage, m.full))
 	}
-	id := f.Call
-	in.asm = &assembly{of: &s.assemblies, total: int(total), flags: f.Flags, grant: func() {
-		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: id}})
-	}}
+	in.asm = s.newAssembly(f.Call, int(total), f.Flags)
 	c.asm, c.in = in.asm, in
 	if err := s.served.add(c); err != nil {
 		c.in = nil

@@ -337,9 +337,7 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 		return op, d, d.Err()
 	case <-ctx.Done():
 		forget()
-		e := contextError(ctx, "")
-		e.Outcome = NotRun
-		return 0, nil, e
+		return 0, nil, notSent(ctx, "")
 	}
 }
 

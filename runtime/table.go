@@ -105,9 +105,7 @@ func (n *Node) wait(ctx context.Context, ok func(rows map[uint32]control.Node) b
 		case <-changed:
 		case <-s.ended:
 		case <-ctx.Done():
-			e := contextError(ctx, "")
-			e.Outcome = NotRun
-			return e
+			return notSent(ctx, "")
 		}
 	}
 }
