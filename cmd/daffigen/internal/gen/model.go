@@ -65,6 +65,7 @@ func (s Shape) String() string {
 // Method is one method of an Interface.
 type Method struct {
 	Name     string
+	Func     *types.Func
 	Doc      []string // lines without slashes
 	Pos      token.Pos
 	Context  string   // the name of the context parameter, may be empty
