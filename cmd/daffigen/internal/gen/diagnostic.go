@@ -47,6 +47,7 @@ const (
 	CodeEachWhole     Code = 43
 	CodeAliasTaken    Code = 44
 	CodeNoCallback    Code = 45
+	CodeSub           Code = 46
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
 )
@@ -84,6 +85,7 @@ var ruleTexts = map[Code]string{
 	CodeEachWhole:     "%s: %s",
 	CodeAliasTaken:    "%s already answers to %s at %s; choose another alias",
 	CodeNoCallback:    "%s; %s",
+	CodeSub:           "%s: %s",
 	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
 	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
 }

@@ -618,6 +618,34 @@ type Buyer interface {
 	Add(ctx context.Context, item string) error
 }`,
 	},
+	CodeSub: {
+		Title: "a method returns an interface that is no service",
+		Why: `
+A method without context and error that returns another annotated interface stands
+for a service below its own: serving Shop serves Shop.Stock as well, and a proxy of
+Shop has one of Shop.Stock. What it returns must have the same annotation, callback
+or fetcher, and nothing may be below itself. A method that is to be called takes a
+context and returns an error, and it cannot return an interface.`,
+		Wrong: `
+//daffi:callback
+type Shop interface {
+	Stock() Stock
+}
+
+type Stock interface {
+	Count(ctx context.Context, item string) (int, error)
+}`,
+		Right: `
+//daffi:callback
+type Shop interface {
+	Stock() Stock
+}
+
+//daffi:callback
+type Stock interface {
+	Count(ctx context.Context, item string) (int, error)
+}`,
+	},
 	CodeNameTaken: {
 		Title: "a name that generated code needs is declared already",
 		Why: `

@@ -82,6 +82,7 @@ type Method struct {
 	Oneway     bool
 	Idempotent bool
 	Local      bool // not on the wire
+	Sub        *Sub // nil of a call
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
 }
