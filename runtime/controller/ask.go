@@ -129,14 +129,14 @@ func validWord(what, name string) *control.Failure {
 	return nil
 }
 
-// name interns what the node registers or resolves. Call with the lock held.
-func (s *session) name(service string, methods []control.Method) ([]*route, *control.Failure) {
+// intern notes what the node registers or resolves. Call with the lock held.
+func (s *session) intern(service string, methods []control.Method) ([]*route, *control.Failure) {
 	routes := make([]*route, len(methods))
 	for i := range methods {
 		m := &methods[i]
-		if !validPrint(m.Sig) {
+		if !signature.ValidFingerprint(m.Sig) {
 			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Method: service + "." + m.Name, Message: fmt.Sprintf(
-				"the fingerprint of %s.%s is neither a signature of at most %d bytes nor # and a hash; it has %d bytes", service, m.Name, signature.MaxFingerprint, len(m.Sig))}
+				"the fingerprint of %s.%s, of %d bytes, is neither a short signature nor # and a hash", service, m.Name, len(m.Sig))}
 		}
 		if routes[i] = s.c.intern(s, routeKey{methodKey{service, m.Name}, m.Sig}); routes[i] == nil {
 			return nil, tooManyRoutes()
@@ -177,7 +177,7 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("the names of what a node serves take at most %d bytes", tableBytes)}
 	}
-	routes, why := s.name(m.Service, m.Methods)
+	routes, why := s.intern(m.Service, m.Methods)
 	if why != nil {
 		return nil, why
 	}
@@ -250,7 +250,7 @@ func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	routes, why := s.name(m.Service, m.Methods)
+	routes, why := s.intern(m.Service, m.Methods)
 	if why != nil {
 		return nil, why
 	}

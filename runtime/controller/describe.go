@@ -128,7 +128,7 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 		r = c.route(n)
 	}
 	want := s.asked[r]
-	bare := hashed(d.Sig) // the fingerprint instead of the signature
+	bare := signature.Hashed(d.Sig) // the fingerprint instead of the signature
 	if want == 0 || want&askSig != 0 && bare {
 		return &control.Failure{Code: invalidArgument, Outcome: notRun, Method: m.Service + "." + d.Name, Message: fmt.Sprintf(
 			"the node was not asked for a description of %s.%s with the fingerprint %q", m.Service, d.Name, key.print)}

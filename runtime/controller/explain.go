@@ -32,7 +32,7 @@ func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
 	}
 	f.Code, f.Reason = failedPrecondition, reasonSchema
 	mine, its := differing(other.caller, other.callee)
-	f.Message = fmt.Sprintf("%v; the caller's signature of %v is %#q, that of node %q is %#q", why, r, mine, other.to.name, its)
+	f.Message = fmt.Sprintf("%s; the caller's signature of %v is %#q, that of node %q is %#q", cut(why.Error()), r, mine, other.to.name, its)
 	return f
 }
 

@@ -2,10 +2,9 @@ package controller
 
 import (
 	"cmp"
-	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
@@ -59,22 +58,10 @@ func (r *route) String() string { return r.service + "." + r.method }
 
 // signature is the signature itself, if it is known.
 func (r *route) signature() (text string, ok bool) {
-	if !hashed(r.print) {
+	if !signature.Hashed(r.print) {
 		return r.print, true
 	}
 	return r.text, r.text != ""
-}
-
-// hashed reports whether a fingerprint is a hash.
-func hashed(print string) bool { return strings.HasPrefix(print, "#") }
-
-// validPrint reports whether a node may name that fingerprint: what does not look like one would never be described.
-func validPrint(print string) bool {
-	if !hashed(print) {
-		return len(print) <= signature.MaxFingerprint
-	}
-	_, err := hex.DecodeString(print[1:])
-	return err == nil && len(print) == 1+32
 }
 
 // route returns the route of that number, or nil.
@@ -156,7 +143,8 @@ func (s *session) settle(unsettled func() []pair) *control.Failure {
 			return nil
 		}
 		if s.compared+len(pairs) > maxCompared {
-			return tooManyRoutes()
+			return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name, Message: fmt.Sprintf(
+				"more than %d pairs of signatures would have to be compared for what the node names: restart the controller to forget old versions", maxCompared)}
 		}
 		s.compared += len(pairs)
 		texts := make([][2]string, len(pairs))
