@@ -77,7 +77,7 @@ var ruleTexts = map[Code]string{
 	CodeUncheckedSeq:  "%s takes an iter.Seq, and a cut upload would look complete to it; take iter.Seq2[%s, error]",
 	CodePrepare:       "%s; name it otherwise with prepare=, as in //daffi:fetcher %s prepare=Calls",
 	CodeType:          "%s: %s",
-	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool",
+	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool, or a struct or array of such",
 	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",
 	CodeTwoServices:   "two services are called %q, the other is %s at %s; give one another name with //daffi:callback name=…",
 	CodeMismatch:      "%s %s, but %s at %s %s; make the two agree",

@@ -430,20 +430,23 @@ type Order struct {
 		Title: "a map key cannot travel",
 		Why: `
 A key must be found again after it was decoded: two keys that are equal at one end
-must be equal at the other, which holds for strings, numbers, bools and arrays of
-them, but not for pointers, interfaces and times.`,
+must be equal at the other. That holds for strings, numbers, bools, for structs and
+arrays of them whose fields all travel, and for types that encode themselves such as
+netip.Addr, but not for pointers, interfaces and times.`,
 		Wrong: `
 //daffi:callback
-type Grid interface {
-	Cells(ctx context.Context) (map[Point]string, error)
+type Calendar interface {
+	Days(ctx context.Context) (map[*Day]string, error)
 }
 
-type Point struct{ X, Y int }`,
+type Day struct{ Year, Month, Day int }`,
 		Right: `
 //daffi:callback
-type Grid interface {
-	Cells(ctx context.Context) (map[[2]int]string, error)
-}`,
+type Calendar interface {
+	Days(ctx context.Context) (map[Day]string, error)
+}
+
+type Day struct{ Year, Month, Day int }`,
 	},
 	CodeFieldName: {
 		Title: "two fields have the same name on the wire",
