@@ -21,6 +21,7 @@ const (
 	CodePackage       Code = 3
 	CodeHandWritten   Code = 4
 	CodeTestFile      Code = 5
+	CodeBuildTags     Code = 6
 	CodeUnknownWord   Code = 10
 	CodeNotYet        Code = 11
 	CodePlacement     Code = 12
@@ -59,6 +60,7 @@ var ruleTexts = map[Code]string{
 	CodePackage:       "%s; check the pattern and the module's go.mod",
 	CodeHandWritten:   "%s was not written by daffigen and would be lost; rename it",
 	CodeTestFile:      "%s is in a test file, and generated code is not; move it to a file that is no test, or to a package of its own",
+	CodeBuildTags:     "%s is built %s, but %s at %s %s, and generated code is one file; put them into files with the same build constraint, or into two packages",
 	CodeUnknownWord:   "unknown directive //daffi:%s; %s",
 	CodeNotYet:        "//daffi:%s is not supported by this version of daffigen; remove it or use a newer version",
 	CodePlacement:     "//daffi:%s has no effect here; %s",
