@@ -209,11 +209,11 @@ func ExampleNode_Describe() {
 	}
 	fmt.Println(service.Doc)
 	for _, m := range service.Methods {
-		fmt.Println(m.Name, m.Params, m.Signature, m.Nodes, m.Doc)
+		fmt.Printf("%s%v %s at %v: %q\n", m.Name, m.Params, m.Signature, m.Nodes, m.Doc)
 	}
 	// Output:
 	// ShoppingService keeps one shopping list.
-	// AddItem [item] (string)() [eu-1]
-	// ClearItems [] ()() [eu-1]
-	// GetItems [] ()([]string) [eu-1] GetItems returns the items, oldest first.
+	// AddItem[item] (string)() at [eu-1]: ""
+	// ClearItems[] ()() at [eu-1]: ""
+	// GetItems[] ()([]string) at [eu-1]: "GetItems returns the items, oldest first."
 }
