@@ -184,13 +184,7 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if missing, why := s.missing(routes, askSig|askDoc); why != nil || len(missing) > 0 {
 		return &control.Missing{Methods: missing}, why
 	}
-	why = s.settle(func() (list []pair) {
-		for _, r := range routes {
-			list = r.unsettledTo(list)
-		}
-		return list
-	})
-	if why != nil {
+	if why := s.settle(routes, (*route).unsettledTo); why != nil {
 		return nil, why
 	}
 	for i, r := range routes {
@@ -257,13 +251,7 @@ func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	if missing, why := s.missing(routes, askSig); why != nil || len(missing) > 0 {
 		return &control.Missing{Methods: missing}, why
 	}
-	why = s.settle(func() (list []pair) {
-		for _, r := range routes {
-			list = r.unsettled(list)
-		}
-		return list
-	})
-	if why != nil {
+	if why := s.settle(routes, (*route).unsettled); why != nil {
 		return nil, why
 	}
 	var answer control.Routes

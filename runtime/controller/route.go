@@ -133,12 +133,22 @@ func (r *route) unsettledTo(list []pair) []pair {
 	return list
 }
 
-// settle compares signatures until nothing that the message of s needs to know is left open, each pair once for all time. Call with the
-// controller's lock held; it is let go while signatures are compared, so that a peer's work is nobody's but its own session's. What
-// unsettled finds may grow meanwhile, at most to the size of the groups.
-func (s *session) settle(unsettled func() []pair) *control.Failure {
+// gather collects the pairs of all routes, or more than may be compared.
+func gather(routes []*route, unsettled func(*route, []pair) []pair) (list []pair) {
+	for _, r := range routes {
+		if list = unsettled(r, list); len(list) > maxCompared {
+			break
+		}
+	}
+	return list
+}
+
+// settle compares signatures until unsettled finds no more pairs of the routes that s has named, each pair once for all time. Call with the
+// controller's lock held; it is let go while signatures are compared, so that what a peer makes of that holds up nobody but its own session.
+// Others may add pairs meanwhile, at most up to the size of the groups.
+func (s *session) settle(routes []*route, unsettled func(*route, []pair) []pair) *control.Failure {
 	for {
-		pairs := unsettled()
+		pairs := gather(routes, unsettled)
 		if len(pairs) == 0 {
 			return nil
 		}

@@ -21,43 +21,56 @@ func serveAfter(r daffi.Registrar) (*daffi.Registration, error) {
 func (afterImpl) Same(ctx context.Context, text string) (string, error) {
 	return show("after got", text), nil
 }
+
 func (afterImpl) FieldAdded(ctx context.Context, p after.Person) (after.Person, error) {
 	return after.Person{Name: fmt.Sprintf("after got %+v", p), Age: 40}, nil
 }
+
 func (afterImpl) FieldRemoved(ctx context.Context, a after.Address) (after.Address, error) {
 	return after.Address{Street: fmt.Sprintf("after got %+v", a)}, nil
 }
+
 func (afterImpl) ArgumentAdded(ctx context.Context, text string, n int) (string, error) {
 	return show("after got", text, n), nil
 }
+
 func (afterImpl) ArgumentRemoved(ctx context.Context, text string) (string, error) {
 	return show("after got", text), nil
 }
-func (afterImpl) ResultAdded(ctx context.Context) (string, int, error) { return show("after"), 7, nil }
-func (afterImpl) ResultRemoved(ctx context.Context) (string, error)    { return show("after"), nil }
-func (afterImpl) FirstResultAdded(ctx context.Context) (string, error) { return show("after"), nil }
+
+func (afterImpl) ResultAdded(ctx context.Context) (string, int, error) { return "after", 7, nil }
+func (afterImpl) ResultRemoved(ctx context.Context) (string, error)    { return "after", nil }
+func (afterImpl) FirstResultAdded(ctx context.Context) (string, error) { return "after", nil }
 func (afterImpl) OnlyResultRemoved(ctx context.Context) error          { return nil }
 
 func (afterImpl) ArgumentWidened(ctx context.Context, n int64) (string, error) {
 	return show("after got", n), nil
 }
+
 func (afterImpl) ResultWidened(ctx context.Context) (int64, error) { return 2, nil }
+
 func (afterImpl) ArgumentNarrowed(ctx context.Context, n int32) (string, error) {
 	return show("after got", n), nil
 }
+
 func (afterImpl) ResultNarrowed(ctx context.Context) (int32, error) { return 2, nil }
+
 func (afterImpl) FieldWidened(ctx context.Context, o after.Order) (string, error) {
 	return fmt.Sprintf("after got %+v", o), nil
 }
+
 func (afterImpl) ArgumentChanged(ctx context.Context, v int) (string, error) {
 	return show("after got", v), nil
 }
+
 func (afterImpl) ResultChanged(ctx context.Context) (int, error) { return 2, nil }
+
 func (afterImpl) FieldChanged(ctx context.Context, s after.Stock) (string, error) {
 	return fmt.Sprintf("after got %+v", s), nil
 }
 
-func (afterImpl) Added(ctx context.Context) (string, error) { return show("after"), nil }
+func (afterImpl) Added(ctx context.Context) (string, error) { return "after", nil }
+
 func (afterImpl) NewName(ctx context.Context, text string) (string, error) {
 	return show("after got", text), nil
 }

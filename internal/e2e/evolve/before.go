@@ -21,45 +21,60 @@ func serveBefore(r daffi.Registrar) (*daffi.Registration, error) {
 func (beforeImpl) Same(ctx context.Context, text string) (string, error) {
 	return show("before got", text), nil
 }
+
 func (beforeImpl) FieldAdded(ctx context.Context, p before.Person) (before.Person, error) {
 	return before.Person{Name: fmt.Sprintf("before got %+v", p)}, nil
 }
+
 func (beforeImpl) FieldRemoved(ctx context.Context, a before.Address) (before.Address, error) {
 	return before.Address{Street: fmt.Sprintf("before got %+v", a), Zip: "back"}, nil
 }
+
 func (beforeImpl) ArgumentAdded(ctx context.Context, text string) (string, error) {
 	return show("before got", text), nil
 }
+
 func (beforeImpl) ArgumentRemoved(ctx context.Context, text string, n int) (string, error) {
 	return show("before got", text, n), nil
 }
-func (beforeImpl) ResultAdded(ctx context.Context) (string, error) { return show("before"), nil }
+
+func (beforeImpl) ResultAdded(ctx context.Context) (string, error) { return "before", nil }
+
 func (beforeImpl) ResultRemoved(ctx context.Context) (string, int, error) {
-	return show("before"), 7, nil
+	return "before", 7, nil
 }
+
 func (beforeImpl) FirstResultAdded(ctx context.Context) error            { return nil }
-func (beforeImpl) OnlyResultRemoved(ctx context.Context) (string, error) { return show("before"), nil }
+func (beforeImpl) OnlyResultRemoved(ctx context.Context) (string, error) { return "before", nil }
 
 func (beforeImpl) ArgumentWidened(ctx context.Context, n int32) (string, error) {
 	return show("before got", n), nil
 }
+
 func (beforeImpl) ResultWidened(ctx context.Context) (int32, error) { return 1, nil }
+
 func (beforeImpl) ArgumentNarrowed(ctx context.Context, n int64) (string, error) {
 	return show("before got", n), nil
 }
+
 func (beforeImpl) ResultNarrowed(ctx context.Context) (int64, error) { return 1, nil }
+
 func (beforeImpl) FieldWidened(ctx context.Context, o before.Order) (string, error) {
 	return fmt.Sprintf("before got %+v", o), nil
 }
+
 func (beforeImpl) ArgumentChanged(ctx context.Context, v string) (string, error) {
 	return show("before got", v), nil
 }
-func (beforeImpl) ResultChanged(ctx context.Context) (string, error) { return show("before"), nil }
+
+func (beforeImpl) ResultChanged(ctx context.Context) (string, error) { return "before", nil }
+
 func (beforeImpl) FieldChanged(ctx context.Context, s before.Stock) (string, error) {
 	return fmt.Sprintf("before got %+v", s), nil
 }
 
-func (beforeImpl) Removed(ctx context.Context) (string, error) { return show("before"), nil }
+func (beforeImpl) Removed(ctx context.Context) (string, error) { return "before", nil }
+
 func (beforeImpl) OldName(ctx context.Context, text string) (string, error) {
 	return show("before got", text), nil
 }
