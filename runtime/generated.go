@@ -7,12 +7,15 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// What generated code calls is in this file, and besides in it [Register], [Bind], [Feed], [FeedErr], [Receive], [Send] and the methods of
-// [Incoming] beside what they do. It is kept compatible for ever: old generated code compiles against a new runtime.
+// What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [Receive], [Send] and the methods of
+// [Incoming] beside what they do. It is kept compatible: old generated code compiles against a new runtime, within the window that the constants below state.
 
-// IsAtLeastVersion0_1_0 is named by generated code. If it is undefined in your build, the runtime is older than the daffigen that
-// wrote the code: go get -u github.com/daffi-rpc/daffi, then go generate again.
-const IsAtLeastVersion0_1_0 = true
+// Generated code names the constant of its generation, so that it fails to compile, with the cure in the name, against a runtime that
+// does not take it: one that is older, or one that is so much newer that the generation has gone. A constant is removed no earlier than in
+// the second minor release after the one whose daffigen writes the next generation.
+const (
+	Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
+)
 
 // Client describes a fetcher to [Bind].
 type Client struct {
@@ -34,6 +37,7 @@ type Method struct {
 type Service[T any] struct {
 	Name     string
 	Handlers []Handler[T]
+	Subs     []Sub[T]
 }
 
 // Handler is one row of a [Service].

@@ -10,9 +10,27 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v ShoppingService) ShoppingService {
+	var was interface {
+		GetItems(context.Context) ([]string, error)
+		AddItem(context.Context, string) error
+		ClearItems(context.Context) error
+	} = v // ShoppingService has changed since this was generated: run go generate again
+	return was // ShoppingService has changed since this was generated: run go generate again
+}
+
+func _(v Shopper) Shopper {
+	var was interface {
+		GetItems(context.Context) ([]string, error)
+		AddItem(context.Context, string) error
+		ClearItems(context.Context) error
+		AddManyItems(context.Context, iter.Seq[string]) error
+	} = v // Shopper has changed since this was generated: run go generate again
+	return was // Shopper has changed since this was generated: run go generate again
+}
 
 // Names of ShoppingService and its methods on the wire.
 const (

@@ -10,9 +10,27 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Probe) Probe {
+	var was interface {
+		Echo(context.Context, []byte) ([]byte, error)
+		Hold(context.Context) error
+		Count(context.Context, int) iter.Seq2[int, error]
+		Read(context.Context, string, iter.Seq2[File, error]) (int, error)
+		Words(context.Context, string) iter.Seq2[Word, error]
+	} = v // Probe has changed since this was generated: run go generate again
+	return was // Probe has changed since this was generated: run go generate again
+}
+
+func _(v File) File {
+	return File{v.Name, v.Text} // File has changed since this was generated: run go generate again
+}
+
+func _(v Word) Word {
+	return Word{v.Text, v.Count, v.First} // Word has changed since this was generated: run go generate again
+}
 
 // Names of Probe and its methods on the wire.
 const (

@@ -11,9 +11,36 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Kit) Kit {
+	var was interface {
+		Echo(context.Context, []byte) ([]byte, error)
+		Fail(context.Context, string) (string, error)
+		Block(context.Context) error
+		Add(context.Context, int) error
+		Total(context.Context) (int, error)
+		Who(context.Context) (string, time.Duration, error)
+		Meta(context.Context) (map[string]string, error)
+		Nest(context.Context, int) (int, error)
+		Count(context.Context, int, string) iter.Seq2[int, error]
+		Blobs(context.Context, int, int) iter.Seq2[[]byte, error]
+		Sum(context.Context, int, iter.Seq2[int, error]) (int, error)
+		Size(context.Context, iter.Seq2[[]byte, error]) (int, error)
+		Chat(context.Context, iter.Seq2[string, error]) iter.Seq2[string, error]
+		Note(context.Context, string) error
+		Quick(context.Context) error
+	} = v // Kit has changed since this was generated: run go generate again
+	return was // Kit has changed since this was generated: run go generate again
+}
+
+func _(v Many) Many {
+	var was interface {
+		AddEach(context.Context, iter.Seq2[int, error]) error
+	} = v // Many has changed since this was generated: run go generate again
+	return was // Many has changed since this was generated: run go generate again
+}
 
 // Names of Kit and its methods on the wire.
 const (

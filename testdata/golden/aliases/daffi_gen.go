@@ -9,9 +9,39 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Cart) Cart {
+	var was interface {
+		AddItem(context.Context, string) error
+		Count(context.Context) (int, error)
+	} = v // Cart has changed since this was generated: run go generate again
+	return was // Cart has changed since this was generated: run go generate again
+}
+
+func _(v Both) Both {
+	var was interface {
+		New(context.Context) error
+	} = v // Both has changed since this was generated: run go generate again
+	return was // Both has changed since this was generated: run go generate again
+}
+
+func _(v Buyer) Buyer {
+	var was interface {
+		Put(context.Context, string) error
+		Buy(context.Context, string) error
+		Size(context.Context) (int, error)
+	} = v // Buyer has changed since this was generated: run go generate again
+	return was // Buyer has changed since this was generated: run go generate again
+}
+
+func _(v ByWire) ByWire {
+	var was interface {
+		Count(context.Context) (int, error)
+	} = v // ByWire has changed since this was generated: run go generate again
+	return was // ByWire has changed since this was generated: run go generate again
+}
 
 // Names of Cart and its methods on the wire.
 const (

@@ -10,9 +10,22 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Store) Store {
+	var was interface {
+		Put(context.Context, string, any) error
+		Get(context.Context, string) (any, error)
+		Records(context.Context, Labels, ...any) ([]Record, error)
+		Pipe(context.Context, iter.Seq2[any, error]) iter.Seq2[Anything, error]
+	} = v // Store has changed since this was generated: run go generate again
+	return was // Store has changed since this was generated: run go generate again
+}
+
+func _(v Record) Record {
+	return Record{v.Value, v.List, v.Labels, v.Named, v.Nameds, v.Pair, v.Maybe, v.Deep, v.Old} // Record has changed since this was generated: run go generate again
+}
 
 // Names of Store and its methods on the wire.
 const (

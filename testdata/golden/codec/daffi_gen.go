@@ -10,9 +10,24 @@ import (
 	codec2 "github.com/daffi-rpc/daffi/testdata/golden/names/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Node) Node {
+	var was interface {
+		Codec(context.Context, Encoder) (Call, error)
+		Daffi(context.Context, codec2.Unit) (codec2.Unit, error)
+	} = v // Node has changed since this was generated: run go generate again
+	return was // Node has changed since this was generated: run go generate again
+}
+
+func _(v Encoder) Encoder {
+	return Encoder{v.Call} // Encoder has changed since this was generated: run go generate again
+}
+
+func _(v Call) Call {
+	return Call{v.Unit} // Call has changed since this was generated: run go generate again
+}
 
 // Names of Node and its methods on the wire.
 const (

@@ -10,9 +10,31 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/golden/foreign/shop"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v UserRepo) UserRepo {
+	var was interface {
+		Own(context.Context) error
+		Find(context.Context, string) (User, error)
+		Store(context.Context, ...User) error
+		Ping(context.Context) error
+		PriceOf(context.Context, string) (shop.Price, error)
+	} = v // UserRepo has changed since this was generated: run go generate again
+	return was // UserRepo has changed since this was generated: run go generate again
+}
+
+func _(v User) User {
+	return User{v.Person, v.Order, v.Price, v.Address} // User has changed since this was generated: run go generate again
+}
+
+func _(v Person) Person {
+	return Person{v.Name} // Person has changed since this was generated: run go generate again
+}
+
+func _(v Address) Address {
+	return Address{v.Street} // Address has changed since this was generated: run go generate again
+}
 
 // Names of UserRepo and its methods on the wire.
 const (

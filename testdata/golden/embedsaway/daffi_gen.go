@@ -11,9 +11,30 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/golden/embedsaway/base"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Items) Items {
+	var was interface {
+		Own(context.Context) error
+		Close(context.Context) error
+		Ping(context.Context) error
+		Find(context.Context, string) (base.Item, error)
+		All(context.Context) iter.Seq2[base.Item, error]
+		Literal(context.Context, *base.Item) error
+	} = v // Items has changed since this was generated: run go generate again
+	return was // Items has changed since this was generated: run go generate again
+}
+
+func _(v Reader) Reader {
+	var was interface {
+		Mine(context.Context) error
+		Find(context.Context, string) (base.Item, error)
+		All(context.Context) iter.Seq2[base.Item, error]
+		Ping(context.Context) error
+	} = v // Reader has changed since this was generated: run go generate again
+	return was // Reader has changed since this was generated: run go generate again
+}
 
 // Names of Items and its methods on the wire.
 const (

@@ -10,9 +10,22 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Jobs) Jobs {
+	var was interface {
+		Report(context.Context, error, ...error) (error, error)
+		Outcomes(context.Context, Failure) ([]Outcome, error)
+		Errors(context.Context, iter.Seq2[error, error]) iter.Seq2[error, error]
+		Several(context.Context) (error, error, error)
+	} = v // Jobs has changed since this was generated: run go generate again
+	return was // Jobs has changed since this was generated: run go generate again
+}
+
+func _(v Outcome) Outcome {
+	return Outcome{v.Job, v.Err, v.Causes, v.ByStep, v.Failure, v.Last, v.Maybe, v.Literal, v.All, v.Few} // Outcome has changed since this was generated: run go generate again
+}
 
 // Names of Jobs and its methods on the wire.
 const (

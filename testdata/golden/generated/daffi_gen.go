@@ -9,9 +9,21 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Meter) Meter {
+	var was interface {
+		Stats(context.Context, string) (float64, []string, error)
+		Store(context.Context, MeterStatsResult) error
+		History(context.Context) ([]MeterStatsResult, error)
+	} = v // Meter has changed since this was generated: run go generate again
+	return was // Meter has changed since this was generated: run go generate again
+}
+
+func _(v MeterStatsResult) MeterStatsResult {
+	return MeterStatsResult{v.Mean, v.Tags} // MeterStatsResult has changed since this was generated: run go generate again
+}
 
 // Names of Meter and its methods on the wire.
 const (

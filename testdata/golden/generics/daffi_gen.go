@@ -12,9 +12,46 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/golden/generics/page"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Service) Service {
+	var was interface {
+		All(context.Context, Everything, ...Opt[Key]) (page.Page[page.Key], error)
+		Sets(context.Context, iter.Seq2[page.Set[string], error]) (page.List[Key], Tree[Key], error)
+		Get(context.Context, string) (page.Page[Key], error)
+		List(context.Context, *string) iter.Seq2[page.Either[string, page.Page[Key]], error]
+	} = v // Service has changed since this was generated: run go generate again
+	return was // Service has changed since this was generated: run go generate again
+}
+
+func _(v Everything) Everything {
+	return Everything{v.Own, v.Other, v.Nested, v.Set, v.List, v.Opt, v.Keys, v.Sum, v.ByKey, v.Array, v.Pointer, v.Any} // Everything has changed since this was generated: run go generate again
+}
+
+func _(v Key) Key {
+	return Key{v.Name} // Key has changed since this was generated: run go generate again
+}
+
+func _(v Tree[page.Key]) Tree[page.Key] {
+	return Tree[page.Key]{v.Value, v.Kids} // Tree has changed since this was generated: run go generate again
+}
+
+func _(v Keys) Keys {
+	return Keys{v.Items, v.Next} // Keys has changed since this was generated: run go generate again
+}
+
+func _(v Sum[float64]) Sum[float64] {
+	return Sum[float64]{v.N} // Sum has changed since this was generated: run go generate again
+}
+
+func _(v Tree[*Key]) Tree[*Key] {
+	return Tree[*Key]{v.Value, v.Kids} // Tree has changed since this was generated: run go generate again
+}
+
+func _(v Tree[Key]) Tree[Key] {
+	return Tree[Key]{v.Value, v.Kids} // Tree has changed since this was generated: run go generate again
+}
 
 // Names of Service and its methods on the wire.
 const (

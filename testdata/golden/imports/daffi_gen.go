@@ -14,9 +14,30 @@ import (
 	strange "github.com/daffi-rpc/daffi/testdata/golden/imports/go-odd"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi2.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi2.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Service) Service {
+	var was interface {
+		Resolve(context2.Context, netip.Addr) (netip.Prefix, error)
+		At(context2.Context, context, time) (time2.Time, error)
+		Things(context2.Context, iter2.Seq2[strange.Thing, error]) iter2.Seq2[codec, error]
+		Orders(context2.Context, ...daffi) (shop.Order, error)
+	} = v // Service has changed since this was generated: run go generate again
+	return was // Service has changed since this was generated: run go generate again
+}
+
+func _(v context) context {
+	return context{v.At} // context has changed since this was generated: run go generate again
+}
+
+func _(v time) time {
+	return time{v.At} // time has changed since this was generated: run go generate again
+}
+
+func _(v codec) codec {
+	return codec{v.Things} // codec has changed since this was generated: run go generate again
+}
 
 // Names of Service and its methods on the wire.
 const (

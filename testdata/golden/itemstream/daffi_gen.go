@@ -10,9 +10,40 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Plotter) Plotter {
+	var was interface {
+		Plot(context.Context, Point) error
+		Label(context.Context, string) error
+		PlotAll(context.Context, iter.Seq2[Point, error]) error
+	} = v // Plotter has changed since this was generated: run go generate again
+	return was // Plotter has changed since this was generated: run go generate again
+}
+
+func _(v Pen) Pen {
+	var was interface {
+		PlotMany(context.Context, iter.Seq[Point]) error
+		LabelMany(context.Context, iter.Seq2[string, error]) error
+		PlotStream(context.Context, iter.Seq[Point]) error
+		PlotWhole(context.Context, iter.Seq2[Point, error]) error
+	} = v // Pen has changed since this was generated: run go generate again
+	return was // Pen has changed since this was generated: run go generate again
+}
+
+func _(v Remote) Remote {
+	var was interface {
+		AddMany(context.Context, iter.Seq[string]) error
+		LoadAll(context.Context, iter.Seq[string]) error
+		Upload(context.Context, iter.Seq[string]) (int, error)
+	} = v // Remote has changed since this was generated: run go generate again
+	return was // Remote has changed since this was generated: run go generate again
+}
+
+func _(v Point) Point {
+	return Point{v.X, v.Y} // Point has changed since this was generated: run go generate again
+}
 
 // Names of Plotter and its methods on the wire.
 const (

@@ -9,9 +9,40 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Auditor) Auditor {
+	var was interface {
+		Log(context.Context, ...Item) error
+	} = v // Auditor has changed since this was generated: run go generate again
+	return was // Auditor has changed since this was generated: run go generate again
+}
+
+func _(v Buyer) Buyer {
+	var was interface {
+		Buy(context.Context, Item) error
+	} = v // Buyer has changed since this was generated: run go generate again
+	return was // Buyer has changed since this was generated: run go generate again
+}
+
+func _(v Audit) Audit {
+	var was interface {
+		Log(context.Context, ...Item) error
+	} = v // Audit has changed since this was generated: run go generate again
+	return was // Audit has changed since this was generated: run go generate again
+}
+
+func _(v Shop) Shop {
+	var was interface {
+		Buy(context.Context, Item) error
+	} = v // Shop has changed since this was generated: run go generate again
+	return was // Shop has changed since this was generated: run go generate again
+}
+
+func _(v Item) Item {
+	return Item{v.At} // Item has changed since this was generated: run go generate again
+}
 
 // AuditorProxy is a Auditor whose methods call Audit on another node.
 type AuditorProxy struct {

@@ -15,9 +15,26 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Service) Service {
+	var was interface {
+		All(context.Context, All) (All, error)
+		Resolve(context.Context, ...netip.Addr) (net.IP, *url.URL, error)
+		Colors(context.Context, iter.Seq2[Color, error]) iter.Seq2[Point, error]
+		Level(context.Context, slog.Level, Box[string], *Token) (big.Int, error)
+	} = v // Service has changed since this was generated: run go generate again
+	return was // Service has changed since this was generated: run go generate again
+}
+
+func _(v All) All {
+	return All{v.Point, v.Points, v.Color, v.Names, v.Tokens, v.Link, v.Addr, v.Addrs, v.IP, v.Net, v.Number, v.Level, v.Stamp, v.Half, v.Box, v.Time} // All has changed since this was generated: run go generate again
+}
+
+func _(v Half) Half {
+	return Half{v.A} // Half has changed since this was generated: run go generate again
+}
 
 // Names of Service and its methods on the wire.
 const (

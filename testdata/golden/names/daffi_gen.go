@@ -10,9 +10,50 @@ import (
 	codec2 "github.com/daffi-rpc/daffi/testdata/golden/names/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi2.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi2.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(value HTTPServer) HTTPServer {
+	var was interface {
+		Serve(context.Context) error
+	} = value // HTTPServer has changed since this was generated: run go generate again
+	return was // HTTPServer has changed since this was generated: run go generate again
+}
+
+func _(value Nasty) Nasty {
+	var was interface {
+		Do(context.Context) error
+		Go(context.Context, int) (int, error)
+		With(context.Context, string, string, int) (string, error)
+		Post(context.Context, string, string, string, string, string, string) (string, error)
+		String(context.Context, string, int, bool, uint8) (string, error)
+		Error(context.Context, string, int) (string, error)
+		Import(context.Context, string, int, string, bool, time) error
+		Several(context.Context, int, int, int) (int, string, error)
+		Folded(context.Context) (int, int, string, string, error)
+		Declared(context.Context, int, string, Note, bool, bool) (Note, error)
+		Map(context.Context, map[e]v) (map[e]v, error)
+		Register(context.Context, string, string, string, string) error
+		Name(context.Context, []v, [2]e) ([]v, error)
+		Broadcast(context.Context, string, int) error
+	} = value // Nasty has changed since this was generated: run go generate again
+	return was // Nasty has changed since this was generated: run go generate again
+}
+
+func _(value Preparer) Preparer {
+	var was interface {
+		Prepare(context.Context, string) error
+	} = value // Preparer has changed since this was generated: run go generate again
+	return was // Preparer has changed since this was generated: run go generate again
+}
+
+func _(value time) time {
+	return time{value.At} // time has changed since this was generated: run go generate again
+}
+
+func _(value Note) Note {
+	return Note{value.String, value.Err, value.E} // Note has changed since this was generated: run go generate again
+}
 
 // Names of HTTPServer and its methods on the wire.
 const (

@@ -10,9 +10,33 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Recursive) Recursive {
+	var was interface {
+		Swap(context.Context, Node, *Leaf) (Leaf, Node, error)
+		Grow(context.Context, Tree[string]) (*Tree[Node], error)
+		Walk(context.Context, Forest) iter.Seq2[*Node, error]
+	} = v // Recursive has changed since this was generated: run go generate again
+	return was // Recursive has changed since this was generated: run go generate again
+}
+
+func _(v Node) Node {
+	return Node{v.Name, v.Parent, v.Children, v.ByName, v.Other} // Node has changed since this was generated: run go generate again
+}
+
+func _(v Leaf) Leaf {
+	return Leaf{v.Up} // Leaf has changed since this was generated: run go generate again
+}
+
+func _(v Tree[string]) Tree[string] {
+	return Tree[string]{v.Value, v.Left, v.Right} // Tree has changed since this was generated: run go generate again
+}
+
+func _(v Tree[Node]) Tree[Node] {
+	return Tree[Node]{v.Value, v.Left, v.Right} // Tree has changed since this was generated: run go generate again
+}
 
 // Names of Recursive and its methods on the wire.
 const (

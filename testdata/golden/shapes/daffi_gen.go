@@ -11,9 +11,40 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Shapes) Shapes {
+	var was interface {
+		Nothing(context.Context) error
+		Argument(context.Context, string) error
+		Result(context.Context) (string, error)
+		Stats(context.Context, string) (float64, int, error)
+		Three(context.Context) (string, int, bool, error)
+		Named(context.Context) (int, error)
+		AddAll(context.Context, string, ...string) (int, error)
+		Sum(context.Context, ...int) (int, error)
+		Watch(context.Context, string) iter.Seq2[int, error]
+		Tick(context.Context) iter.Seq2[struct{}, error]
+		Upload(context.Context, string, iter.Seq2[[]byte, error]) (int, error)
+		Drain(context.Context, iter.Seq2[string, error]) error
+		Merge(context.Context, iter.Seq2[int, error]) (int, int, error)
+		Chat(context.Context, string, iter.Seq2[string, error]) iter.Seq2[string, error]
+		Log(context.Context, string) error
+		Slow(context.Context) error
+	} = v // Shapes has changed since this was generated: run go generate again
+	return was // Shapes has changed since this was generated: run go generate again
+}
+
+func _(v Loose) Loose {
+	var was interface {
+		Upload(context.Context, string, iter.Seq[[]byte]) (int, error)
+		Chat(context.Context, string, iter.Seq[string]) iter.Seq2[string, error]
+		DrainAll(context.Context, iter.Seq[string]) error
+		Nothing(context.Context) error
+	} = v // Loose has changed since this was generated: run go generate again
+	return was // Loose has changed since this was generated: run go generate again
+}
 
 // Names of Shapes and its methods on the wire.
 const (

@@ -9,9 +9,19 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Service) Service {
+	var was interface {
+		Do(context.Context, Item) (Item, error)
+	} = v // Service has changed since this was generated: run go generate again
+	return was // Service has changed since this was generated: run go generate again
+}
+
+func _(v Item) Item {
+	return Item{v.Name} // Item has changed since this was generated: run go generate again
+}
 
 // Names of Service and its methods on the wire.
 const (

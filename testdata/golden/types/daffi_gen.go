@@ -10,9 +10,55 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Types) Types {
+	var was interface {
+		Basics(context.Context, Basics) (Basics, error)
+		NamedOnes(context.Context, NamedOnes) (NamedOnes, error)
+		Containers(context.Context, Containers) (*Containers, error)
+		Pages(context.Context, Page[Item], Page[[]string]) (Pair[Name, Page[Item]], error)
+		Array(context.Context, Hash, Grid, [2]string) ([2]Item, error)
+		Empty(context.Context, Empty, struct {
+			X int
+			Y int
+		}) (struct{}, error)
+		Direct(context.Context, time.Time, time.Duration, Blob, Text, []Text) (Delay, error)
+		Levels(context.Context, ...Level) (map[Level]bool, error)
+		Maps(context.Context, Scores, map[bool][]byte) (Links, error)
+		Ratio(context.Context, *Ratio, []Wave) (Link, error)
+	} = v // Types has changed since this was generated: run go generate again
+	return was // Types has changed since this was generated: run go generate again
+}
+
+func _(v Basics) Basics {
+	return Basics{v.Bool, v.Int, v.Int8, v.Int16, v.Int32, v.Int64, v.Uint, v.Uint8, v.Uint16, v.Uint32, v.Uint64, v.Float32, v.Float64, v.Complex64, v.Complex128, v.String, v.Rune, v.Byte, v.Bytes, v.Time, v.Duration} // Basics has changed since this was generated: run go generate again
+}
+
+func _(v NamedOnes) NamedOnes {
+	return NamedOnes{v.Flag, v.Level, v.Small, v.Ratio, v.Wave, v.Name, v.Blob, v.Delay, v.Names, v.Tags, v.Grid, v.Hash, v.Scores, v.Link, v.Text} // NamedOnes has changed since this was generated: run go generate again
+}
+
+func _(v Item) Item {
+	return Item{v.ID, v.Old, v.Both, v.Odd, v.Skipped, v.hidden} // Item has changed since this was generated: run go generate again
+}
+
+func _(v Containers) Containers {
+	return Containers{v.Strings, v.Smalls, v.Blobs, v.Nested, v.TagLists, v.Items, v.Pointers, v.Array, v.Arrays, v.Bytes4, v.ByKey, v.ByArray, v.ByTime, v.Deep, v.PtrPtr, v.PtrTime, v.Anon} // Containers has changed since this was generated: run go generate again
+}
+
+func _(v Page[Item]) Page[Item] {
+	return Page[Item]{v.Items, v.Token} // Page has changed since this was generated: run go generate again
+}
+
+func _(v Page[[]string]) Page[[]string] {
+	return Page[[]string]{v.Items, v.Token} // Page has changed since this was generated: run go generate again
+}
+
+func _(v Pair[Name, Page[Item]]) Pair[Name, Page[Item]] {
+	return Pair[Name, Page[Item]]{v.Key, v.Value, v.All} // Pair has changed since this was generated: run go generate again
+}
 
 // Names of Types and its methods on the wire.
 const (

@@ -9,9 +9,35 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v lister) lister {
+	var was interface {
+		List(context.Context, string) ([]item, string, error)
+	} = v // lister has changed since this was generated: run go generate again
+	return was // lister has changed since this was generated: run go generate again
+}
+
+func _(v Lister) Lister {
+	var was interface {
+		List(context.Context) ([]string, error)
+	} = v // Lister has changed since this was generated: run go generate again
+	return was // Lister has changed since this was generated: run go generate again
+}
+
+func _(v keeper) keeper {
+	var was interface {
+		Keep(context.Context, item) error
+		close() error
+		Handler() func()
+	} = v // keeper has changed since this was generated: run go generate again
+	return was // keeper has changed since this was generated: run go generate again
+}
+
+func _(v item) item {
+	return item{v.ID} // item has changed since this was generated: run go generate again
+}
 
 // Names of lister and its methods on the wire.
 const (

@@ -159,7 +159,7 @@ func (c *checker) compilerError(err types.Error, at token.Pos, where string) {
 // method makes the model of one method, nil if it is not on the wire or cannot be.
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
-	m := &Method{Name: fn.Name(), Pos: fn.Pos(), Call: fn.Name()}
+	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name()}
 	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
@@ -181,6 +181,12 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		}
 		c.report.add(CodeUnexported, m.Pos, i.Name+"."+m.Name, cure)
 		return nil
+	}
+	if m.Sub = subOf(fn.Signature()); m.Sub != nil {
+		if field != nil {
+			c.subMethod(i, m, directives(field.Doc))
+		}
+		return m
 	}
 	before := len(c.report.list)
 	c.broken = false

@@ -33,6 +33,7 @@ func emit(p *Package, n *namer) ([]byte, error) {
 	e.file.HeaderComment(header)
 	e.importHints()
 	e.version()
+	e.stale()
 	for _, i := range p.Interfaces {
 		if i.Callback != nil {
 			e.callback(i)
@@ -46,7 +47,7 @@ func emit(p *Package, n *namer) ([]byte, error) {
 	if err := e.file.Render(&buf); err != nil {
 		return nil, fmt.Errorf("render %s: %w", p.File, err)
 	}
-	return groupImports(buf.Bytes()), nil
+	return constrained(groupImports(buf.Bytes()), p.Constraint), nil
 }
 
 // helpers emits the functions that others need, those of one type together.
@@ -80,16 +81,6 @@ func (e *emitter) importHints() {
 			e.file.ImportAlias(path, name)
 		}
 	}
-}
-
-// version emits the assertion that runtime and generator fit.
-func (e *emitter) version() {
-	e.comment(
-		"If this line does not compile, the daffi module is older than the daffigen that wrote this file: run",
-		"go get github.com/daffi-rpc/daffi@latest, then go generate again.",
-	)
-	// const _ = daffi.IsAtLeastVersion0_1_0
-	e.file.Const().Id("_").Op("=").Qual(pathDaffi, "IsAtLeastVersion0_1_0")
 }
 
 // comment writes lines as // comments.
@@ -155,7 +146,11 @@ func goType(t types.Type) *jen.Statement {
 		if t.Empty() {
 			return jen.Any()
 		}
-		return jen.Interface(jen.Id("Error").Params().String()) // others are refused
+		return interfaceType(t)
+	case *types.Chan:
+		return chanType(t)
+	case *types.Signature:
+		return jen.Func().Add(signatureType(t))
 	}
 	panic(fmt.Sprintf("daffigen: %s was not refused", t))
 }

@@ -12,6 +12,7 @@ type Package struct {
 	Name       string
 	Path       string
 	File       string // where its generated code goes, absolute
+	Constraint string // under which it is built, empty for always
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
 	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
@@ -65,6 +66,7 @@ func (s Shape) String() string {
 // Method is one method of an Interface.
 type Method struct {
 	Name     string
+	Func     *types.Func
 	Doc      []string // lines without slashes
 	Pos      token.Pos
 	Context  string   // the name of the context parameter, may be empty
@@ -81,6 +83,7 @@ type Method struct {
 	Oneway     bool
 	Idempotent bool
 	Local      bool // not on the wire
+	Sub        *Sub // nil of a call
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
 }

@@ -9,9 +9,16 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Kit) Kit {
+	var was interface {
+		Echo(context.Context, string) (string, error)
+		Missing(context.Context) error
+	} = v // Kit has changed since this was generated: run go generate again
+	return was // Kit has changed since this was generated: run go generate again
+}
 
 // KitProxy is a Kit whose methods call SkewedKit on another node.
 type KitProxy struct {

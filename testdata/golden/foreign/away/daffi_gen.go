@@ -11,9 +11,30 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/golden/foreign/shop"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Customer) Customer {
+	var was interface {
+		Place(context.Context, *shop.Order) (string, error)
+		PriceOf(context.Context, string) (shop.Price, error)
+	} = v // Customer has changed since this was generated: run go generate again
+	return was // Customer has changed since this was generated: run go generate again
+}
+
+func _(v Quick) Quick {
+	var was interface {
+		PriceOf(context.Context, string) (shop.Price, error)
+	} = v // Quick has changed since this was generated: run go generate again
+	return was // Quick has changed since this was generated: run go generate again
+}
+
+func _(v Browser) Browser {
+	var was interface {
+		Open(context.Context, url.Values, map[shop.Price][]shop.Line) (shop.Order, error)
+	} = v // Browser has changed since this was generated: run go generate again
+	return was // Browser has changed since this was generated: run go generate again
+}
 
 // CustomerProxy is a Customer whose methods call shop.Shop on another node.
 type CustomerProxy struct {

@@ -9,9 +9,24 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// If this line does not compile, the daffi module is older than the daffigen that wrote this file: run
-// go get github.com/daffi-rpc/daffi@latest, then go generate again.
-const _ = daffi.IsAtLeastVersion0_1_0
+// What this file needs of the runtime.
+const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+
+func _(v Shop) Shop {
+	var was interface {
+		Place(context.Context, *Order) (string, error)
+		PriceOf(context.Context, string) (Price, error)
+	} = v // Shop has changed since this was generated: run go generate again
+	return was // Shop has changed since this was generated: run go generate again
+}
+
+func _(v Order) Order {
+	return Order{v.ID, v.Lines, v.At, v.cache} // Order has changed since this was generated: run go generate again
+}
+
+func _(v Line) Line {
+	return Line{v.Article, v.Price} // Line has changed since this was generated: run go generate again
+}
 
 // Names of Shop and its methods on the wire.
 const (
