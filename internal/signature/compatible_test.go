@@ -245,7 +245,7 @@ func types(m *Method) []*Type {
 func TestRandom(t *testing.T) {
 	r := &random{Rand: rand.New(rand.NewPCG(1, 2))}
 	counts := make(map[Class]int)
-	for range 20_000 {
+	for range 5_000 {
 		before := r.method()
 		text := before.String()
 		after := parsed(t, text)
@@ -277,7 +277,7 @@ func TestRandom(t *testing.T) {
 			require.Equal(t, Breaking, back.Class, say)
 		}
 	}
-	assert.Greater(t, counts[Safe], 500)
-	assert.Greater(t, counts[NeedsOrder], 500)
-	assert.Greater(t, counts[Breaking], 500)
+	assert.Greater(t, counts[Safe], 100)
+	assert.Greater(t, counts[NeedsOrder], 100)
+	assert.Greater(t, counts[Breaking], 100)
 }
