@@ -16,7 +16,7 @@ func TestCompare(t *testing.T) {
 		// Added parts are safe.
 		{"()()", "(int)(bool)", "safe", "argument 1 is new (int)|result 1 is new (bool)"},
 		{"({A int})()", "({A int;B []string})()", "safe", "argument 1.B is new ([]string)"},
-		{"()>{}", "()>{B *{}}", "safe", "output items.B is new (*a struct)"},
+		{"()>{}", "()>{B *{}}", "safe", "output items.B is new (*struct)"},
 
 		// Removed ones may be missed by those that read them.
 		{"(int,bool)()", "(int)()", "needs order: providers first", "argument 2 was removed (bool, on which old providers may rely)"},
@@ -31,8 +31,8 @@ func TestCompare(t *testing.T) {
 		{"()(int32)", "()(int)", "needs order: callers first", "result 1 was int32 and is int (old callers cannot read what new providers send)"},
 		{"()([]int)", "()([]int8)", "needs order: providers first", "result 1[] was int and is int8 (new callers cannot read what old providers send)"},
 		{"(<string)>string", "(<bytes)>string", "needs order: providers first", "input items was string and is bytes (old providers cannot read what new callers send)"},
-		{"({A {B int}})()", "({A *{B int}})()", "needs order: providers first", "argument 1.A was a struct and is *a struct (old providers cannot read what new callers send)"},
-		{"({A *{B int}})()", "({A {B int;C bool}})()", "needs order: callers first", "argument 1.A was *a struct and is a struct (new providers cannot read what old callers send)|argument 1.A.C is new (bool)"},
+		{"({A {B int}})()", "({A *{B int}})()", "needs order: providers first", "argument 1.A was struct and is *struct (old providers cannot read what new callers send)"},
+		{"({A *{B int}})()", "({A {B int;C bool}})()", "needs order: callers first", "argument 1.A was *struct and is struct (new providers cannot read what old callers send)|argument 1.A.C is new (bool)"},
 		{"({N *$0;V int8})()", "({N *$0;V int16})()", "needs order: providers first", "argument 1.V was int8 and is int16 (old providers cannot read what new callers send)"},
 
 		// One part wants one order and another the other.

@@ -127,7 +127,7 @@ func describe(t *Type) string {
 	case Pointer:
 		return "*" + describe(t.Elem)
 	case Struct:
-		return "a struct"
+		return "struct"
 	case Codec:
 		return "@" + t.Name
 	}

@@ -75,8 +75,8 @@ var rules = []struct{ a, b, forth, back string }{
 	{"{A int}", "{B string}", "ok", "ok"},
 	{"{A int8;X bool}", "{Y bool;A int16}", "ok", ".A: W int16, R int8"},
 	{"{Lines []{Qty int8}}", "{Lines []{Qty int16}}", "ok", ".Lines[].Qty: W int16, R int8"},
-	{"{A int}", "map[string]int", ": W a struct, R map[string]int", ": W map[string]int, R a struct"},
-	{"{A int}", "*{A int}", "ok", ": W *a struct, R a struct"},
+	{"{A int}", "map[string]int", ": W struct, R map[string]int", ": W map[string]int, R struct"},
+	{"{A int}", "*{A int}", "ok", ": W *struct, R struct"},
 	{"{Next *$0;V int8}", "{Next *$0;V int16}", "ok", ".V: W int16, R int8"},
 	{"{Next *$0}", "{Next *{Next *$0}}", "ok", "ok"},
 	{"{Next *$0;V int8}", "{Next *{Next *$0;V int16};V int8}", "ok", ".Next.V: W int16, R int8"},
@@ -245,7 +245,7 @@ func types(m *Method) []*Type {
 func TestRandom(t *testing.T) {
 	r := &random{Rand: rand.New(rand.NewPCG(1, 2))}
 	counts := make(map[Class]int)
-	for range 20_000 {
+	for range 5_000 {
 		before := r.method()
 		text := before.String()
 		after := parsed(t, text)
@@ -277,7 +277,7 @@ func TestRandom(t *testing.T) {
 			require.Equal(t, Breaking, back.Class, say)
 		}
 	}
-	assert.Greater(t, counts[Safe], 500)
-	assert.Greater(t, counts[NeedsOrder], 500)
-	assert.Greater(t, counts[Breaking], 500)
+	assert.Greater(t, counts[Safe], 100)
+	assert.Greater(t, counts[NeedsOrder], 100)
+	assert.Greater(t, counts[Breaking], 100)
 }

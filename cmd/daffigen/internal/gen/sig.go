@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"errors"
 	"go/types"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
@@ -25,6 +26,17 @@ func (m *Method) wire() *signature.Method {
 	}
 	s.Results = w.of(m.Results)
 	return s
+}
+
+// signature reports a signature that others could not read.
+func (c *checker) signature(i *Interface, m *Method) {
+	if _, err := signature.Parse(m.signature()); err != nil {
+		problem := err.Error()
+		if syntax, ok := errors.AsType[*signature.SyntaxError](err); ok {
+			problem = "it has " + syntax.Message
+		}
+		c.report.add(CodeSignature, m.Pos, i.Name+"."+m.Name, problem)
+	}
 }
 
 // wireTypes makes types of signatures. It knows the structs that it made, which may contain themselves.
