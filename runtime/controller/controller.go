@@ -47,7 +47,7 @@ const (
 	maxRoutes     = 1 << 20                // of all sessions that ever were
 	maxRouteBytes = 256 << 20              // of their names, signatures and documentation
 	maxGroup      = 256                    // routes of one method that are compared; of further ones only equal ones meet
-	maxCompared   = 1 << 16                // pairs of signatures that are compared for one session
+	maxCompared   = 16384                  // pairs of signatures that are compared for one session
 	maxAsked      = 8192                   // descriptions that one session is asked for and has not given
 	pageBytes     = 56 << 10               // of one answer about a service
 	tableBytes    = 48 << 10               // of the names in one node's row of the table

@@ -96,7 +96,7 @@ func TestSignaturesCrossOnce(t *testing.T) {
 
 	// From then on nobody is asked for anything.
 	d := w.join("d")
-	op, missing = answered(t, d, resolve.Append)
+	op, _ = answered(t, d, resolve.Append)
 	require.Equal(t, control.OpRoutes, op)
 	op, undocumented = answered(t, d, register.Append)
 	require.Equal(t, control.OpOK, op)
