@@ -22,7 +22,7 @@ type ServiceInfo struct {
 // MethodInfo is a method of a service, or one of its versions: nodes that serve it with different signatures make several of one name.
 type MethodInfo struct {
 	Name      string
-	Signature string   // on the wire: (string,[]int)(bool); see SEM-4 for which differences matter
+	Signature string   // of what travels: (string,[]int)(bool)
 	Params    []string // names of the arguments, the input sequence last; empty if the source has none
 	Results   []string // names of the results; empty if the source has none
 	Doc       string   // without comment signs; of the first node that has served this signature
