@@ -49,6 +49,9 @@ const (
 	CodeNoCallback    Code = 45
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
+	CodeCodec         Code = 60
+	CodeMessage       Code = 61
+	CodeMessageName   Code = 62
 )
 
 // ruleTexts holds the text of every rule: what is wrong, then what to do.
@@ -85,6 +88,9 @@ var ruleTexts = map[Code]string{
 	CodeAliasTaken:    "%s already answers to %s at %s; choose another alias",
 	CodeNoCallback:    "%s; %s",
 	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
+	CodeCodec:         "%s: %s",
+	CodeMessage:       "%s cannot be a message: %s",
+	CodeMessageName:   "the message %s gets a method DaffiMessage, but that name is declared at %s; rename what is there",
 	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
 }
 

@@ -12,7 +12,7 @@ import (
 //
 //	(string,int)(float64,int)    (string,<bytes)(int)    (string)>{ID string;Next *$0}    ([32]byte)([]time)
 //
-// A type that encodes itself is msgpack, binary or text, after what it gives. $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
+// A type that encodes itself is msgpack, binary or text, after what it gives. What a codec encodes that the method names is @ and the name. $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
 func signature(m *Method) string {
 	var w sigWriter
 	w.WriteByte('(')
@@ -33,6 +33,13 @@ func signature(m *Method) string {
 	w.WriteByte('(')
 	w.params(m.Results)
 	w.WriteByte(')')
+	return w.String()
+}
+
+// typeSignature is the same for one type.
+func typeSignature(t *Type) string {
+	var w sigWriter
+	w.typ(t)
 	return w.String()
 }
 
@@ -88,6 +95,8 @@ func (w *sigWriter) typ(t *Type) {
 		w.WriteString("any")
 	case Own:
 		w.WriteString(t.Codec.Sig)
+	case Coded:
+		w.WriteString("@" + t.By.Name)
 	case Struct:
 		w.structure(t)
 	}
