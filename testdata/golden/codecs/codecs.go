@@ -60,6 +60,8 @@ type Store interface {
 	//daffi:codec my-table
 	Translate(ctx context.Context, text string) (string, Title, error)
 	//daffi:codec my-table
+	Motto(ctx context.Context) (string, error)
+	//daffi:codec my-table
 	Phrases(ctx context.Context, in iter.Seq2[string, error]) iter.Seq2[string, error]
 	//daffi:codec shapes
 	Area(ctx context.Context, shape Shape, more func(Shape) chan int) ([1]float64, error)
@@ -93,6 +95,8 @@ type Client interface {
 	Reverse(ctx context.Context, in iter.Seq2[netip.Addr, error]) iter.Seq2[Title, error]
 	//daffi:codec my-table
 	Translate(ctx context.Context, text string) (string, Title, error)
+	//daffi:codec my-table
+	Motto(ctx context.Context) (string, error)
 	//daffi:codec my-table
 	Phrases(ctx context.Context, in iter.Seq2[string, error]) iter.Seq2[string, error]
 	//daffi:codec shapes

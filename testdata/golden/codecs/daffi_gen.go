@@ -31,6 +31,7 @@ func _(v Store) Store {
 		Resolve(context.Context, string, Title) (netip.Addr, error)
 		Reverse(context.Context, iter.Seq2[netip.Addr, error]) iter.Seq2[Title, error]
 		Translate(context.Context, string) (string, Title, error)
+		Motto(context.Context) (string, error)
 		Phrases(context.Context, iter.Seq2[string, error]) iter.Seq2[string, error]
 		Area(context.Context, Shape, func(Shape) chan int) ([1]float64, error)
 		Plain(context.Context, string, Blob) (string, error)
@@ -55,6 +56,7 @@ func _(v Client) Client {
 		Resolve(context.Context, string, Title) (netip.Addr, error)
 		Reverse(context.Context, iter.Seq2[netip.Addr, error]) iter.Seq2[Title, error]
 		Translate(context.Context, string) (string, Title, error)
+		Motto(context.Context) (string, error)
 		Phrases(context.Context, iter.Seq2[string, error]) iter.Seq2[string, error]
 		Area(context.Context, Shape, func(Shape) chan int) ([1]float64, error)
 		Plain(context.Context, string, Blob) (string, error)
@@ -79,6 +81,7 @@ const (
 	StoreResolveMethod   = StoreName + ".Resolve"
 	StoreReverseMethod   = StoreName + ".Reverse"
 	StoreTranslateMethod = StoreName + ".Translate"
+	StoreMottoMethod     = StoreName + ".Motto"
 	StorePhrasesMethod   = StoreName + ".Phrases"
 	StoreAreaMethod      = StoreName + ".Area"
 	StorePlainMethod     = StoreName + ".Plain"
@@ -106,6 +109,7 @@ var storeDesc = daffi.Service[Store]{
 		{Name: "Resolve", Sig: "(@text,@text)(@text)", Serve: serveStoreResolve},
 		{Name: "Reverse", Sig: "(<@text)>@text", Serve: serveStoreReverse, Stream: true},
 		{Name: "Translate", Sig: "(@my-table)(@my-table,@my-table)", Serve: serveStoreTranslate},
+		{Name: "Motto", Sig: "()(@my-table)", Serve: serveStoreMotto},
 		{Name: "Phrases", Sig: "(<@my-table)>@my-table", Serve: serveStorePhrases, Stream: true},
 		{Name: "Area", Sig: "(@shapes,@shapes)(@shapes)", Serve: serveStoreArea},
 		{Name: "Plain", Sig: "(string,bytes)(string)", Serve: serveStorePlain},
@@ -279,6 +283,18 @@ func serveStoreTranslate(ctx context.Context, impl Store, c *daffi.Incoming) err
 	return nil
 }
 
+func serveStoreMotto(ctx context.Context, impl Store, c *daffi.Incoming) error {
+	if err := c.Args().Close(); err != nil {
+		return err
+	}
+	result, err := impl.Motto(ctx)
+	if err != nil {
+		return err
+	}
+	codec.WriteWith(c.Results(1), "my-table", result)
+	return nil
+}
+
 func serveStorePhrases(ctx context.Context, impl Store, c *daffi.Incoming) error {
 	if err := c.Args().Close(); err != nil {
 		return err
@@ -421,6 +437,11 @@ func (p *ClientProxy) Translate(ctx context.Context, text string) (string, Title
 	return r.R0, r.R1, err
 }
 
+// Motto calls Motto and waits for its result.
+func (p *ClientProxy) Motto(ctx context.Context) (string, error) {
+	return p.Prepare().Motto().Do(ctx)
+}
+
 // Phrases calls Phrases when its sequence is ranged over, which can be done once.
 func (p *ClientProxy) Phrases(ctx context.Context, in iter.Seq2[string, error]) iter.Seq2[string, error] {
 	return p.Prepare().Phrases(in).Do(ctx)
@@ -464,6 +485,7 @@ const (
 	clientResolve
 	clientReverse
 	clientTranslate
+	clientMotto
 	clientPhrases
 	clientArea
 	clientPlain
@@ -486,6 +508,7 @@ var clientClient = daffi.Client{
 		clientResolve:   {Name: "Resolve", Sig: "(@text,@text)(@text)"},
 		clientReverse:   {Name: "Reverse", Sig: "(<@text)>@text"},
 		clientTranslate: {Name: "Translate", Sig: "(@my-table)(@my-table,@my-table)"},
+		clientMotto:     {Name: "Motto", Sig: "()(@my-table)"},
 		clientPhrases:   {Name: "Phrases", Sig: "(<@my-table)>@my-table"},
 		clientArea:      {Name: "Area", Sig: "(@shapes,@shapes)(@shapes)"},
 		clientPlain:     {Name: "Plain", Sig: "(string,bytes)(string)"},
@@ -593,6 +616,11 @@ func (c ClientCalls) Translate(text string) daffi.Call[ClientTranslateResult] {
 	}, readClientTranslateResult)
 }
 
+// Motto prepares a call of Motto.
+func (c ClientCalls) Motto() daffi.Call[string] {
+	return daffi.NewCall(c.b, clientMotto, nil, readMyTableStringResult)
+}
+
 // Phrases prepares a call of Phrases.
 func (c ClientCalls) Phrases(in iter.Seq2[string, error]) daffi.Stream[string] {
 	return daffi.NewFeedStream(c.b, clientPhrases, nil, daffi.FeedErr(in, writeMyTableString), readMyTableString)
@@ -671,6 +699,10 @@ func writeMyTableString(e *codec.Encoder, v string) {
 
 func readMyTableString(d *codec.Decoder) string {
 	return codec.ReadWith[string](d, "my-table")
+}
+
+func readMyTableStringResult(d *codec.Decoder) string {
+	return codec.ReadResult(d, readMyTableString)
 }
 
 func readShapesFloat64x1(d *codec.Decoder) [1]float64 {
