@@ -1,146 +1,207 @@
 package jsoncodec
 
 import (
-	"encoding"
+	"bytes"
 	"encoding/json"
 	"reflect"
-	"sync"
 )
 
-// grain is what parts of a JSON text may take in memory when they are read into a value of one type: the worst case of what the type has.
-type grain struct {
-	array   int // an array, beside its elements
-	element int // an element of an array
-	object  int // an object with its first members
-	empty   int // one without any
-	member  int // a further member of an object
-	target  int // what a pointer leads to, whatever it stands in
-}
-
-// What Go takes for what JSON does not say the type of, and for what it does not make visible.
-const (
-	maxDepth   = 10_000      // at which encoding/json gives up
-	anySize    = 16 + 16     // an interface, and a string's header or a number behind it
-	sliceSize  = 24          // a slice's header, behind an interface
-	mapSize    = 48          // an empty map
-	mapSlots   = 8           // that the first entry of a map brings with it
-	growth     = 2           // of a slice: what it outgrows, and what it has in reserve
-	mapGrowth  = 4           // of a map
-	stringSize = 16          // a key's bytes, if they are few
-	anySlot    = 16 + 16 + 1 // a string and an interface in a map
-)
-
-// Measure implements [codec.Measurer].
+// Measure implements [codec.Measurer]. It walks through the text as encoding/json will, along the type, and adds up what that allocates.
+// What it does with a text that is not JSON does not matter: encoding/json allocates nothing for that.
 func (jsonCodec) Measure(data []byte, v any) int {
-	return grainOf(reflect.TypeOf(v).Elem()).weigh(data)
+	s := scale{data: data}
+	s.value(shapeOf(reflect.TypeOf(v).Elem()), 0)
+	return s.size
 }
 
-// weigh goes through a text, which need not be JSON, and adds up what its parts may take. Where there is an element or a member there
-// is a comma, or the beginning of the array or object.
-func (g grain) weigh(data []byte) (size int) {
-	var inObject []bool        // of each open bracket
-	some := func(k int) bool { // whether there is something behind a bracket
-		for k++; k < len(data); k++ {
-			switch data[k] {
-			case ' ', '\t', '\r', '\n':
-			case ']', '}':
-				return false
-			default:
-				return true
-			}
-		}
-		return false
-	}
-	for k := 0; k < len(data); k++ {
-		switch data[k] {
-		case '"':
-			for k++; k < len(data) && data[k] != '"'; k++ {
-				if data[k] == '\\' {
-					k++
-				}
-			}
-		case '[':
-			size += g.array
-			if some(k) {
-				size += g.element + g.target
-			}
-			inObject = append(inObject, false)
-		case '{':
-			if some(k) {
-				size += g.object + g.target
-			} else {
-				size += g.empty
-			}
-			inObject = append(inObject, true)
-		case ']', '}':
-			inObject = inObject[:max(len(inObject)-1, 0)]
-		case ',':
-			if n := len(inObject); n > 0 && inObject[n-1] {
-				size += g.member + g.target
-			} else {
-				size += g.element + g.target
-			}
-		}
-		if len(inObject) > maxDepth {
-			break
-		}
-	}
-	return size
-}
-
-// grains remembers what was found out of a type. It only grows with the types of a program.
-var grains sync.Map // of grain, by reflect.Type
-
-func grainOf(t reflect.Type) grain {
-	if g, ok := grains.Load(t); ok {
-		return g.(grain)
-	}
-	var g grain
-	g.add(t, make(map[reflect.Type]bool))
-	grains.Store(t, g)
-	return g
-}
-
-var (
-	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+// What Go allocates for parts of JSON.
+const (
+	maxDepth   = 10_000 // at which encoding/json gives up
+	growth     = 3      // of a slice: what it has in reserve, and what it has just outgrown
+	mapGrowth  = 4      // of a map
+	mapSize    = 48     // an empty map
+	mapSlots   = 8      // that the first entry of a map brings with it
+	inSlot     = 128    // up to which a key or value is kept in its slot
+	sliceSize  = 24     // a header in an interface
+	stringSize = 16
+	numberSize = 8
 )
 
-// add makes g as coarse as t needs it.
-func (g *grain) add(t reflect.Type, seen map[reflect.Type]bool) {
-	p := reflect.PointerTo(t)
-	if seen[t] || p.Implements(jsonUnmarshaler) || p.Implements(textUnmarshaler) {
-		return // what those take is their own affair
+// scale is a walk through a text.
+type scale struct {
+	data []byte
+	at   int
+	size int // so far
+}
+
+// value walks through one value, which is read into a value of the shape as, or into nothing, if that is nil.
+func (s *scale) value(as *shape, depth int) {
+	c := s.next()
+	for k := 0; as != nil && as.kind == pointer && c != 'n' && k < maxDepth; k++ { // a type may point to itself
+		s.size += as.elem.size
+		as = as.elem
 	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Pointer:
-		g.target = max(g.target, int(t.Elem().Size()))
-		g.add(t.Elem(), seen)
-	case reflect.Slice:
-		g.element = max(g.element, growth*int(t.Elem().Size()))
-		g.add(t.Elem(), seen)
-	case reflect.Array:
-		g.add(t.Elem(), seen)
-	case reflect.Map:
-		slot := int(t.Key().Size()) + int(t.Elem().Size()) + 1
-		g.objects(mapSlots*slot, mapGrowth*slot+stringSize)
-		g.add(t.Elem(), seen)
-	case reflect.Interface:
-		g.array = sliceSize
-		g.element = max(g.element, growth*anySize)
-		g.objects(mapSlots*anySlot, mapGrowth*anySlot+anySize)
-	case reflect.Struct:
-		for k := range t.NumField() {
-			if f := t.Field(k); f.IsExported() || f.Anonymous {
-				g.add(f.Type, seen)
-			}
+	switch {
+	case depth > maxDepth:
+		s.at = len(s.data)
+	case c == '{':
+		s.at++
+		s.object(as, depth+1)
+	case c == '[':
+		s.at++
+		s.array(as, depth+1)
+	case c == '"':
+		s.text()
+		if as.is(anything) {
+			s.size += stringSize
+		}
+	default:
+		for s.at < len(s.data) && !bytes.ContainsRune([]byte(" \t\r\n,]}"), rune(s.data[s.at])) {
+			s.at++
+		}
+		if as.is(anything) {
+			s.size += numberSize
 		}
 	}
 }
 
-func (g *grain) objects(slots, member int) {
-	g.empty = mapSize
-	g.object = max(g.object, mapSize+slots)
-	g.member = max(g.member, member)
+// next is the first byte that is no space, 0 at the end.
+func (s *scale) next() byte {
+	for ; s.at < len(s.data); s.at++ {
+		switch c := s.data[s.at]; c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// text walks through a string and returns it in its quotes.
+func (s *scale) text() []byte {
+	start := s.at
+	for s.at++; s.at < len(s.data) && s.data[s.at] != '"'; s.at++ {
+		if s.data[s.at] == '\\' {
+			s.at++
+		}
+	}
+	s.at = min(s.at+1, len(s.data))
+	return s.data[start:s.at]
+}
+
+// more passes the comma before the next part of an object or array, or its end, and reports whether there is such a part.
+func (s *scale) more(n int, end byte) bool {
+	switch c := s.next(); {
+	case c == 0 || c == end:
+		s.at = min(s.at+1, len(s.data))
+		return false
+	case n > 0:
+		s.at++ // the comma
+		s.next()
+	}
+	return true
+}
+
+func (s *scale) object(as *shape, depth int) {
+	isMap := as.is(mapping) || as.is(anything)
+	if isMap {
+		s.size += mapSize + as.elem.size
+	}
+	for n := 0; s.more(n, '}'); n++ {
+		if s.next() != '"' {
+			s.at = len(s.data)
+			return
+		}
+		key := s.text()
+		s.next()
+		s.at++ // the colon
+		var member *shape
+		switch {
+		case isMap:
+			s.size += as.member(n)
+			member = as.elem
+		case as.is(structure):
+			f := as.field(key)
+			s.size += f.way
+			member = f.shape
+		}
+		s.value(member, depth)
+	}
+}
+
+func (s *scale) array(as *shape, depth int) {
+	var elem *shape
+	each := 0
+	switch {
+	case as.is(slice):
+		elem, each = as.elem, growth*as.elem.size
+	case as.is(anything):
+		elem, each = as.elem, growth*as.elem.size
+		s.size += sliceSize
+	case as.is(array):
+		elem = as.elem
+	}
+	for n := 0; s.more(n, ']'); n++ {
+		s.size += each
+		before := s.at
+		if s.value(elem, depth); s.at == before {
+			s.at = len(s.data) // no JSON
+		}
+	}
+}
+
+// member is what the n-th entry of a map takes, beside what its key and value refer to.
+func (s *shape) member(n int) int {
+	slot, outside := 1, stringSize+s.key // a key is made before it is put there
+	for _, size := range [2]int{s.key, s.elem.size} {
+		if size > inSlot {
+			slot, outside = slot+8, outside+size
+		} else {
+			slot += size
+		}
+	}
+	switch {
+	case n == 0:
+		return mapSlots*slot + outside
+	case n < mapSlots:
+		return outside
+	}
+	return mapGrowth*slot + outside
+}
+
+// field finds a field as encoding/json does: by its name, or else whatever the case. Most keys are plain, and cost nothing to look up.
+func (s *shape) field(quoted []byte) field {
+	key := quoted[1:max(len(quoted)-1, 1)]
+	if f, ok := s.fields[string(key)]; ok {
+		return f
+	}
+	var upper [64]byte
+	if folded, ok := appendUpper(upper[:0], key); ok {
+		return s.folded[string(folded)]
+	}
+	var name string
+	if json.Unmarshal(quoted, &name) != nil {
+		return field{}
+	}
+	if f, ok := s.fields[name]; ok {
+		return f
+	}
+	return s.folded[fold(name)]
+}
+
+// appendUpper appends key in upper case, which is how [fold] writes ASCII, if it is as short as its capacity and plain.
+func appendUpper(dst, key []byte) ([]byte, bool) {
+	if len(key) > cap(dst) {
+		return nil, false
+	}
+	for _, c := range key {
+		switch {
+		case c == '\\' || c >= 0x80:
+			return nil, false
+		case 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
 }

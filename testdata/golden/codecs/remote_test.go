@@ -406,20 +406,24 @@ func TestLimits(t *testing.T) {
 	_ = s
 }
 
-// TestBudget sends a little text that would become very much in memory.
+// TestBudget sends text that becomes many values, and text that would become too much in memory. What may be spent on a message of
+// more than 255 KiB is 16 MiB.
 func TestBudget(t *testing.T) {
 	c, s := join(t, with(t), with(t))
-	entries := make([]*Entry, 100_000) // null, of six bytes each, takes as little
+	entries := make([]*Entry, 50_000)
+	for k := range entries {
+		entries[k] = &Entry{ID: "x"}
+	}
 	if err := c.Put(t.Context(), entries...); err != nil || len(s.put) != 1 || len(s.put[0]) != len(entries) {
 		t.Error(err)
 	}
 	for k := range entries {
-		entries[k] = new(Entry)
+		entries[k].Extra = map[string]int{"a": k} // a map of one entry takes about 500 bytes
 	}
-	if err := c.Put(t.Context(), entries[:1000]...); err != nil {
-		t.Error(err)
-	}
-	err := c.Put(t.Context(), entries...) // 24 bytes become 150 each, and all of them 15 MB: more than may be sure to fit
+	err := c.Put(t.Context(), entries...)
 	fails(t, err, daffi.InvalidArgument, daffi.ReasonDecode, daffi.NotRun, codec.ErrBudget.Error())
+	if len(s.put) != 1 {
+		t.Error("the handler has run")
+	}
 	works(t, c)
 }
