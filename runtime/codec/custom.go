@@ -161,22 +161,28 @@ func WriteTextValue[T any, P interface {
 	*T
 	encoding.TextMarshaler
 }](e *Encoder, v T) {
-	p, err := P(&v).MarshalText()
-	if err != nil {
-		e.Fail(err)
-	} else if e.coded(textID, len(p)) {
-		e.b = append(e.b, p...)
-	}
+	WriteBy(e, textCodec{}, P(&v))
 }
 
 // ReadTextValue has UnmarshalText read what WriteTextValue wrote.
 func ReadTextValue[T any, P interface {
 	*T
 	encoding.TextUnmarshaler
-}](d *Decoder) (v T) {
-	if p, ok := d.coded(textID, "text"); ok {
-		err := P(&v).UnmarshalText(p)
-		return unmarshaled(d, v, err)
-	}
-	return v
+}](d *Decoder) T {
+	return ReadBy[T](d, textCodec{})
+}
+
+// textCodec is the codec text for pointers to types with methods for it.
+type textCodec struct{}
+
+func (textCodec) ID() byte     { return textID }
+func (textCodec) Name() string { return "text" }
+
+func (textCodec) Marshal(dst []byte, v any) ([]byte, error) {
+	p, err := v.(encoding.TextMarshaler).MarshalText()
+	return append(dst, p...), err
+}
+
+func (textCodec) Unmarshal(data []byte, v any) error {
+	return v.(encoding.TextUnmarshaler).UnmarshalText(data)
 }

@@ -101,6 +101,9 @@ type annotation struct {
 	message  *directive
 }
 
+// isInterface reports whether a is that of a service or of its callers.
+func (a annotation) isInterface() bool { return a.callback != nil || a.fetcher != nil }
+
 // annotations finds the annotated types of a target and reports directives that do not exist.
 func (s *source) annotations() []annotation {
 	if s.broken {
@@ -149,11 +152,11 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 		}
 	}
 	for _, d := range list {
-		if d.word == "codec" && (a.callback != nil || a.fetcher != nil) {
+		if d.word == "codec" && a.isInterface() {
 			s.once(&a.codec, d)
 		}
 	}
-	return a, a.callback != nil || a.fetcher != nil || a.message != nil
+	return a, a.isInterface() || a.message != nil
 }
 
 // once stores d unless there is one already.

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 )
 
 // messageMethod is the method that a message gets.
@@ -71,10 +72,11 @@ func (s *source) declaring(typ, name string) token.Pos {
 	return token.NoPos
 }
 
-// first is the interface or message that stands first, for what is to be reported of the whole package.
-func (p *Package) first() *Interface {
-	if len(p.Interfaces) > 0 {
-		return p.Interfaces[0]
+// annotated are names and places of the interfaces and messages of p, for what is to be reported of all of them.
+func (p *Package) annotated() []*Interface {
+	list := slices.Clone(p.Interfaces)
+	for _, m := range p.Messages {
+		list = append(list, &Interface{Name: m.Name, Pos: m.Pos})
 	}
-	return &Interface{Name: p.Messages[0].Name, Pos: p.Messages[0].Pos}
+	return list
 }

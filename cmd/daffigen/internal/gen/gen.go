@@ -73,7 +73,7 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	if err != nil {
 		return nil, err
 	}
-	all := append(slices.Clone(found), elsewhere...)
+	all := withSubs(append(slices.Clone(found), elsewhere...))
 	for _, a := range all {
 		a.declareGenerated()
 	}
@@ -133,10 +133,14 @@ func (l *loader) check(all []annotation) []*Package {
 				messages = append(messages, m)
 			}
 		}
-		if a.callback == nil && a.fetcher == nil {
+		if a.isInterface() {
+			s.annotated[a.src.path+"."+a.spec.Name.Name] = true
+		}
+	}
+	for _, a := range all {
+		if !a.isInterface() {
 			continue
 		}
-		s.annotated[a.src.path+"."+a.spec.Name.Name] = true
 		i := c.iface(a)
 		if i == nil {
 			continue
@@ -148,13 +152,26 @@ func (l *loader) check(all []annotation) []*Package {
 		}
 	}
 	s.index()
+	for _, i := range s.all {
+		s.subs(i)
+	}
+	for _, i := range s.all {
+		if i.Fetcher != nil && !slices.Contains(targets, i) {
+			s.find(i) // what a target has below it
+		}
+	}
 	for _, i := range targets {
+		s.subCycle(i)
 		if i.Callback != nil {
 			c.serviceNames(i)
 		}
 		if i.Fetcher != nil {
 			c.prepares(i)
 			s.find(i)
+		}
+	}
+	for _, i := range targets {
+		if i.Fetcher != nil {
 			s.match(i)
 		}
 	}
@@ -192,6 +209,7 @@ func (l *loader) packages(list []*Interface, messages []*Message) []*Package {
 		slices.SortFunc(p.Messages, func(a, b *Message) int {
 			return comparePositions(l.report.position(a.Pos), l.report.position(b.Pos))
 		})
+		l.constraints(p, l.sourceOf(p.Path))
 	}
 	return pkgs
 }

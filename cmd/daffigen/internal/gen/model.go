@@ -12,6 +12,7 @@ type Package struct {
 	Name       string
 	Path       string
 	File       string // where its generated code goes, absolute
+	Constraint string // under which it is built, empty for always
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
 	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
@@ -84,6 +85,7 @@ type Method struct {
 	Oneway     bool
 	Idempotent bool
 	Local      bool   // not on the wire
+	Sub        *Sub   // nil of a call
 	Codec      string // of all that it carries; empty is daffi's own
 	CodecPos   token.Pos
 	EachItem   bool // an item stream: every item of Input is one invocation
