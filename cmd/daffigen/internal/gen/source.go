@@ -119,7 +119,11 @@ func (s *source) indexMethods(spec *ast.TypeSpec) {
 	}
 }
 
+// receiverName is the name of the type that fn is a method of, empty where it does not parse.
 func receiverName(fn *ast.FuncDecl) string {
+	if len(fn.Recv.List) == 0 {
+		return ""
+	}
 	for expr := fn.Recv.List[0].Type; ; {
 		switch e := expr.(type) {
 		case *ast.StarExpr:
