@@ -124,8 +124,10 @@ func (f *finder) walk(err error) {
 	}
 }
 
-// look finds err itself, without what it wraps. One that is a variable is that and nothing else: the value that the reader has in it counts.
+// look finds err itself, without what it wraps. One that is a variable is that, under all its names, and nothing else: the value that the reader
+// has in it counts.
 func (f *finder) look(err error) {
+	variable := false
 	for i := range f.table {
 		k := &f.table[i]
 		if k.sentinel == nil {
@@ -133,15 +135,14 @@ func (f *finder) look(err error) {
 		}
 		if same(err, k.sentinel) {
 			f.add(k, nil)
-			return
-		}
-		if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(k.sentinel) {
+			variable = true
+		} else if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(k.sentinel) {
 			f.add(k, nil)
 		}
 	}
 	for i := range f.table {
 		k := &f.table[i]
-		if k.write == nil {
+		if variable || k.write == nil {
 			continue
 		}
 		var e codec.Encoder

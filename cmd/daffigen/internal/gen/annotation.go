@@ -18,6 +18,31 @@ type directive struct {
 	pos  token.Pos
 	word string
 	args []string
+	text string // of the comment
+}
+
+// argument is one of a list of names, with its place.
+type argument struct {
+	text string
+	pos  token.Pos
+}
+
+// list reads arguments that commas or spaces separate.
+func (d directive) list() []argument {
+	var args []argument
+	start := len("//" + prefix + d.word)
+	text, _, _ := strings.Cut(d.text[start:], " //") // what follows is an ordinary comment
+	from := -1
+	for k, r := range text + " " {
+		switch separates := r == ',' || r == ' ' || r == '\t'; {
+		case !separates && from < 0:
+			from = k
+		case separates && from >= 0:
+			args = append(args, argument{text[from:k], d.pos + token.Pos(start+from)})
+			from = -1
+		}
+	}
+	return args
 }
 
 // place says what a directive may stand on.
@@ -26,6 +51,7 @@ type place int
 const (
 	onInterface place = iota
 	onMethod
+	onBoth
 	notYet
 )
 
@@ -42,8 +68,8 @@ var words = map[string]place{
 	"codec":      notYet,
 	"key":        notYet,
 	"event":      notYet,
-	"map":        notYet,
-	"errors":     notYet,
+	"map":        onMethod,
+	"errors":     onBoth,
 	"object":     notYet,
 	"message":    notYet,
 	"transfer":   notYet,
@@ -60,7 +86,7 @@ func parseDirective(c *ast.Comment) (directive, bool) {
 	if len(fields) == 0 || strings.HasPrefix(text, " ") {
 		fields = append([]string{""}, fields...)
 	}
-	return directive{pos: c.Slash, word: fields[0], args: fields[1:]}, true
+	return directive{pos: c.Slash, word: fields[0], args: fields[1:], text: c.Text}, true
 }
 
 // directives reads the raw comments, since [ast.CommentGroup.Text] leaves directives out.
@@ -95,6 +121,7 @@ type annotation struct {
 	spec     *ast.TypeSpec
 	callback *directive
 	fetcher  *directive
+	errors   *directive
 }
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
@@ -140,6 +167,11 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 			s.once(&a.callback, d)
 		case "fetcher":
 			s.once(&a.fetcher, d)
+		}
+	}
+	for _, d := range list {
+		if d.word == "errors" && (a.callback != nil || a.fetcher != nil) {
+			s.once(&a.errors, d)
 		}
 	}
 	return a, a.callback != nil || a.fetcher != nil
@@ -201,8 +233,11 @@ func (s *source) checkPlaces() {
 					continue
 				}
 				cure := "put it directly above a method of an annotated interface"
-				if words[d.word] == onInterface {
+				switch words[d.word] {
+				case onInterface:
 					cure = "put it directly above the type declaration of an interface"
+				case onBoth:
+					cure = "put it directly above an annotated interface or a method of one"
 				}
 				s.report.add(CodePlacement, d.pos, d.word, cure)
 			}

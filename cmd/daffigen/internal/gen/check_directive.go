@@ -12,7 +12,7 @@ import (
 func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 	said := make(map[string]bool)
 	for _, d := range list {
-		if words[d.word] != onMethod {
+		if where := words[d.word]; where != onMethod && where != onBoth {
 			continue
 		}
 		c.used[d.pos] = true
@@ -46,6 +46,12 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 		c.timeout(m, d)
 	case "alias":
 		c.alias(i, m, d)
+	case "map":
+		c.mapDirective(i, m, d)
+	case "errors":
+		if choice, ok := c.chosen[d.pos]; ok {
+			m.errors = &choice
+		}
 	}
 }
 

@@ -50,6 +50,11 @@ const (
 	CodeSub           Code = 46
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
+	CodeErrorName     Code = 60
+	CodeNoErrorValue  Code = 61
+	CodeErrorTravels  Code = 62
+	CodeMapFunc       Code = 65
+	CodeMapSignature  Code = 66
 )
 
 // ruleTexts holds the text of every rule: what is wrong, then what to do.
@@ -88,6 +93,11 @@ var ruleTexts = map[Code]string{
 	CodeSub:           "%s: %s",
 	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
 	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
+	CodeErrorName:     "//daffi:errors: %s: %s",
+	CodeNoErrorValue:  "//daffi:errors: %s: %s",
+	CodeErrorTravels:  "//daffi:errors: %s: %s",
+	CodeMapFunc:       "//daffi:map: %s; %s",
+	CodeMapSignature:  "//daffi:map: %s at %s is %s; for %s make it %s",
 }
 
 func (c Code) String() string { return fmt.Sprintf("DF%03d", int(c)) }

@@ -80,6 +80,7 @@ func (e *emitter) service(i *Interface) {
 	if len(subs) > 0 {
 		desc = append(desc, pair("Subs", jen.Index().Qual(pathDaffi, "Sub").Types(jen.Id(i.Name)).Add(rows(subs...))))
 	}
+	desc = append(desc, e.errorsField(i.Callback.Errors)...)
 	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(desc...)).Line()
 }
 
@@ -120,6 +121,7 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 	if m.Shape() != Unary {
 		row = append(row, pair("Stream", jen.True()))
 	}
+	row = append(row, e.methodErrors(m.ServeErrors, i.Callback.Errors)...)
 	return jen.Values(row...)
 }
 

@@ -16,13 +16,13 @@ import (
 func signature(m *Method) string {
 	var w sigWriter
 	w.WriteByte('(')
-	w.params(m.Params)
+	w.params(m.sent())
 	if m.Input != nil && !m.EachItem {
-		w.comma(len(m.Params))
+		w.comma(len(m.sent()))
 		w.WriteByte('<')
 	}
 	if m.Input != nil {
-		w.typ(m.Input.Type)
+		w.typ(m.item().Type)
 	}
 	w.WriteByte(')')
 	if m.Output != nil {
