@@ -14,17 +14,17 @@ import (
 
 // Variables that are errors.
 var (
-	ErrSoldOut      = errors.New("sold out")
-	ErrMade         = made("made")
-	_, ErrSecond    = pair()
-	ErrLiteral      = func() error { return errors.New("literal") }()
-	ErrProblem      = &Problem{What: "pointer"}
-	ErrStatus       = Status("value")
-	ErrForeign      = io.ErrUnexpectedEOF
-	ErrAlias        = ErrSoldOut
-	ErrA, ErrB      = errors.New("a"), fmt.Errorf("b: %w", ErrA)
-	ErrTyped  error = Status("typed")
-	ErrNil    error
+	ErrSoldOut         = errors.New("sold out")
+	ErrMade            = made("made")
+	_, ErrSecond       = pair()
+	ErrLiteral         = func() error { return errors.New("literal") }()
+	ErrProblem         = &Problem{What: "pointer"}
+	ErrStatus          = Status("value")
+	ErrForeign         = io.ErrUnexpectedEOF
+	ErrAlias           = ErrSoldOut
+	ErrA, ErrB         = errors.New("a"), fmt.Errorf("b: %w", ErrA)
+	ErrTyped     error = Status("typed")
+	ErrNil       error
 )
 
 // Variables that are none, or of which only running them would tell.

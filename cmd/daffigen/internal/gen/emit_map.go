@@ -16,7 +16,7 @@ func (e *emitter) withMapping(call *jen.Statement, m *Method, l *locals) *jen.St
 
 // mapped is the option that has the function of m make its arguments when the call runs.
 func (e *emitter) mapped(m *Method, l *locals) jen.Code {
-	ctx, enc := l.local("ctx", "callCtx"), l.local("e", "enc", "encoder")
+	enc := l.local("e", "enc", "encoder")
 	var names []string
 	for k, r := range m.Map.Results {
 		switch {
@@ -29,7 +29,7 @@ func (e *emitter) mapped(m *Method, l *locals) jen.Code {
 		}
 	}
 	err := l.local("err", "failure")
-	args := append([]jen.Code{jen.Id(ctx)}, e.mapArguments(m, l)...)
+	args := append([]jen.Code{jen.Id(l.ctx)}, e.mapArguments(m, l)...)
 	// daffi.Mapped(func(ctx context.Context, e *codec.Encoder) error {
 	// 	data, err := readFile(ctx, path)
 	// 	if err != nil {
@@ -40,7 +40,7 @@ func (e *emitter) mapped(m *Method, l *locals) jen.Code {
 	// 	return nil
 	// })
 	return jen.Qual(pathDaffi, "Mapped").Call(jen.Func().Params(
-		jen.Id(ctx).Qual(pathContext, "Context"),
+		jen.Id(l.ctx).Qual(pathContext, "Context"),
 		jen.Id(enc).Op("*").Qual(pathCodec, "Encoder"),
 	).Error().BlockFunc(func(g *jen.Group) {
 		g.List(append(ids(names), jen.Id(err))...).Op(":=").Id(m.Map.Name).Call(args...)
