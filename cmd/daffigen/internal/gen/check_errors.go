@@ -349,14 +349,14 @@ func (t *errorTable) resolve(n errorName) (KnownError, *badError) {
 	k := KnownError{Path: n.path, Package: n.src.name, Name: n.name}
 	d := n.src.decls[n.name]
 	switch {
-	case d == nil || d.generated:
-		return bad(CodeErrorName, "package %s does not declare it; %s", n.src.name, n.src.similarError(n.name))
-	case n.src != t.user && !token.IsExported(n.name):
-		return bad(CodeErrorName, "it is unexported in package %s; export it, or name another", n.src.name)
 	case n.src != t.user && (!importable(n.path, t.user.path) || n.src.name == "main"):
 		return bad(CodeErrorName, "package %s cannot be imported here; name an error of another", n.path)
 	case n.src != t.user && dependsOn(n.src.pkg, t.user.path):
 		return bad(CodeErrorName, "package %s imports this one, which could not import it; move the error to this package", n.path)
+	case d == nil || d.generated:
+		return bad(CodeErrorName, "package %s does not declare it; %s", n.src.name, n.src.similarError(n.name))
+	case n.src != t.user && !token.IsExported(n.name):
+		return bad(CodeErrorName, "it is unexported in package %s; export it, or name another", n.src.name)
 	case d.value != nil:
 		return t.resolveVariable(k, n)
 	case d.spec != nil:

@@ -26,6 +26,7 @@ func (c *checker) mapDirective(i *Interface, m *Method, d directive) {
 			"make two interfaces of it")
 	case len(d.args) != 1 || !token.IsIdentifier(d.args[0]):
 		c.report.add(CodeArgument, d.pos, d.word, "it takes the name of one function of this package; write //daffi:map fn")
+		m.Map = new(Mapping) // what is sent is not known
 	default:
 		m.Map = &Mapping{Name: d.args[0], Pos: d.pos}
 	}
@@ -44,8 +45,12 @@ func (a annotation) wantMaps() {
 
 // mapping finds the function of m's map directive and reads what it makes. It reports false if it cannot.
 func (s *services) mapping(i *Interface, m *Method) bool {
-	if m.Map == nil {
-		return true
+	if m.Map == nil || m.Map.Name == "" {
+		return m.Map == nil
+	}
+	if !nameable(m.Func.Signature(), i.Pkg) { // its arguments need not travel, so nobody has looked
+		s.report.add(CodeType, m.Pos, i.Name+"."+m.Name, "one of its types cannot be named in this package; use types that are exported")
+		return false
 	}
 	src := s.sourceOf(i.Pkg.Path())
 	d := src.decls[m.Map.Name]
@@ -134,10 +139,6 @@ func (s *services) mapped(i *Interface, m *Method, src *source) bool {
 	}
 	if m.Input != nil && !m.EachItem {
 		m.Input.Type = s.itemTravels(src, i, m.Input.Go, m.Pos, name, m.Input.Name)
-	}
-	if !s.broken && !nameable(m.Func.Signature(), i.Pkg) {
-		s.report.add(CodeType, m.Pos, name, "one of its types cannot be named in this package; use types that are exported")
-		return false
 	}
 	return !s.broken
 }
