@@ -38,20 +38,20 @@ var ErrMade = maker{}.make()
 //daffi:callback
 type Shop interface {
 	Default(ctx context.Context) error
-	//daffi:errors ErrSealed // want "//daffi:errors: ErrSealed: ErrSealed has no exported fields, so nothing of it would travel; export them, or use another type \[DF062\]"
+	//daffi:errors ErrSealed // want "//daffi:errors: ErrSealed: ErrSealed has no exported fields, so nothing of it would travel; export them, or use another type \[DF072\]"
 	Sealed(ctx context.Context) error
-	//daffi:errors *ErrLocked // want "ErrLocked.Mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF062\]"
+	//daffi:errors *ErrLocked // want "ErrLocked.Mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF072\]"
 	Locked(ctx context.Context) error
-	//daffi:errors ErrKeyed // want "ErrKeyed.By: \*int cannot be a map key on the wire; use .* \[DF062\]"
+	//daffi:errors ErrKeyed // want "ErrKeyed.By: \*int cannot be a map key on the wire; use .* \[DF072\]"
 	Keyed(ctx context.Context) error
-	//daffi:errors ErrDone // want "ErrDone.Inner.Done: channels cannot travel; .* \[DF062\]"
+	//daffi:errors ErrDone // want "ErrDone.Inner.Done: channels cannot travel; .* \[DF072\]"
 	Done(ctx context.Context) error
-	//daffi:errors ErrTimeout // want "ErrTimeout: it is an interface; name the types that are in it \[DF062\]"
+	//daffi:errors ErrTimeout // want "ErrTimeout: it is an interface; name the types that are in it \[DF072\]"
 	Timeout(ctx context.Context) error
-	//daffi:errors ErrOf // want "ErrOf: it is generic; name a type without type parameters, such as one defined as an instance of it \[DF062\]"
+	//daffi:errors ErrOf // want "ErrOf: it is generic; name a type without type parameters, such as one defined as an instance of it \[DF072\]"
 	Generic(ctx context.Context) error
-	//daffi:errors ErrMade // want "ErrMade: its type cannot be told from its declaration; give it one, as in var ErrMade error = … \[DF062\]"
+	//daffi:errors ErrMade // want "ErrMade: its type cannot be told from its declaration; give it one, as in var ErrMade error = … \[DF072\]"
 	Made(ctx context.Context) error
-	//daffi:errors ErrUnknown // want "ErrUnknown.V: its type is not known; make it compile, then run daffigen again \[DF062\]"
+	//daffi:errors ErrUnknown // want "ErrUnknown.V: its type is not known; make it compile, then run daffigen again \[DF072\]"
 	Unknown(ctx context.Context) error
 }

@@ -21,13 +21,13 @@ type word string
 
 //daffi:fetcher Service
 type Client interface {
-	//daffi:map missing // want "//daffi:map: this package declares no function missing; declare it as func missing\(context.Context, int, \.\.\.string\) \(…, error\) \[DF065\]"
+	//daffi:map missing // want "//daffi:map: this package declares no function missing; declare it as func missing\(context.Context, int, \.\.\.string\) \(…, error\) \[DF075\]"
 	Add(ctx context.Context, n int, words ...string) error
 	//daffi:alias Add
-	//daffi:map join // want "//daffi:map: join at .*map_function.go:16:5 is no function; name one that is a func\(context.Context, \[\]string\) \(…, error\) \[DF065\]"
+	//daffi:map join // want "//daffi:map: join at .*map_function.go:16:5 is no function; name one that is a func\(context.Context, \[\]string\) \(…, error\) \[DF075\]"
 	AddWords(ctx context.Context, words []string) error
 	//daffi:alias Add
-	//daffi:map generic // want "//daffi:map: generic at .*map_function.go:18:6 has type parameters; name a function without, a func\(context.Context, \[\]string\) \(…, error\) \[DF065\]"
+	//daffi:map generic // want "//daffi:map: generic at .*map_function.go:18:6 has type parameters; name a function without, a func\(context.Context, \[\]string\) \(…, error\) \[DF075\]"
 	AddMany(ctx context.Context, words []string) error
 	//daffi:alias Add
 	//daffi:map word // want "word at .*map_function.go:20:6 is no function"

@@ -30,22 +30,22 @@ func none(ctx context.Context) error                                     { retur
 //daffi:fetcher Service
 type Client interface {
 	//daffi:alias Add
-	//daffi:map noContext // want "//daffi:map: noContext at .*map_signature.go:18:6 is func\(words \[\]string\) \(string, error\); for Client.A make it func\(context.Context, \[\]string\) \(…, error\) \[DF066\]"
+	//daffi:map noContext // want "//daffi:map: noContext at .*map_signature.go:18:6 is func\(words \[\]string\) \(string, error\); for Client.A make it func\(context.Context, \[\]string\) \(…, error\) \[DF076\]"
 	A(ctx context.Context, words []string) error
 	//daffi:alias Add
-	//daffi:map noError // want "noError at .* \[DF066\]"
+	//daffi:map noError // want "noError at .* \[DF076\]"
 	B(ctx context.Context, words []string) error
 	//daffi:alias Add
-	//daffi:map other // want "other at .*words \[\]int.* \[DF066\]"
+	//daffi:map other // want "other at .*words \[\]int.* \[DF076\]"
 	C(ctx context.Context, words []string) error
 	//daffi:alias Add
-	//daffi:map more // want "more at .* \[DF066\]"
+	//daffi:map more // want "more at .* \[DF076\]"
 	D(ctx context.Context, words []string) error
 	//daffi:alias Add
-	//daffi:map two // want "two at .*map_signature.go:22:6 is func\(ctx context.Context, word string\) \(string, int, error\); for Client.E make it func\(context.Context, string\) \(item, error\) \[DF066\]"
+	//daffi:map two // want "two at .*map_signature.go:22:6 is func\(ctx context.Context, word string\) \(string, int, error\); for Client.E make it func\(context.Context, string\) \(item, error\) \[DF076\]"
 	E(ctx context.Context, words iter.Seq[string]) error
 	//daffi:alias Add
-	//daffi:map dots // want "dots at .* \[DF066\]"
+	//daffi:map dots // want "dots at .* \[DF076\]"
 	F(ctx context.Context, words iter.Seq[[]string]) error
 	//daffi:alias Add
 	//daffi:map number

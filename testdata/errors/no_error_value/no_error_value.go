@@ -30,17 +30,17 @@ func fail() error { return ErrSoldOut }
 //daffi:callback
 //daffi:errors *Limit ErrSoldOut
 type Shop interface {
-	//daffi:errors Limit // want "//daffi:errors: Limit: its Error has a pointer as receiver, so only pointers to it are errors; write \*Limit \[DF061\]"
+	//daffi:errors Limit // want "//daffi:errors: Limit: its Error has a pointer as receiver, so only pointers to it are errors; write \*Limit \[DF071\]"
 	Pointer(ctx context.Context) error
-	//daffi:errors Item // want "Item: it has no method Error\(\) string; write one, or name another type \[DF061\]"
+	//daffi:errors Item // want "Item: it has no method Error\(\) string; write one, or name another type \[DF071\]"
 	NoError(ctx context.Context) error
-	//daffi:errors *ErrSoldOut // want "\*ErrSoldOut: it is a variable; write ErrSoldOut \[DF061\]"
+	//daffi:errors *ErrSoldOut // want "\*ErrSoldOut: it is a variable; write ErrSoldOut \[DF071\]"
 	Star(ctx context.Context) error
-	//daffi:errors ErrCount // want "ErrCount: its type cannot be told from its declaration; give it one, as in var ErrCount error = … \[DF062\]"
+	//daffi:errors ErrCount // want "ErrCount: its type cannot be told from its declaration; give it one, as in var ErrCount error = … \[DF072\]"
 	Count(ctx context.Context) error
-	//daffi:errors ErrValue // want "ErrValue: it is a Limit, which is no error; give Limit a method Error\(\) string, or name another \[DF061\]"
+	//daffi:errors ErrValue // want "ErrValue: it is a Limit, which is no error; give Limit a method Error\(\) string, or name another \[DF071\]"
 	Value(ctx context.Context) error
-	//daffi:errors ErrMax fail // want "ErrMax: it is neither a variable nor a type; name one that is an error \[DF061\]" "fail: it is neither a variable nor a type; name one that is an error \[DF061\]"
+	//daffi:errors ErrMax fail // want "ErrMax: it is neither a variable nor a type; name one that is an error \[DF071\]" "fail: it is neither a variable nor a type; name one that is an error \[DF071\]"
 	Constant(ctx context.Context) error
 }
 

@@ -50,11 +50,11 @@ const (
 	CodeSub           Code = 46
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
-	CodeErrorName     Code = 60
-	CodeNoErrorValue  Code = 61
-	CodeErrorTravels  Code = 62
-	CodeMapFunc       Code = 65
-	CodeMapSignature  Code = 66
+	CodeErrorName     Code = 70
+	CodeNoErrorValue  Code = 71
+	CodeErrorTravels  Code = 72
+	CodeMapFunc       Code = 75
+	CodeMapSignature  Code = 76
 )
 
 // ruleTexts holds the text of every rule: what is wrong, then what to do.
