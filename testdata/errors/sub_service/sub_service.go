@@ -55,7 +55,7 @@ type House interface {
 
 //daffi:fetcher House
 type Visitor interface {
-	Stock() Other // want "Visitor.Stock has Other for Other, but House.Stock at .*sub_service.go:\d+:2 returns Stock; make the two agree \[DF041\]"
+	Stock() Other                      // want "Visitor.Stock has Other for Other, but House.Stock at .*sub_service.go:\d+:2 returns Stock; make the two agree \[DF041\]"
 	Kitchen(ctx context.Context) error // want "Visitor.Kitchen is a call, but House.Kitchen at .*sub_service.go:\d+:2 is a service below House; make the two agree \[DF041\]"
-	Size() Fetcher // want "Visitor.Size is a service below Visitor, but House.Size at .*sub_service.go:\d+:2 is a call; make the two agree \[DF041\]"
+	Size() Fetcher                     // want "Visitor.Size is a service below Visitor, but House.Size at .*sub_service.go:\d+:2 is a call; make the two agree \[DF041\]"
 }

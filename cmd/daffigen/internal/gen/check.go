@@ -199,6 +199,9 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return nil
 	}
 	c.conflicts(i, m)
+	if m.Map == nil { // else what is sent is not known yet
+		c.signature(i, m)
+	}
 	return m
 }
 

@@ -72,12 +72,17 @@ func (s *source) errorName(arg argument) errorName {
 	return n
 }
 
-// defaultErrors are the exported variables and types of the package that are called Err….
-func (s *source) defaultErrors() errorChoice {
+// defaultErrors are the exported variables and types of the package that are called Err…, for code that is built under a constraint: what is
+// built under another is left out, since it may not be there.
+func (s *source) defaultErrors(constraint string) errorChoice {
 	s.parse()
 	var choice errorChoice
 	for _, name := range slices.Sorted(maps.Keys(s.decls)) {
-		if d := s.decls[name]; strings.HasPrefix(name, "Err") && (d.value != nil || d.spec != nil) {
+		d := s.decls[name]
+		if !strings.HasPrefix(name, "Err") || d.value == nil && d.spec == nil {
+			continue
+		}
+		if own := s.constraintOf(d.file); own == "" || own == constraint {
 			choice = append(choice, errorName{text: name, path: s.path, src: s, name: name})
 		}
 	}
@@ -153,7 +158,7 @@ func (l *loader) errorChoices(ctx context.Context, all []annotation) error {
 	}
 	for _, a := range all {
 		if a.errors == nil {
-			a.src.defaultErrors().want()
+			a.src.defaultErrors(a.src.constraintAt(a.spec.Pos())).want()
 		}
 	}
 	return nil
@@ -248,7 +253,12 @@ func (s *services) chosenErrors(i *Interface, m *Method) errorChoice {
 	case i.errors != nil:
 		return *i.errors
 	}
-	return s.sourceOf(i.Pkg.Path()).defaultErrors()
+	return s.defaultsOf(i)
+}
+
+func (s *services) defaultsOf(i *Interface) errorChoice {
+	src := s.sourceOf(i.Pkg.Path())
+	return src.defaultErrors(src.constraintAt(i.Pos))
 }
 
 func (s *services) callbackErrors(i *Interface, m *Method) *ErrorTable {
@@ -287,7 +297,7 @@ func (s *services) fetcherErrors(i *Interface, m *Method) *ErrorTable {
 		}
 	}
 	if service == nil || service.Pkg != i.Pkg {
-		t.add(user.defaultErrors())
+		t.add(s.defaultsOf(i))
 	}
 	return s.shared(t)
 }
@@ -414,7 +424,7 @@ func (t *errorTable) resolveType(k KnownError, n errorName, d *decl) (KnownError
 // similarError says what may be meant by name.
 func (s *source) similarError(name string) string {
 	best, distance := "", 3
-	for _, n := range s.defaultErrors() {
+	for _, n := range s.defaultErrors("") {
 		if d := editDistance(n.name, name); d < distance {
 			best, distance = n.name, d
 		}

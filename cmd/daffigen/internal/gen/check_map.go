@@ -140,6 +140,9 @@ func (s *services) mapped(i *Interface, m *Method, src *source) bool {
 	if m.Input != nil && !m.EachItem {
 		m.Input.Type = s.itemTravels(src, i, m.Input.Go, m.Pos, name, m.Input.Name)
 	}
+	if !s.broken {
+		s.signature(i, m)
+	}
 	return !s.broken
 }
 

@@ -21,6 +21,7 @@ const (
 	CodePackage       Code = 3
 	CodeHandWritten   Code = 4
 	CodeTestFile      Code = 5
+	CodeBuildTags     Code = 6
 	CodeUnknownWord   Code = 10
 	CodeNotYet        Code = 11
 	CodePlacement     Code = 12
@@ -41,6 +42,7 @@ const (
 	CodeType          Code = 30
 	CodeMapKey        Code = 31
 	CodeFieldName     Code = 32
+	CodeSignature     Code = 33
 	CodeTwoServices   Code = 40
 	CodeMismatch      Code = 41
 	CodeNoMethod      Code = 42
@@ -64,6 +66,7 @@ var ruleTexts = map[Code]string{
 	CodePackage:       "%s; check the pattern and the module's go.mod",
 	CodeHandWritten:   "%s was not written by daffigen and would be lost; rename it",
 	CodeTestFile:      "%s is in a test file, and generated code is not; move it to a file that is no test, or to a package of its own",
+	CodeBuildTags:     "%s is built %s, but %s at %s %s, and generated code is one file; put them into files with the same build constraint, or into two packages",
 	CodeUnknownWord:   "unknown directive //daffi:%s; %s",
 	CodeNotYet:        "//daffi:%s is not supported by this version of daffigen; remove it or use a newer version",
 	CodePlacement:     "//daffi:%s has no effect here; %s",
@@ -84,6 +87,7 @@ var ruleTexts = map[Code]string{
 	CodeType:          "%s: %s",
 	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool, or a struct or array of such",
 	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",
+	CodeSignature:     "the signature of %s cannot be compared with that of another version: %s; let it refer to fewer types, or send what it has as []byte",
 	CodeTwoServices:   "two services are called %q, the other is %s at %s; give one another name with //daffi:callback name=…",
 	CodeMismatch:      "%s %s, but %s at %s %s; make the two agree",
 	CodeNoMethod:      "%s has no method %s (see %s)%s; add it there, or name the one to call with //daffi:alias",

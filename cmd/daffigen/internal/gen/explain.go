@@ -101,6 +101,40 @@ internal/shoptest.`,
 		Wrong: "cart_test.go:\n\n//daffi:callback\ntype Cart interface{ Add(ctx context.Context, item string) error }",
 		Right: "cart.go:\n\n//daffi:callback\ntype Cart interface{ Add(ctx context.Context, item string) error }",
 	},
+	CodeBuildTags: {
+		Title: "annotated interfaces of a package are built under different conditions",
+		Why: `
+What is generated for a package is one file, with the build constraint of the files
+that its annotated interfaces are in: //go:build lines, and names like cart_linux.go.
+So these must be the same for all of them. Types that the interfaces use may differ by
+system; code is generated for those of the system that daffigen runs on.`,
+		Wrong: `
+// In cart_linux.go:
+
+//daffi:callback
+type Cart interface {
+	Add(ctx context.Context, item string) error
+}
+
+// In shopper.go:
+
+//daffi:fetcher Cart
+type Shopper interface {
+	Add(ctx context.Context, item string) error
+}`,
+		Right: `
+// In cart.go:
+
+//daffi:callback
+type Cart interface {
+	Add(ctx context.Context, item string) error
+}
+
+//daffi:fetcher Cart
+type Shopper interface {
+	Add(ctx context.Context, item string) error
+}`,
+	},
 	CodeUnknownWord: {
 		Title: "there is no such directive",
 		Why: `
@@ -473,6 +507,26 @@ type Order struct {
 	ID  string
 	Key string ` + "`daffi:\"key\"`" + `
 }`,
+	},
+	CodeSignature: {
+		Title: "a signature is too large",
+		Why: `
+The signature of a method has all types that it refers to, each once, with the names
+of their fields. Nodes and daffigen breaking compare it with that of other versions,
+which is bounded: 32 KiB, and 256 types that first come within one another. Hundreds
+of structs in one method are mostly a model that was not meant to travel as a whole.`,
+		Wrong: `
+//daffi:callback
+type Catalog interface {
+	Database(ctx context.Context) (*EverythingThereIs, error)
+}`,
+		Right: `
+//daffi:callback
+type Catalog interface {
+	Product(ctx context.Context, id string) (*Product, error)
+}
+
+type Product struct{ Name string }`,
 	},
 	CodeTwoServices: {
 		Title: "two services have the same name",

@@ -191,6 +191,7 @@ func (l *loader) packages(list []*Interface) []*Package {
 		slices.SortFunc(p.Interfaces, func(a, b *Interface) int {
 			return comparePositions(l.report.position(a.Pos), l.report.position(b.Pos))
 		})
+		l.constraints(p, l.sourceOf(p.Path))
 	}
 	return pkgs
 }

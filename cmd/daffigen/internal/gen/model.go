@@ -12,6 +12,7 @@ type Package struct {
 	Name       string
 	Path       string
 	File       string // where its generated code goes, absolute
+	Constraint string // under which it is built, empty for always
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
 	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
