@@ -3,7 +3,6 @@ package daffi
 import (
 	"context"
 	"errors"
-	"reflect"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -157,8 +156,11 @@ func (f *finder) add(k *KnownError, value []byte) {
 	f.found = control.AddIdentity(f.found, control.Identity{Name: k.name, Value: value})
 }
 
-// same compares as errors.Is does.
-func same(err, target error) bool { return reflect.TypeOf(target).Comparable() && err == target }
+// same is err == target, false for values that cannot be compared.
+func same(err, target error) (equal bool) {
+	defer func() { _ = recover() }() // what a comparison panics with is nothing else
+	return err == target
+}
 
 // recall makes what came with e over the wire part of its tree, as far as the table knows it. e must not be shared yet.
 func (e *Error) recall(table func() []KnownError) {

@@ -40,6 +40,7 @@ func knownErrors() []daffi.KnownError {
 		daffi.Sentinel("ErrSoldOut", errSoldOut),
 		daffi.Sentinel("ErrCoded", errCoded),
 		daffi.Sentinel("ErrNil", nil),
+		daffi.Sentinel("ErrSlice", slice{}),
 		daffi.ErrorValue("Limit", func(e *codec.Encoder, v limitError) { e.Int(v.Max) }, func(d *codec.Decoder) limitError { return limitError{d.Int()} }),
 		daffi.ErrorPointer("Quota", func(e *codec.Encoder, v quotaError) { e.String(v.User) }, func(d *codec.Decoder) quotaError { return quotaError{d.String()} }),
 	}
