@@ -128,6 +128,9 @@ func (s *source) indexMethods(spec *ast.TypeSpec) {
 }
 
 func receiverName(fn *ast.FuncDecl) string {
+	if len(fn.Recv.List) == 0 {
+		return "" // the parser accepts func () f()
+	}
 	for expr := fn.Recv.List[0].Type; ; {
 		switch e := expr.(type) {
 		case *ast.StarExpr:
