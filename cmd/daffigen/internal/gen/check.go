@@ -45,6 +45,10 @@ func (c *checker) iface(a annotation) *Interface {
 	if a.codec != nil {
 		c.interfaceCodec(i, *a.codec)
 	}
+	if a.errors != nil {
+		choice := c.chosen[a.errors.pos]
+		i.errors = &choice
+	}
 	for _, fn := range c.methodsOf(a.src, named.Underlying().(*types.Interface), a.spec) {
 		if m := c.method(i, a.src, fn); m != nil {
 			i.Methods = append(i.Methods, m)
@@ -199,7 +203,9 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return nil
 	}
 	c.conflicts(i, m)
-	c.signature(i, m)
+	if m.Map == nil { // else what is sent is not known yet
+		c.signature(i, m)
+	}
 	return m
 }
 
@@ -236,7 +242,9 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 		at := cmp.Or(p.Pos(), m.Pos)
 		item, seq := sequence(p.Type())
 		if seq == noSequence {
-			if w := c.travels(src, i, p, at, name, n+1); w != nil {
+			if m.Map != nil { // what its function makes of it travels
+				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type()})
+			} else if w := c.travels(src, i, p, at, name, n+1); w != nil {
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
 			}
 			continue
@@ -248,6 +256,8 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 			c.report.add(CodeSequence, at, name, "the second type of an input sequence must be error; take iter.Seq2[T, error]")
 		case seq == plainSequence && i.Callback != nil:
 			c.report.add(CodeUncheckedSeq, at, name, typeName(item, src.types))
+		case m.Map != nil:
+			m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item}, Fallible: seq == fallibleSequence}
 		default:
 			if w := c.itemTravels(src, i, item, at, name, p.Name()); w != nil {
 				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w}, Fallible: seq == fallibleSequence}

@@ -48,6 +48,12 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 		c.alias(i, m, d)
 	case "codec":
 		c.methodCodec(i, m, d)
+	case "map":
+		c.mapDirective(i, m, d)
+	case "errors":
+		if choice, ok := c.chosen[d.pos]; ok {
+			m.errors = &choice
+		}
 	}
 }
 

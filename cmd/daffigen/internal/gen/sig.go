@@ -16,12 +16,12 @@ func (t *Type) signature() string { return wireTypes{}.typ(t).String() }
 // wire is the signature of m. A method that is called for each item of a sequence has that of the callback's.
 func (m *Method) wire() *signature.Method {
 	w := wireTypes{}
-	s := &signature.Method{Params: w.of(m.Params)}
+	s := &signature.Method{Params: w.of(m.sent())}
 	switch {
 	case m.Input != nil && m.EachItem:
-		s.Params = append(s.Params, w.typ(m.Input.Type))
+		s.Params = append(s.Params, w.typ(m.item().Type))
 	case m.Input != nil:
-		s.Input = w.typ(m.Input.Type)
+		s.Input = w.typ(m.item().Type)
 	}
 	if m.Output != nil {
 		s.Output = w.typ(m.Output.Type)
