@@ -19,6 +19,8 @@ type Encoder struct {
 	err      error
 	depth    int
 	pointers int
+
+	keyFrom, keyTo int // what RouteBy has marked
 }
 
 // Reset starts a message in b's capacity and forgets any error. The encoder owns b until the next Reset.
