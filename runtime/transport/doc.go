@@ -100,7 +100,8 @@
 //	11 Drain      both  once from N, answered once by C      link closed
 //	12 —          reserved: acknowledgement of a resumable link
 //	13 —          reserved: resumption
-//	16 Control    both  LIM-15 outstanding                   link closed
+//	16 Control    both  LIM-15 outstanding; with More an     link closed
+//	                    answer goes on in another frame
 //	17 Peer       C     twice per pair of sessions           link closed
 //	32 Request    both  queue of the destination             ResourceExhausted/busy, NotRun
 //	33 Accepted   C     answers a Oneway request             link closed
