@@ -3,6 +3,7 @@ package daffi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 type CallInfo struct {
 	Method  string // "Service.Method"
 	Caller  string // the name of the node that called, as the controller knows it
-	Attempt int    // 0 for the first
+	Attempt int    // 0 for the first; more where daffi has sent the call again (SEM-6)
+	ID      string // of a call of an idempotent method: random, and the same in all attempts, so that a handler can recognise them; else empty
 }
 
 // CallFrom is the call that ctx belongs to; ok is false outside a handler. The value is a copy, valid for ever.
@@ -32,12 +34,19 @@ func NodeFrom(ctx context.Context) *Node {
 
 type callKey struct{}
 
-// depthOf is the depth of a call made with ctx.
-func depthOf(ctx context.Context) uint8 {
-	if c, ok := ctx.Value(callKey{}).(*callCtx); ok {
-		return c.depth + 1
+// nesting is what a call made with ctx inherits from the handler that makes it: how deep it is, and, if it is waited for, the turns that are held for as long.
+func nesting(ctx context.Context, oneway bool) (depth uint8, turns []uint64) {
+	c, ok := ctx.Value(callKey{}).(*callCtx)
+	if !ok {
+		return 0, nil
 	}
-	return 0
+	if oneway {
+		return c.depth + 1, nil
+	}
+	if id := c.turn.Load(); id != 0 {
+		return c.depth + 1, append(c.turns[:len(c.turns):len(c.turns)], id)
+	}
+	return c.depth + 1, c.turns
 }
 
 // callCtx is the context of a handler, and the one allocation of a call at the callee. It is never reused, since a handler may keep it.
@@ -47,6 +56,9 @@ type callCtx struct {
 	deadline time.Time
 	depth    uint8
 	metadata map[string]string // written before the handler starts
+	turns    []uint64          // that the calls above this one hold
+	turn     atomic.Uint64     // the one that it holds itself, 0 for none
+	queued   bool              // it waits to run; protected by the node's admission
 
 	mu    sync.Mutex
 	done  chan struct{}

@@ -28,6 +28,7 @@ type Method struct {
 	Name       string        // of the callback's method, without the service
 	Sig        string        // canonical wire signature, equal on both sides
 	Oneway     bool          // no reply is awaited
+	Event      bool          // with Oneway: to every provider
 	Idempotent bool          // may run more than once
 	EachItem   bool          // an item stream: every item of the input is one invocation
 	Timeout    time.Duration // deadline when ctx has none; 0 is the node's default, for a stream none
@@ -36,6 +37,7 @@ type Method struct {
 // Service describes a callback to [Register]. T is the annotated interface.
 type Service[T any] struct {
 	Name     string
+	Serial   bool // its methods share one turn
 	Handlers []Handler[T]
 }
 
@@ -47,6 +49,7 @@ type Handler[T any] struct {
 	// Serve reads the arguments from c, calls impl, writes the results to c. An error of its own is returned as it is.
 	Serve  func(ctx context.Context, impl T, c *Incoming) error
 	Oneway bool
+	Serial bool // it has a turn of its own
 	Stream bool // it has an input sequence, an output sequence, or both
 }
 

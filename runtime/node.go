@@ -40,6 +40,7 @@ type Node struct {
 	incomings sync.Pool // of *Incoming
 	services  services
 	admission admission
+	retries   retryBudget
 	table     table
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
@@ -73,6 +74,7 @@ func New(o Options) *Node {
 	n.log = n.opts.Logger.With("node", n.opts.Name)
 	rand.Read(n.token[:])
 	n.admission.node = n
+	n.retries.left.Store(retryStart)
 	n.table.init()
 	return n
 }
@@ -395,7 +397,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		err = n.admission.wait(ctx)
+		err = n.admission.drained(ctx)
 	}
 	if err != nil {
 		n.Close()

@@ -71,7 +71,7 @@ func (s *session) request(f *transport.Frame) error {
 		return s.admit(in)
 	}
 	total := transport.AnnouncedLength(f.Payload)
-	if total > int64(s.node.opts.MaxMessage) {
+	if total > int64(s.node.opts.MaxMessage+maxWrap) {
 		if in.recv != nil {
 			in.recv.close()
 		}
@@ -183,7 +183,11 @@ func (s *session) admit(in *Incoming) error {
 	if oneway {
 		s.served.remove(id) // from here on nobody can cancel it
 	}
-	if s.node.admission.enter(in) {
+	e := in.readTag()
+	if e == nil {
+		e = s.node.admission.enter(in)
+	}
+	if e == nil {
 		if oneway {
 			return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: id}})
 		}
@@ -194,7 +198,8 @@ func (s *session) admit(in *Incoming) error {
 		in.recv.close()
 	}
 	in.release()
-	return s.refuse(id, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: "too many calls run and wait at the node"})
+	e.Method = m.full
+	return s.refuse(id, e)
 }
 
 // packer returns what compresses a stream's frames.
