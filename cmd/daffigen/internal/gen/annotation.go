@@ -24,9 +24,9 @@ type directive struct {
 type place int
 
 const (
-	onInterface place = iota
-	onMethod
-	notYet
+	notYet      place = 0
+	onInterface place = 1
+	onMethod    place = 2
 )
 
 // words are the directives that exist, with what they stand on.
@@ -38,10 +38,10 @@ var words = map[string]place{
 	"timeout":    onMethod,
 	"local":      onMethod,
 	"idempotent": onMethod,
-	"serial":     notYet,
+	"serial":     onInterface | onMethod,
 	"codec":      notYet,
-	"key":        notYet,
-	"event":      notYet,
+	"key":        onMethod,
+	"event":      onMethod,
 	"map":        notYet,
 	"errors":     notYet,
 	"object":     notYet,
@@ -95,6 +95,7 @@ type annotation struct {
 	spec     *ast.TypeSpec
 	callback *directive
 	fetcher  *directive
+	serial   *directive
 }
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
@@ -131,6 +132,7 @@ func (s *source) annotated() []annotation {
 func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation, bool) {
 	a := annotation{src: s, spec: spec}
 	list := directives(spec.Doc)
+	var serial []directive
 	if !group.Lparen.IsValid() {
 		list = append(directives(group.Doc), list...)
 	}
@@ -140,6 +142,13 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 			s.once(&a.callback, d)
 		case "fetcher":
 			s.once(&a.fetcher, d)
+		case "serial":
+			serial = append(serial, d)
+		}
+	}
+	if a.callback != nil || a.fetcher != nil {
+		for _, d := range serial {
+			s.once(&a.serial, d)
 		}
 	}
 	return a, a.callback != nil || a.fetcher != nil
@@ -201,8 +210,11 @@ func (s *source) checkPlaces() {
 					continue
 				}
 				cure := "put it directly above a method of an annotated interface"
-				if words[d.word] == onInterface {
+				switch words[d.word] {
+				case onInterface:
 					cure = "put it directly above the type declaration of an interface"
+				case onInterface | onMethod:
+					cure = "put it directly above the type declaration of an annotated interface, or above one of its methods"
 				}
 				s.report.add(CodePlacement, d.pos, d.word, cure)
 			}

@@ -64,6 +64,11 @@ func (c *checker) roles(i *Interface, a annotation) {
 		i.Fetcher.Path, i.Fetcher.Ref = a.reference()
 		c.fetcherArguments(i.Fetcher, d)
 	}
+	if d := a.serial; d != nil {
+		i.Serial = true
+		c.needsCallback(i, *d)
+		c.noArguments(*d)
+	}
 }
 
 func (c *checker) callbackName(d *directive) string {
@@ -172,6 +177,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		}
 	}
 	if m.Local {
+		c.localDirectives(i, m)
 		return m
 	}
 	if !fn.Exported() {

@@ -61,13 +61,16 @@ func (e *emitter) service(i *Interface) {
 			handlers = append(handlers, e.handler(i, m))
 		}
 	}
+	fields := []jen.Code{pair("Name", jen.Id(interfaceNames(i.Name).wire()))}
+	if i.Serial {
+		fields = append(fields, pair("Serial", jen.True()))
+	}
 	// var shoppingServiceDesc = daffi.Service[ShoppingService]{
 	// 	Name: ShoppingServiceName,
 	// 	Handlers: []daffi.Handler[ShoppingService]{…},
 	// }
 	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(
-		pair("Name", jen.Id(interfaceNames(i.Name).wire())),
-		pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))),
+		append(fields, pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))))...,
 	)).Line()
 }
 
@@ -87,6 +90,9 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 	)
 	if m.Oneway {
 		row = append(row, pair("Oneway", jen.True()))
+	}
+	if m.Serial != nil {
+		row = append(row, pair("Serial", jen.True()))
 	}
 	if m.Shape() != Unary {
 		row = append(row, pair("Stream", jen.True()))
