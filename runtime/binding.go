@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,10 +16,12 @@ import (
 type Binding struct {
 	node    *Node
 	client  *Client
+	service string // its name on the wire
 	ext     *extra
 	methods []boundMethod
 	routes  atomic.Pointer[routes]
 	turn    chan struct{} // of who resolves routes
+	below   sync.Map      // the bindings of services below this one, by subKey
 	self    *Binding      // b, loaded from memory: what flows from here does not count as flowing from a Call; see [Call.Do]
 }
 
@@ -37,14 +40,22 @@ type routes struct {
 
 // Bind makes what a proxy needs to call through c.
 func Bind(c Caller, client *Client, opts ...CallOption) *Binding {
-	b := &Binding{node: c.caller(), client: client, methods: make([]boundMethod, len(client.Methods)), turn: make(chan struct{}, 1)}
-	for i := range client.Methods {
-		b.methods[i].full = client.Service + "." + client.Methods[i].Name
+	if p, ok := c.(*below); ok {
+		return p.bind(client, opts)
 	}
-	b.self = b
+	b := newBinding(c.caller(), client, client.Service)
 	if len(opts) > 0 {
 		b.ext = (*extra)(nil).with(opts)
 	}
+	return b
+}
+
+func newBinding(n *Node, client *Client, service string) *Binding {
+	b := &Binding{node: n, client: client, service: service, methods: make([]boundMethod, len(client.Methods)), turn: make(chan struct{}, 1)}
+	for i := range client.Methods {
+		b.methods[i].full = service + "." + client.Methods[i].Name
+	}
+	b.self = b
 	return b
 }
 
@@ -64,7 +75,7 @@ func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Ti
 	if r := b.routes.Load(); r != nil && r.s == s {
 		return r.numbers[m], nil
 	}
-	q := control.Resolve{Service: b.client.Service}
+	q := control.Resolve{Service: b.service}
 	for i := range b.client.Methods {
 		q.Methods = append(q.Methods, control.Method{Name: b.client.Methods[i].Name, Sig: shortSig(b.client.Methods[i].Sig)})
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// What generated code calls is in this file, and besides in it [Register], [Bind], [Feed], [FeedErr], [Receive], [Send] and the methods of
+// What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [Receive], [Send] and the methods of
 // [Incoming] beside what they do. It is kept compatible: old generated code compiles against a new runtime, within the window that the constants below state.
 
 // Generated code names the constant of its generation, so that it fails to compile, with the cure in the name, against a runtime that
@@ -39,6 +39,7 @@ type Service[T any] struct {
 	Name     string
 	Serial   bool // its methods share one turn
 	Handlers []Handler[T]
+	Subs     []Sub[T]
 }
 
 // Handler is one row of a [Service].

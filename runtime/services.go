@@ -55,6 +55,7 @@ type Registration struct {
 	node    *Node
 	service string
 	methods []*servedMethod
+	subs    []*Registration // of the services below it
 	once    sync.Once
 
 	turn   chan struct{} // of who tells a session about it, or that it is closed
@@ -65,22 +66,26 @@ type Registration struct {
 // Service is the service's name on the wire.
 func (r *Registration) Service() string { return r.service }
 
-// Close stops serving: calls that are running go on, further ones are refused. It may be called more than once.
+// Close stops serving, also the services below this one: calls that are running go on, further ones are refused. It may be called more
+// than once.
 func (r *Registration) Close() error {
 	var err error
-	r.once.Do(func() { err = r.node.services.remove(r) })
+	r.once.Do(func() { err = errors.Join(r.node.services.remove(r), closeAll(r.subs)) })
 	return err
 }
 
 // Register serves impl at r until the registration is closed or the node is. On a node that has joined, it returns when the controller knows
 // of it; on one that has not, at once, and the service is there from the moment the node is. A node serves a name once.
 func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*Registration, error) {
-	if any(impl) == nil {
-		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + s.Name + ": the implementation is nil"}
-	}
 	so := serveOptions{as: s.Name}
 	for _, o := range opts {
 		o.apply(&so)
+	}
+	if p, ok := r.(*below); ok {
+		so.as = p.service
+	}
+	if any(impl) == nil {
+		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": the implementation is nil"}
 	}
 	n := r.registrar()
 	reg := &Registration{node: n, service: so.as, turn: make(chan struct{}, 1)}
@@ -99,7 +104,14 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 			reg.methods = append(reg.methods, &servedMethod{full: so.as + "." + name, name: name, sig: shortSig(h.Sig), index: i, stream: h.Stream, service: d, turn: turn, reg: reg})
 		}
 	}
-	return reg, n.services.add(n, reg)
+	var err error
+	if reg.subs, err = registerSubs(n, s, so.as, impl, opts); err != nil { // first, so that who sees the service sees those below it
+		return nil, err
+	}
+	if err := n.services.add(n, reg); err != nil {
+		return nil, errors.Join(err, closeAll(reg.subs))
+	}
+	return reg, nil
 }
 
 // maxSig is the length up to which a signature travels as it is.

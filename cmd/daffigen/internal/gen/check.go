@@ -188,6 +188,12 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		c.report.add(CodeUnexported, m.Pos, i.Name+"."+m.Name, cure)
 		return nil
 	}
+	if m.Sub = subOf(fn.Signature()); m.Sub != nil {
+		if field != nil {
+			c.subMethod(i, m, directives(field.Doc))
+		}
+		return m
+	}
 	before := len(c.report.list)
 	c.broken = false
 	c.shape(i, m, src, fn.Type().(*types.Signature))

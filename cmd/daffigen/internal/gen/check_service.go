@@ -116,7 +116,7 @@ func (s *services) match(i *Interface) {
 			s.decideAlone(i, m)
 			continue
 		}
-		if service == i || service.Broken[m.Call] {
+		if service == i || service.Broken[m.Call] || i.Broken[m.Name] {
 			continue
 		}
 		target := service.answering(m.Call)
@@ -175,6 +175,10 @@ func (s *services) noMethod(i *Interface, m *Method, service *Interface) {
 
 // matchMethod checks one method of a fetcher against the callback's that it calls.
 func (s *services) matchMethod(i *Interface, m *Method, service *Interface, target *Method) {
+	if m.Sub != nil || target.Sub != nil {
+		s.matchSub(i, m, service, target)
+		return
+	}
 	mode := ""
 	if m.Alias != nil {
 		mode = m.Alias.Mode

@@ -21,6 +21,7 @@ const (
 	CodePackage       Code = 3
 	CodeHandWritten   Code = 4
 	CodeTestFile      Code = 5
+	CodeBuildTags     Code = 6
 	CodeUnknownWord   Code = 10
 	CodeNotYet        Code = 11
 	CodePlacement     Code = 12
@@ -48,6 +49,7 @@ const (
 	CodeEachWhole     Code = 43
 	CodeAliasTaken    Code = 44
 	CodeNoCallback    Code = 45
+	CodeSub           Code = 46
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
 )
@@ -59,6 +61,7 @@ var ruleTexts = map[Code]string{
 	CodePackage:       "%s; check the pattern and the module's go.mod",
 	CodeHandWritten:   "%s was not written by daffigen and would be lost; rename it",
 	CodeTestFile:      "%s is in a test file, and generated code is not; move it to a file that is no test, or to a package of its own",
+	CodeBuildTags:     "%s is built %s, but %s at %s %s, and generated code is one file; put them into files with the same build constraint, or into two packages",
 	CodeUnknownWord:   "unknown directive //daffi:%s; %s",
 	CodeNotYet:        "//daffi:%s is not supported by this version of daffigen; remove it or use a newer version",
 	CodePlacement:     "//daffi:%s has no effect here; %s",
@@ -78,7 +81,7 @@ var ruleTexts = map[Code]string{
 	CodePrepare:       "%s; name it otherwise with prepare=, as in //daffi:fetcher %s prepare=Calls",
 	CodeKey:           "%s: //daffi:key %s: %s",
 	CodeType:          "%s: %s",
-	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool",
+	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool, or a struct or array of such",
 	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",
 	CodeTwoServices:   "two services are called %q, the other is %s at %s; give one another name with //daffi:callback name=…",
 	CodeMismatch:      "%s %s, but %s at %s %s; make the two agree",
@@ -86,6 +89,7 @@ var ruleTexts = map[Code]string{
 	CodeEachWhole:     "%s: %s",
 	CodeAliasTaken:    "%s already answers to %s at %s; choose another alias",
 	CodeNoCallback:    "%s; %s",
+	CodeSub:           "%s: %s",
 	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
 	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
 }

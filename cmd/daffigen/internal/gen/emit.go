@@ -47,7 +47,7 @@ func emit(p *Package, n *namer) ([]byte, error) {
 	if err := e.file.Render(&buf); err != nil {
 		return nil, fmt.Errorf("render %s: %w", p.File, err)
 	}
-	return groupImports(buf.Bytes()), nil
+	return constrained(groupImports(buf.Bytes()), p.Constraint), nil
 }
 
 // helpers emits the functions that others need, those of one type together.

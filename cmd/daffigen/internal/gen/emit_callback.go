@@ -11,10 +11,11 @@ func (e *emitter) callback(i *Interface) {
 	e.wireNames(i)
 	e.register(i)
 	e.service(i)
-	for _, m := range i.Methods {
-		if !m.Local {
-			e.serveMethod(i, m)
-		}
+	for _, m := range i.remote() {
+		e.serveMethod(i, m)
+	}
+	for _, m := range i.below() {
+		e.registerSub(i, m)
 	}
 }
 
@@ -27,17 +28,22 @@ func (e *emitter) wireNames(i *Interface) {
 	// )
 	e.file.Const().DefsFunc(func(g *jen.Group) {
 		g.Id(names.wire()).Op("=").Lit(i.Callback.Wire)
-		for _, m := range i.Methods {
-			if !m.Local {
-				g.Id(names.method(m.Name)).Op("=").Id(names.wire()).Op("+").Lit("." + m.Name)
-			}
+		for _, m := range i.remote() {
+			g.Id(names.method(m.Name)).Op("=").Id(names.wire()).Op("+").Lit("." + m.Name)
+		}
+		for _, m := range i.below() {
+			g.Id(names.sub(m.Name)).Op("=").Id(names.wire()).Op("+").Lit("." + m.Name)
 		}
 	})
 }
 
 func (e *emitter) register(i *Interface) {
 	names := interfaceNames(i.Name)
-	e.comment(names.register()+" serves impl as "+names.wire()+" at r, until the registration is closed or the node is.",
+	below := ""
+	if len(i.below()) > 0 {
+		below = ", and the services below it,"
+	}
+	e.comment(names.register()+" serves impl as "+names.wire()+below+" at r, until the registration is closed or the node is.",
 		"The options apply to every method.")
 	// func RegisterShoppingService(r daffi.Registrar, impl ShoppingService, opts ...daffi.ServeOption) (*daffi.Registration, error) {
 	// 	return daffi.Register(r, &shoppingServiceDesc, impl, opts...)
@@ -56,22 +62,43 @@ func (e *emitter) register(i *Interface) {
 
 func (e *emitter) service(i *Interface) {
 	var handlers []jen.Code
-	for _, m := range i.Methods {
-		if !m.Local {
-			handlers = append(handlers, e.handler(i, m))
-		}
-	}
-	fields := []jen.Code{pair("Name", jen.Id(interfaceNames(i.Name).wire()))}
-	if i.Serial {
-		fields = append(fields, pair("Serial", jen.True()))
+	for _, m := range i.remote() {
+		handlers = append(handlers, e.handler(i, m))
 	}
 	// var shoppingServiceDesc = daffi.Service[ShoppingService]{
 	// 	Name: ShoppingServiceName,
 	// 	Handlers: []daffi.Handler[ShoppingService]{…},
 	// }
-	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(
-		append(fields, pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))))...,
-	)).Line()
+	desc := []jen.Code{pair("Name", jen.Id(interfaceNames(i.Name).wire()))}
+	if i.Serial {
+		desc = append(desc, pair("Serial", jen.True()))
+	}
+	desc = append(desc, pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))))
+	var subs []jen.Code
+	for _, m := range i.below() {
+		subs = append(subs, jen.Values(pair("Name", jen.Lit(m.Name)), pair("Register", jen.Id(e.serve(i, m)))))
+	}
+	if len(subs) > 0 {
+		desc = append(desc, pair("Subs", jen.Index().Qual(pathDaffi, "Sub").Types(jen.Id(i.Name)).Add(rows(subs...))))
+	}
+	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(desc...)).Line()
+}
+
+// registerSub emits what registers the service that m returns.
+func (e *emitter) registerSub(i *Interface, m *Method) {
+	at, impl, opts := e.free("r", "registrar"), e.free("impl", "service"), e.free("opts", "options")
+	// func registerHeadNested(r daffi.Registrar, impl Head, opts ...daffi.ServeOption) (*daffi.Registration, error) {
+	// 	return RegisterNested(r, impl.Nested(), opts...)
+	// }
+	e.file.Func().Id(e.serve(i, m)).Params(
+		jen.Id(at).Qual(pathDaffi, "Registrar"),
+		jen.Id(impl).Id(i.Name),
+		jen.Id(opts).Op("...").Qual(pathDaffi, "ServeOption"),
+	).Params(jen.Op("*").Qual(pathDaffi, "Registration"), jen.Error()).Block(
+		jen.Return(jen.Qual(m.Sub.Iface.Pkg.Path(), interfaceNames(m.Sub.Iface.Name).register()).Call(
+			jen.Id(at), jen.Id(impl).Dot(m.Name).Call(), jen.Id(opts).Op("..."),
+		)),
+	).Line()
 }
 
 // handler is a row of the service: {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem}.

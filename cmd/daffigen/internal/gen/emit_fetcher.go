@@ -21,10 +21,18 @@ func (e *emitter) fetcher(i *Interface) {
 	}
 	e.proxyType(f)
 	for _, m := range i.Methods {
-		e.proxyMethod(f, m)
+		if m.Sub != nil {
+			e.proxySub(f, m)
+		} else {
+			e.proxyMethod(f, m)
+		}
 	}
 	e.callsType(f)
 	for _, m := range i.Methods {
+		if m.Sub != nil {
+			e.prepareSub(f, m)
+			continue
+		}
 		e.resultType(f, m)
 		e.prepareMethod(f, m)
 	}
@@ -89,6 +97,32 @@ func (e *emitter) proxyMethod(f fetcherNames, m *Method) {
 		Add(resultList(results)).Block(body...).Line()
 }
 
+// below is NewNested(daffi.Below(p.b, "Nested")).
+func (e *emitter) below(m *Method, receiver string) *jen.Statement {
+	sub := m.Sub.Iface
+	return jen.Qual(sub.Pkg.Path(), interfaceNames(sub.Name).create()).Call(
+		jen.Qual(pathDaffi, "Below").Call(jen.Id(receiver).Dot(bindingField), jen.Lit(m.Call)))
+}
+
+// proxySub emits the method of the proxy that returns the proxy of a service below.
+func (e *emitter) proxySub(f fetcherNames, m *Method) {
+	e.doc(m, m.Name+" returns a proxy of the service "+m.Call+" below "+f.iface.Fetcher.reference()+".")
+	// func (p *HeadProxy) Nested() Nested { return NewNested(daffi.Below(p.b, "Nested")) }
+	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(m.Name).Params().
+		Add(goType(m.Func.Signature().Results().At(0).Type())).
+		Block(jen.Return(e.below(m, f.proxy))).Line()
+}
+
+// prepareSub emits the method of the calls type that returns those of a service below.
+func (e *emitter) prepareSub(f fetcherNames, m *Method) {
+	sub := m.Sub.Iface
+	e.doc(m, m.Name+" prepares the calls of the service "+m.Call+" below "+f.iface.Fetcher.reference()+".")
+	// func (c HeadCalls) Nested() NestedCalls { return NewNested(daffi.Below(c.b, "Nested")).Prepare() }
+	e.file.Func().Params(jen.Id(f.call).Id(f.calls())).Id(m.Name).Params().
+		Add(jen.Qual(sub.Pkg.Path(), interfaceNames(sub.Name).calls())).
+		Block(jen.Return(e.below(m, f.call).Dot(sub.Fetcher.Prepare).Call())).Line()
+}
+
 // resultList writes results, in parentheses where Go needs them.
 func resultList(results []jen.Code) *jen.Statement {
 	if len(results) == 1 {
@@ -145,13 +179,13 @@ func (e *emitter) callsType(f fetcherNames) {
 	e.comment(f.calls() + " prepares the calls of " + i.Name + ".")
 	// type ShopperCalls struct{ b *daffi.Binding }
 	e.file.Type().Id(f.calls()).Struct(jen.Id(bindingField).Op("*").Qual(pathDaffi, "Binding")).Line()
-	if len(i.Methods) > 0 {
+	if len(i.remote()) > 0 {
 		// const (
 		// 	shopperGetItems = iota
 		// 	shopperAddItem
 		// )
 		e.file.Const().DefsFunc(func(g *jen.Group) {
-			for k, m := range i.Methods {
+			for k, m := range i.remote() {
 				def := g.Id(e.index(i, m))
 				if k == 0 {
 					def.Op("=").Iota()
@@ -160,7 +194,7 @@ func (e *emitter) callsType(f fetcherNames) {
 		})
 	}
 	var methods []jen.Code
-	for _, m := range i.Methods {
+	for _, m := range i.remote() {
 		methods = append(methods, pair(e.index(i, m), e.clientRow(m)))
 	}
 	// var shopperClient = daffi.Client{

@@ -101,6 +101,40 @@ internal/shoptest.`,
 		Wrong: "cart_test.go:\n\n//daffi:callback\ntype Cart interface{ Add(ctx context.Context, item string) error }",
 		Right: "cart.go:\n\n//daffi:callback\ntype Cart interface{ Add(ctx context.Context, item string) error }",
 	},
+	CodeBuildTags: {
+		Title: "annotated interfaces of a package are built under different conditions",
+		Why: `
+What is generated for a package is one file, with the build constraint of the files
+that its annotated interfaces are in: //go:build lines, and names like cart_linux.go.
+So these must be the same for all of them. Types that the interfaces use may differ by
+system; code is generated for those of the system that daffigen runs on.`,
+		Wrong: `
+// In cart_linux.go:
+
+//daffi:callback
+type Cart interface {
+	Add(ctx context.Context, item string) error
+}
+
+// In shopper.go:
+
+//daffi:fetcher Cart
+type Shopper interface {
+	Add(ctx context.Context, item string) error
+}`,
+		Right: `
+// In cart.go:
+
+//daffi:callback
+type Cart interface {
+	Add(ctx context.Context, item string) error
+}
+
+//daffi:fetcher Cart
+type Shopper interface {
+	Add(ctx context.Context, item string) error
+}`,
+	},
 	CodeUnknownWord: {
 		Title: "there is no such directive",
 		Why: `
@@ -430,20 +464,23 @@ type Order struct {
 		Title: "a map key cannot travel",
 		Why: `
 A key must be found again after it was decoded: two keys that are equal at one end
-must be equal at the other, which holds for strings, numbers, bools and arrays of
-them, but not for pointers, interfaces and times.`,
+must be equal at the other. That holds for strings, numbers, bools, for structs and
+arrays of them whose fields all travel, and for types that encode themselves such as
+netip.Addr, but not for pointers, interfaces and times.`,
 		Wrong: `
 //daffi:callback
-type Grid interface {
-	Cells(ctx context.Context) (map[Point]string, error)
+type Calendar interface {
+	Days(ctx context.Context) (map[*Day]string, error)
 }
 
-type Point struct{ X, Y int }`,
+type Day struct{ Year, Month, Day int }`,
 		Right: `
 //daffi:callback
-type Grid interface {
-	Cells(ctx context.Context) (map[[2]int]string, error)
-}`,
+type Calendar interface {
+	Days(ctx context.Context) (map[Day]string, error)
+}
+
+type Day struct{ Year, Month, Day int }`,
 	},
 	CodeFieldName: {
 		Title: "two fields have the same name on the wire",
@@ -616,6 +653,34 @@ type Cart interface {
 //daffi:fetcher Cart
 type Buyer interface {
 	Add(ctx context.Context, item string) error
+}`,
+	},
+	CodeSub: {
+		Title: "a method returns an interface that is no service",
+		Why: `
+A method without context and error that returns another annotated interface stands
+for a service below its own: serving Shop serves Shop.Stock as well, and a proxy of
+Shop has one of Shop.Stock. What it returns must have the same annotation, callback
+or fetcher, and nothing may be below itself. A method that is to be called takes a
+context and returns an error, and it cannot return an interface.`,
+		Wrong: `
+//daffi:callback
+type Shop interface {
+	Stock() Stock
+}
+
+type Stock interface {
+	Count(ctx context.Context, item string) (int, error)
+}`,
+		Right: `
+//daffi:callback
+type Shop interface {
+	Stock() Stock
+}
+
+//daffi:callback
+type Stock interface {
+	Count(ctx context.Context, item string) (int, error)
 }`,
 	},
 	CodeNameTaken: {

@@ -72,7 +72,7 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	if err != nil {
 		return nil, err
 	}
-	all := append(slices.Clone(found), elsewhere...)
+	all := withSubs(append(slices.Clone(found), elsewhere...))
 	for _, a := range all {
 		a.declareGenerated()
 	}
@@ -127,6 +127,8 @@ func (l *loader) check(all []annotation) []*Package {
 	var targets []*Interface
 	for _, a := range all {
 		s.annotated[a.src.path+"."+a.spec.Name.Name] = true
+	}
+	for _, a := range all {
 		i := c.iface(a)
 		if i == nil {
 			continue
@@ -138,13 +140,26 @@ func (l *loader) check(all []annotation) []*Package {
 		}
 	}
 	s.index()
+	for _, i := range s.all {
+		s.subs(i)
+	}
+	for _, i := range s.all {
+		if i.Fetcher != nil && !slices.Contains(targets, i) {
+			s.find(i) // what a target has below it
+		}
+	}
 	for _, i := range targets {
+		s.subCycle(i)
 		if i.Callback != nil {
 			c.serviceNames(i)
 		}
 		if i.Fetcher != nil {
 			c.prepares(i)
 			s.find(i)
+		}
+	}
+	for _, i := range targets {
+		if i.Fetcher != nil {
 			s.match(i)
 		}
 	}
@@ -171,6 +186,7 @@ func (l *loader) packages(list []*Interface) []*Package {
 		slices.SortFunc(p.Interfaces, func(a, b *Interface) int {
 			return comparePositions(l.report.position(a.Pos), l.report.position(b.Pos))
 		})
+		l.constraints(p, l.sourceOf(p.Path))
 	}
 	return pkgs
 }

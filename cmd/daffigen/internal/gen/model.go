@@ -12,6 +12,7 @@ type Package struct {
 	Name       string
 	Path       string
 	File       string // where its generated code goes, absolute
+	Constraint string // under which it is built, empty for always
 	Types      *types.Package
 	Declared   map[string]token.Pos // the user's names at package level
 	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
@@ -86,6 +87,7 @@ type Method struct {
 	Serial     *directive // it has a turn of its own; nil if not
 	Key        *Key       // what decides the provider, nil if nothing does
 	Local      bool // not on the wire
+	Sub        *Sub // nil of a call
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
 }

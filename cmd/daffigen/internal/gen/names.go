@@ -35,6 +35,7 @@ func (n namesOf) create() string          { return n.verb("new") + upperFirst(n.
 func (n namesOf) register() string        { return n.verb("register") + upperFirst(n.iface) }
 func (n namesOf) wire() string            { return n.iface + "Name" }
 func (n namesOf) method(m string) string  { return n.iface + upperFirst(m) + "Method" }
+func (n namesOf) sub(m string) string     { return n.iface + upperFirst(m) + "Name" }
 func (n namesOf) results(m string) string { return n.iface + upperFirst(m) + "Result" }
 
 // verb is exported as the interface is.
@@ -101,10 +102,11 @@ func (n *namer) publicNames(i *Interface) {
 	if i.Callback != nil {
 		n.claim(i, names.register(), i.Name)
 		n.claim(i, names.wire(), i.Name)
-		for _, m := range i.Methods {
-			if !m.Local {
-				n.claim(i, names.method(m.Name), i.Name+"."+m.Name)
-			}
+		for _, m := range i.remote() {
+			n.claim(i, names.method(m.Name), i.Name+"."+m.Name)
+		}
+		for _, m := range i.below() {
+			n.claim(i, names.sub(m.Name), i.Name+"."+m.Name)
 		}
 	}
 	if i.Fetcher == nil {
@@ -140,7 +142,11 @@ func (n *namer) privateNames(i *Interface) {
 	if i.Callback != nil {
 		n.choose("service "+i.Name, lower+"Desc")
 		for _, m := range i.Methods {
-			n.choose("serve "+i.Name+"."+m.Name, "serve"+upperFirst(i.Name)+m.Name)
+			verb := "serve"
+			if m.Sub != nil {
+				verb = "register"
+			}
+			n.choose("serve "+i.Name+"."+m.Name, verb+upperFirst(i.Name)+m.Name)
 		}
 	}
 	if i.Fetcher != nil {
@@ -289,6 +295,9 @@ func (n *namer) importNames() {
 	name(pathCodec, "codec")
 	for _, i := range n.pkg.Interfaces {
 		for _, m := range i.Methods {
+			if m.Sub != nil && m.Sub.Iface != nil {
+				name(m.Sub.Iface.Pkg.Path(), m.Sub.Iface.Pkg.Name())
+			}
 			if m.Input != nil || m.Output != nil {
 				name(pathIter, "iter")
 			}

@@ -324,13 +324,29 @@ func (r *refuser) refuseOwn(t types.Type) string {
 	return ""
 }
 
-// isKey reports whether a map key of type t can be found again after it travelled.
+// isKey reports whether a map key of type t can be found again after it travelled: all of what makes keys equal must travel. Equal times may
+// differ, and so may pointers and what is in interfaces.
 func isKey(t types.Type) bool {
+	if isNamed(t, "time", "Time") {
+		return false
+	}
+	if ownCodec(t) != nil {
+		return types.Comparable(t)
+	}
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
 		return u.Info()&(types.IsBoolean|types.IsNumeric|types.IsString) != 0
 	case *types.Array:
 		return isKey(u.Elem())
+	case *types.Struct:
+		travels := 0
+		for f := range wireFields(u) {
+			if !isKey(f.Type()) {
+				return false
+			}
+			travels++
+		}
+		return travels == u.NumFields()
 	}
 	return false
 }

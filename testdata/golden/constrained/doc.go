@@ -1,0 +1,4 @@
+package constrained
+
+// Everywhere is built on every system.
+const Everywhere = true
