@@ -65,8 +65,7 @@ func (c *checker) roles(i *Interface, a annotation) {
 		c.fetcherArguments(i.Fetcher, d)
 	}
 	if d := a.serial; d != nil {
-		i.Serial = true
-		c.needsCallback(i, *d)
+		i.Serial = c.needsCallback(i, *d)
 		c.noArguments(*d)
 	}
 }

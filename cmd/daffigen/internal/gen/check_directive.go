@@ -43,13 +43,15 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 		m.Idempotent = true
 		c.needsFetcher(i, d)
 	case "serial":
-		m.Serial = &d
-		c.needsCallback(i, d)
+		if c.needsCallback(i, d) {
+			m.Serial = &d
+		}
 	case "event":
 		m.Event, m.Oneway = true, true
 	case "key":
-		c.needsFetcher(i, d)
-		c.key(m, d)
+		if c.needsFetcher(i, d) {
+			c.key(m, d)
+		}
 	case "timeout":
 		c.needsFetcher(i, d)
 		c.timeout(m, d)
@@ -59,17 +61,19 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 }
 
 // needsFetcher reports a directive for callers where nobody calls.
-func (c *checker) needsFetcher(i *Interface, d directive) {
+func (c *checker) needsFetcher(i *Interface, d directive) bool {
 	if i.Fetcher == nil {
 		c.report.add(CodePlacement, d.pos, d.word, "it concerns callers; put it on the fetcher's method")
 	}
+	return i.Fetcher != nil
 }
 
 // needsCallback reports a directive for those who serve where nobody does.
-func (c *checker) needsCallback(i *Interface, d directive) {
+func (c *checker) needsCallback(i *Interface, d directive) bool {
 	if i.Callback == nil {
 		c.report.add(CodePlacement, d.pos, d.word, "it concerns who serves; put it on the callback")
 	}
+	return i.Callback != nil
 }
 
 func (c *checker) noArguments(d directive) {

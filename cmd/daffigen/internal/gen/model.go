@@ -86,9 +86,9 @@ type Method struct {
 	Idempotent bool
 	Serial     *directive // it has a turn of its own; nil if not
 	Key        *Key       // what decides the provider, nil if nothing does
-	Local      bool // not on the wire
-	Sub        *Sub // nil of a call
-	EachItem   bool // an item stream: every item of Input is one invocation
+	Local      bool       // not on the wire
+	Sub        *Sub       // nil of a call
+	EachItem   bool       // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
 }
 
