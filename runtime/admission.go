@@ -57,7 +57,7 @@ func (a *admission) enter(in *Incoming) *Error {
 	free := in.turn == nil || in.turn.holder == nil
 	switch {
 	case a.closed:
-		return tooBusy()
+		return shuttingDown()
 	case free && a.fits(in):
 		a.start(in)
 		a.note(in)
@@ -331,19 +331,23 @@ func (a *admission) drained(ctx context.Context) error {
 	}
 }
 
-// close refuses all further calls, drops those that wait, and ends the contexts of one-way ones that run.
+func shuttingDown() *Error {
+	return &Error{Code: Unavailable, Reason: ReasonDraining, Outcome: NotRun, Message: "the node is shutting down"}
+}
+
+// close refuses all further calls, and those that wait, and ends the contexts of one-way ones that run. It may be called more than once.
 func (a *admission) close() {
 	var gone []ended
 	a.mu.Lock()
 	a.closed = true
 	for len(a.queue) > 0 {
-		gone = append(gone, a.drop(nil, 0, errClosed))
+		gone = append(gone, a.drop(nil, 0, a.queue[0].own(shuttingDown())))
 	}
 	for k := len(a.turns) - 1; k >= 0; k-- {
 		t := a.turns[k]
 		for i := len(t.waiting) - 1; i >= 0; i-- {
 			if t.waiting[i].item == nil { // else it ends with its stream
-				gone = append(gone, a.drop(t, i, errClosed))
+				gone = append(gone, a.drop(t, i, t.waiting[i].own(shuttingDown())))
 			}
 		}
 	}

@@ -428,6 +428,7 @@ func (n *Node) close(flush time.Duration) error {
 		n.wake()
 	}
 	n.mu.Unlock()
+	n.admission.close() // first, or what waits would run in place of what is cancelled
 	if s := n.current.Load(); s != nil {
 		s.goodbye(flush)
 	}
@@ -435,7 +436,6 @@ func (n *Node) close(flush time.Duration) error {
 		dialing()
 		<-n.looping
 	}
-	n.admission.close()
 	done := make(chan struct{})
 	go func() {
 		n.workers.Wait()
