@@ -84,7 +84,7 @@ type retryBudget struct {
 	left atomic.Int64 // in tenths of a repetition
 }
 
-// The size of the budget.
+// The size of the budget (LIM-24).
 const (
 	retryCost  = 10
 	retryStart = 10 * retryCost

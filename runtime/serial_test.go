@@ -287,7 +287,9 @@ func TestSerialReentrancy(t *testing.T) {
 		require.Equal(t, "server", e.Node)
 	}
 	ways := map[string]func(k *serialKit, ctx context.Context) error{
-		"unary": func(k *serialKit, ctx context.Context) error { return serial.NewLedger(daffi.NodeFrom(ctx)).Enter(ctx, "inner") },
+		"unary": func(k *serialKit, ctx context.Context) error {
+			return serial.NewLedger(daffi.NodeFrom(ctx)).Enter(ctx, "inner")
+		},
 		"output": func(k *serialKit, ctx context.Context) (err error) {
 			for _, err = range serial.NewLedger(daffi.NodeFrom(ctx)).Watch(ctx, "inner") {
 			}

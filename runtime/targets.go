@@ -13,7 +13,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// Bounds of a call to every provider.
+// Bounds of a call to every provider (LIM-25).
 const (
 	maxFanOut     = 64  // copies that are under way at a time
 	targetAnswers = 256 // frames of the controller's answer

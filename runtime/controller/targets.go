@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxTargets   = transport.MaxCalls // of one question: a node has no slots for more calls at a time
+	maxTargets   = transport.MaxCalls // of one question (LIM-25): a node has no slots for more calls at a time
 	targetsFrame = 8192               // session numbers in one frame, of at most 5 bytes each
 )
 
