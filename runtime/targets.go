@@ -15,9 +15,9 @@ import (
 
 // Bounds of a call to every provider (LIM-25).
 const (
-	maxFanOut     = 64  // copies that are under way at a time
-	targetAnswers = 256 // frames of the controller's answer
-	namedFailures = 3   // that the error spells out
+	maxFanOut     = 64 // copies that are under way at a time
+	targetAnswers = 64 // frames of the controller's answer
+	namedFailures = 3  // that the error spells out
 )
 
 // targets are the providers of a method at one moment, without the node itself. Their numbers mean something to that session alone.
@@ -59,6 +59,7 @@ func (s *session) targets(ctx context.Context, route uint32) (sessions []uint32,
 	if err != nil {
 		return nil, err
 	}
+	defer q.forget()
 	for more := true; more; {
 		var a control.Sessions
 		op, d, err := q.answer(ctx)
