@@ -43,7 +43,7 @@ type Options struct {
 	// MaxRunningPerCaller is how many of them run for one node. 0: 256 (LIM-11).
 	MaxRunningPerCaller int
 
-	// MaxQueue is how many calls wait for a handler to end; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
+	// MaxQueue is how many calls wait for a handler to end, or for the turn of a serial service; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
 	// negative: none wait.
 	MaxQueue int
 
