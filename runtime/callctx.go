@@ -21,7 +21,14 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 	if !ok {
 		return info, false
 	}
-	return c.info, true
+	info = CallInfo{Method: c.method, Caller: c.from}
+	if t := c.tag; t != nil {
+		info.Attempt = int(t.attempt)
+		if t.id != (callID{}) {
+			info.ID = t.id.String()
+		}
+	}
+	return info, true
 }
 
 // NodeFrom is the node that serves the call that ctx belongs to, for calling back; nil outside a handler.
@@ -43,22 +50,26 @@ func nesting(ctx context.Context, oneway bool) (depth uint8, turns []uint64) {
 	if oneway {
 		return c.depth + 1, nil
 	}
-	if id := c.turn.Load(); id != 0 {
-		return c.depth + 1, append(c.turns[:len(c.turns):len(c.turns)], id)
+	if c.tag != nil {
+		turns = c.tag.turns
 	}
-	return c.depth + 1, c.turns
+	if id := c.turn.Load(); id != 0 {
+		turns = append(turns[:len(turns):len(turns)], id)
+	}
+	return c.depth + 1, turns
 }
 
 // callCtx is the context of a handler, and the one allocation of a call at the callee. It is never reused, since a handler may keep it.
 type callCtx struct {
-	info     CallInfo
+	method   string // "Service.Method"
+	from     string // the caller's name
+	tag      *tag   // nil for a plain call
 	node     *Node
 	deadline time.Time
 	depth    uint8
-	metadata map[string]string // written before the handler starts
-	turns    []uint64          // that the calls above this one hold
-	turn     atomic.Uint64     // the one that it holds itself, 0 for none
 	queued   bool              // it waits to run; protected by the node's admission
+	metadata map[string]string // written before the handler starts
+	turn     atomic.Uint64     // that it holds, 0 for none
 
 	mu    sync.Mutex
 	done  chan struct{}

@@ -100,6 +100,7 @@ func TestEventReachesEveryProvider(t *testing.T) {
 		require.NoError(t, p.Pin(t.Context(), "x"))
 		require.Equal(t, []string{"a: x", "b: x", "c: x", "late: x"}, b.take())
 		require.NoError(t, late.Close())
+		synctest.Wait() // until the controller knows
 		require.NoError(t, p.Pin(t.Context(), "x"))
 		require.Len(t, b.take(), 3)
 	})

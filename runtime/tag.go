@@ -97,15 +97,12 @@ func (in *Incoming) readTag() *Error {
 	if in.mode&transport.Tagged == 0 {
 		return nil
 	}
-	var t tag
+	t := new(tag)
 	var err error
 	if in.skip, err = t.read(in.payload.B); err != nil {
 		return &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: err.Error()}
 	}
-	in.ctx.info.Attempt, in.ctx.turns = int(t.attempt), t.turns
-	if t.id != (callID{}) {
-		in.ctx.info.ID = t.id.String()
-	}
+	in.ctx.tag = t
 	return nil
 }
 

@@ -32,7 +32,7 @@ func (t *turn) free() {
 
 // reenters reports whether in would wait for a call that waits for it.
 func (t *turn) reenters(in *Incoming) bool {
-	return t.holder != nil && slices.Contains(in.ctx.turns, t.id)
+	return t.holder != nil && in.ctx.tag != nil && slices.Contains(in.ctx.tag.turns, t.id)
 }
 
 // reentrant is the error of such a call.
