@@ -108,7 +108,7 @@ func FuzzSession(f *testing.F) {
 	for _, tag := range [][]byte{nil, {0}, {0x40}, {0x31}, append([]byte{0x11}, make([]byte, 16)...), {32, 1, 1, 2, 3, 4, 5, 6, 7, 8}, {32, 33}} {
 		add(one(transport.Request, 0, tagged, served|1, 4, 9, append(tag, 0x91, 3)...), one(transport.Request, 0, tagged|byte(transport.Oneway), served|0x11, 4, 0, append(tag, 0x91, 3)...), one(transport.Request, 0, tagged, served|0x21, 4, 0, append(tag, 0x91, 3)...))
 	}
-	add(one(transport.Control, transport.More, 2, 0, 0, 0, 0x92, 21, 0x91, 5), one(transport.Control, 0, 2, 0, 0, 0, 0x92, 21, 0x91, 6))
+	add(one(transport.Control, transport.More, 2, 0, 0, 0, 0x92, 16, 0x91, 5), one(transport.Control, 0, 2, 0, 0, 0, 0x92, 16, 0x91, 6))
 	add(one(transport.Request, transport.Zstd|transport.Meta, 0, served|1, 1, 0, 0, 0, 0x28, 0xb5, 0x2f, 0xfd), one(transport.Control, 0, 0, 0, 0, 0, 0x94, 10, 1, 0x91, 0x93))
 
 	f.Fuzz(func(t *testing.T, data []byte) {

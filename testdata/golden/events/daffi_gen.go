@@ -50,11 +50,12 @@ func RegisterBoard(r daffi.Registrar, impl Board, opts ...daffi.ServeOption) (*d
 
 var boardDesc = daffi.Service[Board]{
 	Name: BoardName,
+	Doc:  "Board is served by many.",
 	Handlers: []daffi.Handler[Board]{
-		{Name: "Pin", Sig: "(string)()", Serve: serveBoardPin, Oneway: true},
-		{Name: "Picture", Sig: "(bytes)()", Serve: serveBoardPicture, Oneway: true},
+		{Name: "Pin", Sig: "(string)()", Serve: serveBoardPin, Oneway: true, Params: []string{"line"}},
+		{Name: "Picture", Sig: "(bytes)()", Serve: serveBoardPicture, Oneway: true, Params: []string{"pixels"}},
 		{Name: "Bell", Sig: "()()", Serve: serveBoardBell, Oneway: true},
-		{Name: "Quiet", Sig: "(string)()", Serve: serveBoardQuiet, Oneway: true},
+		{Name: "Quiet", Sig: "(string)()", Serve: serveBoardQuiet, Oneway: true, Params: []string{"line"}},
 	},
 }
 

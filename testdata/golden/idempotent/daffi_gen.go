@@ -47,10 +47,11 @@ func RegisterStore(r daffi.Registrar, impl Store, opts ...daffi.ServeOption) (*d
 
 var storeDesc = daffi.Service[Store]{
 	Name: StoreName,
+	Doc:  "Store keeps values.",
 	Handlers: []daffi.Handler[Store]{
-		{Name: "Get", Sig: "(string)(string)", Serve: serveStoreGet},
-		{Name: "Put", Sig: "(string,string)()", Serve: serveStorePut},
-		{Name: "Drop", Sig: "(string)()", Serve: serveStoreDrop, Oneway: true},
+		{Name: "Get", Sig: "(string)(string)", Serve: serveStoreGet, Params: []string{"key"}},
+		{Name: "Put", Sig: "(string,string)()", Serve: serveStorePut, Params: []string{"key", "value"}},
+		{Name: "Drop", Sig: "(string)()", Serve: serveStoreDrop, Oneway: true, Params: []string{"key"}},
 	},
 }
 

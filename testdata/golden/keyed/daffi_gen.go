@@ -61,16 +61,20 @@ func RegisterCarts(r daffi.Registrar, impl Carts, opts ...daffi.ServeOption) (*d
 
 var cartsDesc = daffi.Service[Carts]{
 	Name: CartsName,
+	Doc:  "Carts is served by several nodes, and says which one was called.",
 	Handlers: []daffi.Handler[Carts]{
-		{Name: "Add", Sig: "(string,string,int)(string)", Serve: serveCartsAdd},
-		{Name: "Stock", Sig: "({Shop string;Shelf int;Below *$0})(string)", Serve: serveCartsStock},
-		{Name: "Group", Sig: "([]string)(string)", Serve: serveCartsGroup},
-		{Name: "Forget", Sig: "(string)()", Serve: serveCartsForget, Oneway: true},
-		{Name: "Watch", Sig: "(string)>string", Serve: serveCartsWatch, Stream: true},
-		{Name: "Fill", Sig: "(string,<int)(string)", Serve: serveCartsFill, Stream: true},
-		{Name: "Chat", Sig: "(string,<int)>string", Serve: serveCartsChat, Stream: true},
-		{Name: "Names", Sig: "(string,string,string)(string)", Serve: serveCartsNames},
-		{Name: "Plain", Sig: "(string)(string)", Serve: serveCartsPlain},
+		{Name: "Add", Sig: "(string,string,int)(string)", Serve: serveCartsAdd, Params: []string{"item", "user", "count"}},
+		{Name: "Stock", Sig: "({Shop string;Shelf int;Below *$0})(string)", Serve: serveCartsStock, Params: []string{"place"}},
+		{Name: "Group", Sig: "([]string)(string)", Serve: serveCartsGroup, Params: []string{"users"}},
+		{Name: "Forget", Sig: "(string)()", Serve: serveCartsForget, Oneway: true, Params: []string{"user"}},
+		{Name: "Watch", Sig: "(string)>string", Serve: serveCartsWatch, Stream: true, Params: []string{"user"}},
+		{Name: "Fill", Sig: "(string,<int)(string)", Serve: serveCartsFill, Stream: true, Params: []string{"user", "in"}},
+		{Name: "Chat", Sig: "(string,<int)>string", Serve: serveCartsChat, Stream: true, Params: []string{"user", "in"}},
+		{
+			Name: "Names", Sig: "(string,string,string)(string)", Serve: serveCartsNames, Params: []string{"at", "e", "keyAt"},
+			Doc: "The names that the generated function would have liked are taken.",
+		},
+		{Name: "Plain", Sig: "(string)(string)", Serve: serveCartsPlain, Params: []string{"user"}},
 	},
 }
 

@@ -56,12 +56,13 @@ func RegisterLedger(r daffi.Registrar, impl Ledger, opts ...daffi.ServeOption) (
 
 var ledgerDesc = daffi.Service[Ledger]{
 	Name:   LedgerName,
+	Doc:    "Ledger has one turn for all its methods.",
 	Serial: true,
 	Handlers: []daffi.Handler[Ledger]{
-		{Name: "Enter", Sig: "(string)()", Serve: serveLedgerEnter},
-		{Name: "Note", Sig: "(string)()", Serve: serveLedgerNote, Oneway: true},
-		{Name: "Watch", Sig: "(string)>int", Serve: serveLedgerWatch, Stream: true},
-		{Name: "Fill", Sig: "(string,<int)(int)", Serve: serveLedgerFill, Stream: true},
+		{Name: "Enter", Sig: "(string)()", Serve: serveLedgerEnter, Params: []string{"who"}},
+		{Name: "Note", Sig: "(string)()", Serve: serveLedgerNote, Oneway: true, Params: []string{"who"}},
+		{Name: "Watch", Sig: "(string)>int", Serve: serveLedgerWatch, Stream: true, Params: []string{"who"}},
+		{Name: "Fill", Sig: "(string,<int)(int)", Serve: serveLedgerFill, Stream: true, Params: []string{"who", "in"}},
 	},
 }
 
@@ -268,10 +269,11 @@ func RegisterDesk(r daffi.Registrar, impl Desk, opts ...daffi.ServeOption) (*daf
 
 var deskDesc = daffi.Service[Desk]{
 	Name: DeskName,
+	Doc:  "Desk has a turn for each of two methods, and none for the third.",
 	Handlers: []daffi.Handler[Desk]{
-		{Name: "First", Sig: "(string)()", Serve: serveDeskFirst, Serial: true},
-		{Name: "Second", Sig: "(string)()", Serve: serveDeskSecond, Serial: true},
-		{Name: "Free", Sig: "(string)()", Serve: serveDeskFree},
+		{Name: "First", Sig: "(string)()", Serve: serveDeskFirst, Serial: true, Params: []string{"who"}},
+		{Name: "Second", Sig: "(string)()", Serve: serveDeskSecond, Serial: true, Params: []string{"who"}},
+		{Name: "Free", Sig: "(string)()", Serve: serveDeskFree, Params: []string{"who"}},
 	},
 }
 

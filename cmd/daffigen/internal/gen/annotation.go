@@ -93,6 +93,7 @@ func docLines(groups ...*ast.CommentGroup) []string {
 type annotation struct {
 	src      *source
 	spec     *ast.TypeSpec
+	doc      []string // its comment
 	callback *directive
 	fetcher  *directive
 	serial   *directive
@@ -133,8 +134,10 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 	a := annotation{src: s, spec: spec}
 	list := directives(spec.Doc)
 	var serial []directive
+	a.doc = docLines(spec.Doc)
 	if !group.Lparen.IsValid() {
 		list = append(directives(group.Doc), list...)
+		a.doc = docLines(spec.Doc, group.Doc)
 	}
 	for _, d := range list {
 		switch d.word {
