@@ -2,58 +2,106 @@ package daffi
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// admission bounds how many handlers run, and queues a bounded number of calls that wait for one to end.
+// admission bounds how many handlers run, and queues a bounded number of calls that wait for one to end, or for their turn.
 type admission struct {
 	node *Node
 
 	mu      sync.Mutex
 	running int // of calls that no handler made
 	nested  int
-	queue   []*Incoming
+	queue   []*Incoming           // that wait for room alone
+	turns   []*turn               // that calls wait for
+	waiting int                   // calls in the queues of both
+	seq     uint64                // of the call that began to wait last
+	soonest time.Time             // no waiting call has a deadline before this
 	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
 	idle    chan struct{}         // closed when nothing runs and waits; nil when nobody asks
 	closed  bool
 }
 
-// enter starts in, or queues it; it reports false when there is no room.
-func (a *admission) enter(in *Incoming) bool {
-	a.mu.Lock()
-	switch {
-	case a.closed:
-		a.mu.Unlock()
-		return false
-	case in.ctx.depth > 0:
-		// A call made by a handler is never queued behind others: they may wait for just that handler.
-		if a.nested >= a.node.opts.MaxRunning {
-			a.mu.Unlock()
-			return false
-		}
-		a.nested++
-		a.note(in)
-	case a.running < a.node.opts.MaxRunning && in.peer.running < a.node.opts.MaxRunningPerCaller:
-		a.start(in)
-		a.note(in)
-	case len(a.queue) < a.node.opts.MaxQueue:
-		a.queue = append(a.queue, in)
-		a.note(in)
-		a.mu.Unlock()
-		return true
-	default:
-		a.mu.Unlock()
-		return false
-	}
-	a.mu.Unlock()
-	a.node.run(in)
-	return true
+// ended is a call that was taken out of a queue because it will not run, and why.
+type ended struct {
+	in  *Incoming
+	err error
 }
 
-// note remembers a one-way call. Call with the lock held.
+// finishAll ends such calls. Call without the lock.
+func finishAll(list []ended) {
+	for _, e := range list {
+		e.in.complete(e.err)
+	}
+}
+
+// enter starts in, or queues it, or says why it does neither.
+func (a *admission) enter(in *Incoming) *Error {
+	turn := in.method.turn
+	var gone []ended
+	a.mu.Lock()
+	defer func() {
+		a.mu.Unlock()
+		finishAll(gone)
+	}()
+	if turn != nil && turn.reenters(in) {
+		return reentrant(turn)
+	}
+	if in.mode&transport.Each == 0 { // else every item takes the turn for itself
+		in.turn = turn
+	}
+	free := in.turn == nil || in.turn.holder == nil
+	switch {
+	case a.closed:
+		return shuttingDown()
+	case free && a.fits(in):
+		a.start(in)
+		a.note(in)
+		a.node.run(in)
+		return nil
+	case free && in.ctx.depth > 0:
+		// A call made by a handler is never queued for room: those that run may wait for just that handler.
+		return tooBusy()
+	case a.waiting >= a.node.opts.MaxQueue:
+		if gone = a.purge(); a.waiting >= a.node.opts.MaxQueue {
+			return tooBusy()
+		}
+	}
+	a.wait(in)
+	a.note(in)
+	return nil
+}
+
+func tooBusy() *Error {
+	return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "too many calls run and wait at the node"}
+}
+
+// fits reports whether there is room for in to run.
+func (a *admission) fits(in *Incoming) bool {
+	if in.ctx.depth > 0 {
+		return a.nested < a.node.opts.MaxRunning
+	}
+	return a.running < a.node.opts.MaxRunning && in.peer.running < a.node.opts.MaxRunningPerCaller
+}
+
+// start counts in as running. Call with the lock held, like all that follow but leave, forget, drained and close.
+func (a *admission) start(in *Incoming) {
+	if in.ctx.depth > 0 {
+		a.nested++
+	} else {
+		a.running++
+		in.peer.running++
+	}
+	if in.turn != nil {
+		in.turn.take(in.ctx)
+	}
+}
+
+// note remembers a one-way call.
 func (a *admission) note(in *Incoming) {
 	if in.mode&transport.Oneway == 0 {
 		return
@@ -64,42 +112,209 @@ func (a *admission) note(in *Incoming) {
 	a.oneway[in.ctx] = struct{}{}
 }
 
-// start counts in as running. Call with the lock held.
-func (a *admission) start(in *Incoming) {
-	a.running++
-	in.peer.running++
+// wait queues a call.
+func (a *admission) wait(in *Incoming) {
+	a.waiting++
+	in.ctx.queued = true
+	if d := in.ctx.deadline; !d.IsZero() && (a.soonest.IsZero() || d.Before(a.soonest)) {
+		a.soonest = d
+	}
+	if in.turn == nil {
+		a.seq++
+		in.seq = a.seq
+		a.queue = append(a.queue, in)
+		return
+	}
+	a.line(in.turn, in)
+}
+
+// line puts in, a call or an item, at the end of those that wait for t.
+func (a *admission) line(t *turn, in *Incoming) {
+	a.seq++
+	in.seq = a.seq
+	t.waiting = append(t.waiting, in)
+	if len(t.waiting) == 1 {
+		a.turns = append(a.turns, t)
+	}
+}
+
+// unlist takes the i-th out of a queue: that of t, or, where t is nil, that of calls that wait for room.
+func (a *admission) unlist(t *turn, i int) *Incoming {
+	list := &a.queue
+	if t != nil {
+		list = &t.waiting
+	}
+	in := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	if t != nil && len(t.waiting) == 0 {
+		a.turns = slices.DeleteFunc(a.turns, func(other *turn) bool { return other == t })
+	}
+	if in.item == nil {
+		a.waiting--
+		in.ctx.queued = false
+	}
+	return in
+}
+
+// drop is unlist for a call that will not run.
+func (a *admission) drop(t *turn, i int, err error) ended {
+	in := a.unlist(t, i)
+	delete(a.oneway, in.ctx)
+	return ended{in, err}
+}
+
+// next starts one of the calls that may run now, the one that has waited longest, and returns it, nil if there is none. Those that it finds ended are appended to gone.
+func (a *admission) next(gone *[]ended) *Incoming {
+	for a.waiting > 0 || len(a.turns) > 0 {
+		var first *Incoming
+		var of *turn
+		at := -1
+		if a.running < a.node.opts.MaxRunning {
+			if i := a.first(nil, gone); i >= 0 {
+				first, at = a.queue[i], i
+			}
+		}
+		for k := len(a.turns) - 1; k >= 0; k-- { // backwards: one whose last call has ended is taken out
+			t := a.turns[k]
+			if t.holder != nil {
+				continue
+			}
+			if i := a.first(t, gone); i >= 0 && (first == nil || t.waiting[i].seq < first.seq) {
+				first, of, at = t.waiting[i], t, i
+			}
+		}
+		if first == nil {
+			return nil
+		}
+		a.unlist(of, at)
+		if first.item == nil {
+			a.start(first)
+			return first
+		}
+		of.take(first.ctx)
+		close(first.item)
+	}
+	return nil
+}
+
+// first is the place of the first in a queue that may run now, apart from its turn; -1 if there is none.
+func (a *admission) first(t *turn, gone *[]ended) int {
+	list := &a.queue
+	if t != nil {
+		list = &t.waiting
+	}
+	for i := 0; i < len(*list); {
+		switch in := (*list)[i]; {
+		case in.item != nil:
+			return i
+		case !a.fits(in) && in.ctx.depth == 0:
+			i++
+		case !a.fits(in):
+			*gone = append(*gone, a.drop(t, i, in.own(tooBusy())))
+		case in.ctx.Err() != nil:
+			*gone = append(*gone, a.drop(t, i, in.late()))
+		default:
+			return i
+		}
+	}
+	return -1
+}
+
+// purge takes out the calls whose deadlines have passed; what is cancelled leaves by itself.
+func (a *admission) purge() (gone []ended) {
+	if a.soonest.IsZero() || time.Now().Before(a.soonest) {
+		return nil
+	}
+	a.soonest = time.Time{}
+	sweep := func(t *turn) {
+		list := &a.queue
+		if t != nil {
+			list = &t.waiting
+		}
+		for i := 0; i < len(*list); {
+			in := (*list)[i]
+			d := in.ctx.deadline
+			switch {
+			case in.item != nil || d.IsZero():
+				i++
+			case in.ctx.Err() != nil:
+				gone = append(gone, a.drop(t, i, in.late()))
+			default:
+				if a.soonest.IsZero() || d.Before(a.soonest) {
+					a.soonest = d
+				}
+				i++
+			}
+		}
+	}
+	sweep(nil)
+	for k := len(a.turns) - 1; k >= 0; k-- {
+		sweep(a.turns[k])
+	}
+	return gone
 }
 
 // leave counts a call as ended, and returns one that waited and is to run now.
-func (a *admission) leave(ctx *callCtx, p *peer) (next *Incoming) {
+func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
+	var gone []ended
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	delete(a.oneway, ctx)
 	if ctx.depth > 0 {
 		a.nested--
 	} else {
 		a.running--
 		p.running--
-		for i, in := range a.queue {
-			if in.peer.running < a.node.opts.MaxRunningPerCaller {
-				a.queue = append(a.queue[:i], a.queue[i+1:]...)
-				a.start(in)
-				next = in
-				break
-			}
-		}
 	}
-	if a.idle != nil && a.running+a.nested+len(a.queue) == 0 {
-		close(a.idle)
-		a.idle = nil
+	if t != nil {
+		t.free()
 	}
+	next = a.next(&gone)
+	a.startMore(&gone)
+	a.settle()
+	a.mu.Unlock()
+	finishAll(gone)
 	return next
 }
 
-// wait returns when nothing runs and waits.
-func (a *admission) wait(ctx context.Context) error {
+// startMore lets all run that may: who leaves a turn as well as a place makes room for two.
+func (a *admission) startMore(gone *[]ended) {
+	for in := a.next(gone); in != nil; in = a.next(gone) {
+		a.node.run(in)
+	}
+}
+
+// forget ends a call that still waits: it was cancelled, or its caller is gone.
+func (a *admission) forget(ctx *callCtx) {
 	a.mu.Lock()
-	if a.running+a.nested+len(a.queue) == 0 {
+	if !ctx.queued {
+		a.mu.Unlock()
+		return
+	}
+	is := func(in *Incoming) bool { return in.ctx == ctx && in.item == nil }
+	var t *turn
+	i := slices.IndexFunc(a.queue, is)
+	for k := 0; i < 0; k++ {
+		t = a.turns[k]
+		i = slices.IndexFunc(t.waiting, is)
+	}
+	e := a.drop(t, i, context.Canceled)
+	a.settle()
+	a.mu.Unlock()
+	e.in.complete(e.err)
+}
+
+// settle tells who waits for the last call.
+func (a *admission) settle() {
+	if a.idle != nil && a.running+a.nested+a.waiting == 0 {
+		close(a.idle)
+		a.idle = nil
+	}
+}
+
+// drained returns when nothing runs and waits.
+func (a *admission) drained(ctx context.Context) error {
+	a.mu.Lock()
+	if a.running+a.nested+a.waiting == 0 {
 		a.mu.Unlock()
 		return nil
 	}
@@ -116,23 +331,32 @@ func (a *admission) wait(ctx context.Context) error {
 	}
 }
 
-// close refuses all further calls, drops those that wait, and ends the contexts of one-way ones that run.
+func shuttingDown() *Error {
+	return &Error{Code: Unavailable, Reason: ReasonDraining, Outcome: NotRun, Message: "the node is shutting down"}
+}
+
+// close refuses all further calls, and those that wait, and ends the contexts of one-way ones that run. It may be called more than once.
 func (a *admission) close() {
+	var gone []ended
 	a.mu.Lock()
 	a.closed = true
-	queue := a.queue
-	a.queue = nil
+	for len(a.queue) > 0 {
+		gone = append(gone, a.drop(nil, 0, a.queue[0].own(shuttingDown())))
+	}
+	for k := len(a.turns) - 1; k >= 0; k-- {
+		t := a.turns[k]
+		for i := len(t.waiting) - 1; i >= 0; i-- {
+			if t.waiting[i].item == nil { // else it ends with its stream
+				gone = append(gone, a.drop(t, i, t.waiting[i].own(shuttingDown())))
+			}
+		}
+	}
 	for ctx := range a.oneway {
 		ctx.cancel(context.Canceled)
 	}
+	a.settle()
 	a.mu.Unlock()
-	for _, in := range queue {
-		in.ctx.cancel(context.Canceled)
-		if in.recv != nil {
-			in.recv.close()
-		}
-		in.release()
-	}
+	finishAll(gone)
 }
 
 // run serves in on a goroutine: one that has just become free, or a new one.

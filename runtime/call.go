@@ -53,14 +53,17 @@ type Action struct {
 // With is a copy of a with opts applied on top of the proxy's; later options win.
 func (a Action) With(opts ...CallOption) Action { a.x = a.x.with(opts); return a }
 
-// Do sends the call and waits for its end or for ctx. For a oneway method it returns nil once the call is accepted.
+// Do sends the call and waits for its end or for ctx. For a oneway method it returns nil once the call is accepted, for an event once it is accepted for every
+// provider but the node itself.
 func (a Action) Do(ctx context.Context) error {
 	p, err := a.b.prepare(ctx, a.m, a.x, a.enc)
 	if err != nil {
 		return err
 	}
 	mode := transport.Mode(0)
-	if a.b.client.Methods[a.m].Oneway {
+	if row := &a.b.client.Methods[a.m]; row.Event && a.x.anyone() {
+		return a.b.self.event(ctx, p, a.m)
+	} else if row.Oneway {
 		mode = transport.Oneway
 	}
 	if err = a.b.self.exchange(ctx, p, a.m, a.x, mode); err == nil {
@@ -105,6 +108,9 @@ func (b *Binding) post(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 	p, err := b.prepare(ctx, m, x, enc)
 	if err != nil {
 		return err
+	}
+	if b.client.Methods[m].Event && x.anyone() {
+		return b.self.event(ctx, p, m)
 	}
 	if err = b.roundTrip(ctx, p, m, x, transport.Oneway); err == nil {
 		p.release()

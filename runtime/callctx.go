@@ -3,6 +3,7 @@ package daffi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 type CallInfo struct {
 	Method  string // "Service.Method"
 	Caller  string // the name of the node that called, as the controller knows it
-	Attempt int    // 0 for the first
+	Attempt int    // 0 for the first; more where daffi has sent the call again (SEM-6)
+	ID      string // of a call of an idempotent method: random, and the same in all attempts, so that a handler can recognise them; else empty
 }
 
 // CallFrom is the call that ctx belongs to; ok is false outside a handler. The value is a copy, valid for ever.
@@ -19,7 +21,14 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 	if !ok {
 		return info, false
 	}
-	return c.info, true
+	info = CallInfo{Method: c.method, Caller: c.from}
+	if t := c.tag; t != nil {
+		info.Attempt = int(t.attempt)
+		if t.id != (callID{}) {
+			info.ID = t.id.String()
+		}
+	}
+	return info, true
 }
 
 // NodeFrom is the node that serves the call that ctx belongs to, for calling back; nil outside a handler.
@@ -32,21 +41,35 @@ func NodeFrom(ctx context.Context) *Node {
 
 type callKey struct{}
 
-// depthOf is the depth of a call made with ctx.
-func depthOf(ctx context.Context) uint8 {
-	if c, ok := ctx.Value(callKey{}).(*callCtx); ok {
-		return c.depth + 1
+// nesting is what a call made with ctx inherits from the handler that makes it: how deep it is, and, if it is waited for, the turns that are held for as long.
+func nesting(ctx context.Context, oneway bool) (depth uint8, turns []uint64) {
+	c, ok := ctx.Value(callKey{}).(*callCtx)
+	if !ok {
+		return 0, nil
 	}
-	return 0
+	if oneway {
+		return c.depth + 1, nil
+	}
+	if c.tag != nil {
+		turns = c.tag.turns
+	}
+	if id := c.turn.Load(); id != 0 {
+		turns = append(turns[:len(turns):len(turns)], id)
+	}
+	return c.depth + 1, turns
 }
 
 // callCtx is the context of a handler, and the one allocation of a call at the callee. It is never reused, since a handler may keep it.
 type callCtx struct {
-	info     CallInfo
+	method   string // "Service.Method"
+	from     string // the caller's name
+	tag      *tag   // nil for a plain call
 	node     *Node
 	deadline time.Time
 	depth    uint8
+	queued   bool              // it waits to run; protected by the node's admission
 	metadata map[string]string // written before the handler starts
+	turn     atomic.Uint64     // that it holds, 0 for none
 
 	mu    sync.Mutex
 	done  chan struct{}

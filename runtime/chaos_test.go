@@ -19,6 +19,8 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/testdata/golden/events"
+	"github.com/daffi-rpc/daffi/testdata/golden/idempotent"
 )
 
 // TestChaos mixes calls of every shape with cancels, deadlines, cut and stalled links, and nodes that die and come again. Every call ends
@@ -45,10 +47,10 @@ type member struct {
 	node *daffi.Node
 }
 
-func (m *member) kit(opts ...daffi.CallOption) *testkit.KitProxy {
+func (m *member) now() *daffi.Node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return testkit.NewKit(m.node, opts...)
+	return m.node
 }
 
 // slack is how much later than its deadline a call may end (SEM-2).
@@ -64,7 +66,15 @@ func chaos(t *testing.T, seed uint64) {
 			o.Controller = w
 		}
 		n := daffi.New(o)
-		_, err := testkit.RegisterKit(n, new(testkit.Impl))
+		var opts []daffi.ServeOption
+		if i < int(seed%3) { // some are serial, and what calls itself there is refused
+			opts = append(opts, daffi.Serial())
+		}
+		_, err := testkit.RegisterKit(n, new(testkit.Impl), opts...)
+		require.NoError(t, err)
+		_, err = idempotent.RegisterStore(n, new(store))
+		require.NoError(t, err)
+		_, err = events.RegisterBoard(n, new(board))
 		require.NoError(t, err)
 		members[i].mu.Lock()
 		members[i].node = n
@@ -127,6 +137,8 @@ func chaos(t *testing.T, seed uint64) {
 				var opts []daffi.CallOption
 				if r.IntN(3) == 0 {
 					opts = append(opts, daffi.To(names[r.IntN(len(names))]))
+				} else if r.IntN(4) == 0 {
+					opts = append(opts, daffi.HashKey(fmt.Sprint(r.IntN(10))))
 				}
 				limit := time.Duration(1+r.IntN(800)) * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -166,7 +178,7 @@ func chaos(t *testing.T, seed uint64) {
 
 // anyCall makes one call and checks what it gives.
 func anyCall(ctx context.Context, r *rand.Rand, m *member, opts []daffi.CallOption) (what string, err error) {
-	p := m.kit(opts...)
+	p := testkit.NewKit(m.now(), opts...)
 	size := r.IntN(300)
 	switch r.IntN(10) {
 	case 0, 1:
@@ -185,7 +197,12 @@ func anyCall(ctx context.Context, r *rand.Rand, m *member, opts []daffi.CallOpti
 	wrong := func(format string, args ...any) error {
 		return &daffi.Error{Code: daffi.Internal, Message: fmt.Sprintf(format, args...)}
 	}
-	switch r.IntN(12) {
+	switch r.IntN(14) {
+	case 12:
+		_, err := idempotent.NewClient(m.now(), opts...).Get(ctx, string(noise(size)))
+		return fmt.Sprintf("idempotent Get %d", size), err
+	case 13:
+		return fmt.Sprintf("event Show %d", size), events.NewTown(m.now(), opts...).Show(ctx, noise(size))
 	case 0, 1, 2:
 		b := noise(size)
 		got, err := p.Echo(ctx, b)
@@ -250,10 +267,7 @@ func anyCall(ctx context.Context, r *rand.Rand, m *member, opts []daffi.CallOpti
 		}
 		return fmt.Sprintf("Chat %d of %d", n, size), err
 	}
-	m.mu.Lock()
-	many := testkit.NewMany(m.node, opts...)
-	m.mu.Unlock()
-	return "AddEach", many.AddEach(ctx, numbers(n))
+	return "AddEach", testkit.NewMany(m.now(), opts...).AddEach(ctx, numbers(n))
 }
 
 // first is a sequence without its errors.

@@ -77,6 +77,7 @@ const (
 	ReasonPanic         Reason = "panic"           // the handler panicked
 	ReasonDepth         Reason = "depth"           // calls within calls are nested too deep
 	ReasonProtocol      Reason = "protocol"        // the peer broke the wire format
+	ReasonReentrant     Reason = "reentrant"       // a handler called back into the serial service whose turn it has
 	ReasonShape         Reason = "shape"           // this way of calling does not fit the method's shape
 	ReasonConsumed      Reason = "consumed"        // a sequence was ranged over twice
 	ReasonClosed        Reason = "closed"          // the node was closed

@@ -154,6 +154,70 @@ func ExampleError() {
 	// ShoppingService.AddItem eu-1 an item needs a name
 }
 
+// With Serial the implementation needs no lock, and a handler that calls itself is told so.
+func ExampleSerial() {
+	ctx := context.Background()
+	ctl := controller.New(controller.Options{})
+	defer ctl.Close()
+	node, err := daffi.Connect(ctx, daffi.Options{Name: "eu-1", Controller: ctl})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer node.Close()
+	if _, err := shopping.RegisterShoppingService(node, twice{}, daffi.Serial()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = shopping.NewShopper(node).AddItem(ctx, "tea")
+	fmt.Println(daffi.CodeOf(err))
+	// Output:
+	// reentrant not_run
+	// failed_precondition
+}
+
+// twice adds every item a second time, by a call.
+type twice struct{ *list }
+
+func (twice) AddItem(ctx context.Context, item string) error {
+	err := shopping.NewShopper(daffi.NodeFrom(ctx)).AddItem(ctx, item)
+	if e, ok := errors.AsType[*daffi.Error](err); ok {
+		fmt.Println(e.Reason, e.Outcome)
+	}
+	return err
+}
+
+// Equal keys meet at the same node, whoever calls.
+func ExampleHashKey() {
+	ctx := context.Background()
+	ctl := controller.New(controller.Options{})
+	defer ctl.Close()
+	for _, name := range []string{"eu-1", "eu-2", "eu-3"} {
+		node, err := daffi.Connect(ctx, daffi.Options{Name: name, Controller: ctl})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer node.Close()
+		if _, err := shopping.RegisterShoppingService(node, new(list)); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	client, err := daffi.Connect(ctx, daffi.Options{Controller: ctl})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	bob := shopping.NewShopper(client, daffi.HashKey("bob"))
+	fmt.Println(bob.AddItem(ctx, "tea"), bob.AddItem(ctx, "milk"))
+	fmt.Println(bob.GetItems(ctx))
+	// Output:
+	// <nil> <nil>
+	// [tea milk] <nil>
+}
+
 func ExampleNoError() {
 	in := daffi.NoError(slices.Values([]int{1, 2}))
 	for n, err := range in {

@@ -18,10 +18,10 @@ func (n *Node) Held() string {
 	credit := creditBudget - s.credits.free
 	s.credits.mu.Unlock()
 	s.assemblies.mu.Lock()
-	room, waiting := assemblyBudget-s.assemblies.free, len(s.assemblies.queue)
+	room, waiting := assemblyBudget+maxWrap-s.assemblies.free, len(s.assemblies.queue)
 	s.assemblies.mu.Unlock()
 	n.admission.mu.Lock()
-	running := n.admission.running + n.admission.nested + len(n.admission.queue) + len(n.admission.oneway)
+	running := n.admission.running + n.admission.nested + n.admission.waiting + len(n.admission.oneway)
 	n.admission.mu.Unlock()
 	if calls+served+credit+room+waiting+running == 0 {
 		return ""

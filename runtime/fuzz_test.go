@@ -12,6 +12,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
+	"github.com/daffi-rpc/daffi/testdata/golden/events"
 )
 
 // rogue is a controller that lets a node join, answers its questions, and otherwise sends what it is told to.
@@ -103,6 +104,11 @@ func FuzzSession(f *testing.F) {
 	add(one(transport.Request, transport.Large, 0, served|1, 1, 0, 3, 0, 0, 0), one(transport.Chunk, transport.More, 0, served|1, 0, 0, 0x91), one(transport.Chunk, 0, 0, served|1, 0, 0, 0xc4, 0))
 	add(one(transport.Request, transport.Large, 0, served|1, 1, 0, 255, 255, 255, 255), one(transport.Request, 0, 0, served|1, 1, 0))
 	add(one(transport.Drain, 0, 0, 0, 0, 0), one(transport.Ping, 0, 0, 0, 0, 1), one(transport.Goodbye, 0, 0, 0, 0, 0))
+	tagged := byte(transport.Tagged)
+	for _, tag := range [][]byte{nil, {0}, {0x40}, {0x31}, append([]byte{0x11}, make([]byte, 16)...), {32, 1, 1, 2, 3, 4, 5, 6, 7, 8}, {32, 33}} {
+		add(one(transport.Request, 0, tagged, served|1, 4, 9, append(tag, 0x91, 3)...), one(transport.Request, 0, tagged|byte(transport.Oneway), served|0x11, 4, 0, append(tag, 0x91, 3)...), one(transport.Request, 0, tagged, served|0x21, 4, 0, append(tag, 0x91, 3)...))
+	}
+	add(one(transport.Control, transport.More, 2, 0, 0, 0, 0x92, 16, 0x91, 5), one(transport.Control, 0, 2, 0, 0, 0, 0x92, 16, 0x91, 6))
 	add(one(transport.Request, transport.Zstd|transport.Meta, 0, served|1, 1, 0, 0, 0, 0x28, 0xb5, 0x2f, 0xfd), one(transport.Control, 0, 0, 0, 0, 0, 0x94, 10, 1, 0x91, 0x93))
 
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -113,7 +119,11 @@ func FuzzSession(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := testkit.RegisterKit(n, new(testkit.Impl)); err != nil {
+		var opts []daffi.ServeOption
+		if len(data)%2 == 1 {
+			opts = append(opts, daffi.Serial())
+		}
+		if _, err := testkit.RegisterKit(n, new(testkit.Impl), opts...); err != nil {
 			t.Fatal(err)
 		}
 		link := r.link
@@ -127,6 +137,7 @@ func FuzzSession(f *testing.F) {
 			}
 		})
 		calls.Go(func() { p.Sum(ctx, 0, numbers(1000)) })
+		calls.Go(func() { events.NewTown(n).Pin(ctx, "x") })
 		calls.Go(func() {
 			for range p.Chat(ctx, func(yield func(string, error) bool) {
 				for yield("x", nil) {
@@ -137,7 +148,7 @@ func FuzzSession(f *testing.F) {
 		for len(data) >= 7 {
 			size := min(int(data[6]), len(data)-7)
 			f := transport.Frame{Payload: data[7 : 7+size], Header: transport.Header{
-				Kind: transport.Kind(data[0]), Flags: transport.Flags(data[1]), Mode: transport.Mode(data[2] & 15), Depth: data[2] >> 4 * 3,
+				Kind: transport.Kind(data[0]), Flags: transport.Flags(data[1]), Mode: transport.Mode(data[2] & 63), Depth: data[2] >> 4 * 3,
 				Call: transport.CallID(uint32(data[3]>>4&7), uint64(data[3]&15)), Route: uint32(data[4] & 15), Peer: uint32(data[4] >> 4), Arg: uint64(data[5]),
 			}}
 			if data[3]&0x80 != 0 {

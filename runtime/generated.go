@@ -29,8 +29,9 @@ type Client struct {
 // Method is one row of a [Client].
 type Method struct {
 	Name       string              // of the callback's method, without the service
-	Sig        string              // canonical wire signature, equal on both sides
+	Sig        string              // canonical wire signature
 	Oneway     bool                // no reply is awaited
+	Event      bool                // with Oneway: to every provider
 	Idempotent bool                // may run more than once
 	EachItem   bool                // an item stream: every item of the input is one invocation
 	Timeout    time.Duration       // deadline when ctx has none; 0 is the node's default, for a stream none
@@ -41,6 +42,7 @@ type Method struct {
 type Service[T any] struct {
 	Name     string
 	Doc      string // the interface's comment
+	Serial   bool   // its methods share one turn
 	Handlers []Handler[T]
 	Subs     []Sub[T]
 	Errors   func() []KnownError // the errors that keep their identity; called when a call has failed
@@ -57,6 +59,7 @@ type Handler[T any] struct {
 	// Serve reads the arguments from c, calls impl, writes the results to c. An error of its own is returned as it is.
 	Serve  func(ctx context.Context, impl T, c *Incoming) error
 	Oneway bool
+	Serial bool                // it has a turn of its own
 	Stream bool                // it has an input sequence, an output sequence, or both
 	Errors func() []KnownError // instead of the service's
 }

@@ -29,6 +29,10 @@ type Incoming struct {
 	ctx     *callCtx
 	recv    *receiver
 	send    *sender
+	skip    int           // of the payload: the tag, which was read
+	turn    *turn         // that it holds while it runs, or waits for; nil for none
+	seq     uint64        // by when it began to wait
+	item    chan struct{} // closed when an item of it gets its turn; nil while it waits for none
 }
 
 // release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
@@ -65,10 +69,10 @@ func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.
 
 // serve serves one call and returns another that may run now.
 func (n *Node) serve(in *Incoming) (next *Incoming) {
-	ctx, p := in.ctx, in.peer
+	ctx, p, t := in.ctx, in.peer, in.turn
 	ended := true
 	defer func() {
-		next = n.admission.leave(ctx, p)
+		next = n.admission.leave(ctx, p, t)
 		if ended && next != nil { // the handler has ended this goroutine
 			n.run(next)
 		}
@@ -114,14 +118,10 @@ func (in *Incoming) complete(err error) {
 
 // handle runs the handler, as far as it is to run.
 func (in *Incoming) handle() error {
-	switch err := in.ctx.Err(); err {
-	case nil:
-	case context.DeadlineExceeded:
-		return in.failure(DeadlineExceeded, "", NotRun, "the deadline had passed before the handler could start")
-	default:
-		return err // cancelled: nobody will see it
+	if in.ctx.Err() != nil {
+		return in.late()
 	}
-	args := in.payload.B
+	args := in.payload.B[in.skip:]
 	if in.flags&transport.Meta != 0 {
 		var err error
 		if in.ctx.metadata, args, err = splitMetadata(args); err != nil {
@@ -143,6 +143,14 @@ func (in *Incoming) handle() error {
 	}
 	in.args.Reset(args)
 	return in.call()
+}
+
+// late is the end of a call whose context has ended before its handler could start.
+func (in *Incoming) late() error {
+	if err := in.ctx.Err(); err != context.DeadlineExceeded {
+		return err // cancelled: nobody will see it
+	}
+	return in.failure(DeadlineExceeded, "", NotRun, "the deadline had passed before the handler could start")
 }
 
 // call runs the handler once. What it returns for the caller is an *Error with the method set.
@@ -168,6 +176,12 @@ func (in *Incoming) call() (err error) {
 func (in *Incoming) failed(err error) *Error {
 	e := handlerError(err, in.method.full, in.node.opts.Name)
 	e.identities = identify(err, in.method.errors())
+	return e
+}
+
+// own makes e, which is of no call yet, the call's.
+func (in *Incoming) own(e *Error) *Error {
+	e.Node, e.Method = in.node.opts.Name, in.method.full
 	return e
 }
 
@@ -204,7 +218,7 @@ func (in *Incoming) serveEach() error {
 		in.asm = b.asm
 		err = in.recv.each(&b, &in.args, func() error {
 			in.out.Reset(in.out.Bytes())
-			err := in.call()
+			err := in.callItem()
 			if e, ok := err.(*Error); ok && ran && e.Outcome == NotRun {
 				e.Outcome = Ran // an earlier item has
 			}
@@ -218,6 +232,17 @@ func (in *Incoming) serveEach() error {
 			return err
 		}
 	}
+}
+
+// callItem is call for one item, which takes the turn of a serial method for itself.
+func (in *Incoming) callItem() error {
+	if t := in.method.turn; t != nil {
+		if err := in.node.admission.takeTurn(in); err != nil {
+			return err
+		}
+		defer in.node.admission.passTurn(t)
+	}
+	return in.call()
 }
 
 // finish sends the terminal frame, if somebody still waits for it.

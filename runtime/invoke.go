@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"runtime"
 	"time"
 
@@ -51,48 +50,17 @@ func (b *Binding) prepare(ctx context.Context, m int, x *extra, enc func(*codec.
 	return p, nil
 }
 
-// roundTrip sends p and waits for its end, again where that is safe (SEM-6). After an error p is released.
-func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
-	deadline, own := b.deadline(ctx, m, false)
-	for attempt := 1; ; attempt++ {
-		e := b.attempt(ctx, p, m, x, mode, deadline, own)
-		if e == nil {
-			return nil
-		}
-		if attempt == maxAttempts || !b.again(ctx, e, deadline) {
-			p.release()
-			return e
-		}
-	}
-}
-
-// again reports whether a call that failed with e may be sent once more, after a pause.
-func (b *Binding) again(ctx context.Context, e *Error, deadline time.Time) bool {
-	if e.Outcome != NotRun {
-		return false
-	}
-	switch e.Reason {
-	case ReasonStaleRoute:
-		b.routes.Store(nil)
-		return true
-	case ReasonBusy, ReasonDraining, ReasonNodeLost:
-	default:
-		return false
-	}
-	d := retryPauseMin + time.Duration(mathrand.Int64N(int64(retryPauseMax-retryPauseMin)))
-	if !deadline.IsZero() && time.Until(deadline) <= d {
-		return false
-	}
-	pause(ctx, d)
-	return ctx.Err() == nil
-}
-
 // attempt sends p once and waits for its end.
 func (b *Binding) attempt(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) *Error {
 	s, id, err := b.dispatch(ctx, p, m, x, mode, deadline, own)
 	if err != nil {
 		return err
 	}
+	return b.await(ctx, s, id, p, m, deadline, own)
+}
+
+// await waits for the end of a call that was sent.
+func (b *Binding) await(ctx context.Context, s *session, id uint64, p *pending, m int, deadline time.Time, own bool) (err *Error) {
 	var timeout <-chan time.Time
 	if own {
 		if p.timer == nil {
@@ -191,35 +159,45 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if err != nil {
 		return 0, notRun(err, method.full)
 	}
-	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number, Depth: depthOf(ctx)}
-	if h.Depth > transport.MaxDepth {
+	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number}
+	if h.Depth, p.tag.turns = nesting(ctx, mode&transport.Oneway != 0); h.Depth > transport.MaxDepth {
 		return 0, tooDeep(method.full)
 	}
-	if name := x.node(); name != "" {
+	if p.peer != 0 {
+		h.Peer = p.peer
+	} else if name := x.node(); name != "" {
 		if h.Peer, err = s.find(ctx, name, p.stream != nil, deadline, own); err != nil {
 			return 0, notRun(err, method.full)
 		}
 		if h.Peer == 0 {
 			return 0, &Error{Code: Unavailable, Reason: ReasonNoProvider, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("no node is named %q", name)}
 		}
+	} else if key, ok := p.key(x); ok {
+		h.Peer = key
+		h.Mode |= transport.Keyed
 	}
 	if len(p.req.B) > s.limit {
 		return 0, tooLarge(len(p.req.B), s.limit, method.full)
 	}
 	buf := p.req
 	if s.compresses(route.Remote) {
-		if packed, ok := b.node.compress(buf.B, &method.worth); ok {
-			buf = packed
+		if p.pack(b.node, &method.worth); p.packed != nil {
+			buf = p.packed
 			h.Flags |= transport.Zstd
-			defer packed.Release()
 		}
 	}
-	if md := outgoing(ctx); md != nil {
+	md := outgoing(ctx)
+	if md != nil {
 		if md.err != nil {
 			return 0, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
 		}
-		buf = md.wrap(buf)
 		h.Flags |= transport.Meta
+	}
+	if tagged := !p.tag.empty(); tagged || md != nil {
+		if tagged {
+			h.Mode |= transport.Tagged
+		}
+		buf = wrap(&p.tag, md, buf)
 		defer buf.Release()
 	}
 	var open func(id uint64) error

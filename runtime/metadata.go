@@ -6,7 +6,6 @@ import (
 	"maps"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
-	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // Bounds of a call's metadata (LIM-9).
@@ -62,13 +61,6 @@ func MetadataFrom(ctx context.Context) map[string]string {
 		return map[string]string{}
 	}
 	return maps.Clone(c.metadata)
-}
-
-// wrap is the message with the metadata in front, in a buffer of its own.
-func (m *metadata) wrap(message *transport.Buffer) *transport.Buffer {
-	b := transport.NewBuffer(len(m.wire) + len(message.B))
-	b.B = append(append(b.B, m.wire...), message.B...)
-	return b
 }
 
 // splitMetadata reads the metadata in front of a message.

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/controller"
+	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 )
 
@@ -62,4 +64,22 @@ func TestMetadataLimits(t *testing.T) {
 		_, err := k.p.Meta(ctx)
 		requireError(t, err, daffi.InvalidArgument, daffi.ReasonTooLarge, daffi.NotRun)
 	}
+}
+
+// What goes before the arguments does not count as a part of them.
+func TestMetadataBesideTheLargestMessage(t *testing.T) {
+	k := newKit(t)
+	ctx := daffi.WithMetadata(t.Context(), map[string]string{"k": strings.Repeat("x", 8<<10-6)})
+	_, err := k.p.Echo(ctx, make([]byte, 4<<20-6))
+	require.NoError(t, err)
+	_, err = k.p.Echo(ctx, make([]byte, 4<<20-5))
+	requireError(t, err, daffi.ResourceExhausted, daffi.ReasonTooLarge, daffi.NotRun)
+
+	huge := daffi.Options{Name: "huge", MaxMessage: 16 << 20}
+	net := daffitest.With(t, controller.Options{MaxMessage: 16 << 20})
+	_, err = testkit.RegisterKit(net.NodeWith(huge), new(testkit.Impl))
+	require.NoError(t, err)
+	huge.Name = "client"
+	_, err = testkit.NewKit(net.NodeWith(huge)).Echo(ctx, make([]byte, 16<<20-6))
+	require.NoError(t, err)
 }

@@ -42,6 +42,7 @@ type Node struct {
 	incomings sync.Pool // of *Incoming
 	services  services
 	admission admission
+	retries   retryBudget
 	table     table
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
@@ -76,6 +77,7 @@ func New(o Options) *Node {
 	n.log = n.opts.Logger.With("node", n.opts.Name)
 	rand.Read(n.token[:])
 	n.admission.node = n
+	n.retries.left.Store(retryStart)
 	n.table.init()
 	return n
 }
@@ -398,7 +400,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		err = n.admission.wait(ctx)
+		err = n.admission.drained(ctx)
 	}
 	if err != nil {
 		n.Close()
@@ -429,6 +431,7 @@ func (n *Node) close(flush time.Duration) error {
 		n.wake()
 	}
 	n.mu.Unlock()
+	n.admission.close() // first, or what waits would run in place of what is cancelled
 	if s := n.current.Load(); s != nil {
 		s.goodbye(flush)
 	}
@@ -436,7 +439,6 @@ func (n *Node) close(flush time.Duration) error {
 		dialing()
 		<-n.looping
 	}
-	n.admission.close()
 	done := make(chan struct{})
 	go func() {
 		n.workers.Wait()

@@ -48,7 +48,7 @@ type Options struct {
 	// MaxRunningPerCaller is how many of them run for one node. 0: 256 (LIM-11).
 	MaxRunningPerCaller int
 
-	// MaxQueue is how many calls wait for a handler to end; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
+	// MaxQueue is how many calls wait for a handler to end, or for the turn of a serial service; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
 	// negative: none wait.
 	MaxQueue int
 
@@ -145,21 +145,39 @@ type CallOption struct{ apply func(*callOptions) }
 
 type callOptions struct {
 	to     string
+	key    uint32 // hash
+	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
 }
 
 // To names the node that is to answer. Without it the controller picks a provider.
 func To(node string) CallOption { return CallOption{func(o *callOptions) { o.to = node }} }
 
+// HashKey names what the call is about: calls with equal keys go to the same provider, whoever makes them, as long as it is there. When it leaves, only its
+// keys go to others, and they come back with it. The key is one for all methods and services, and HashKey("bob") goes where a call goes
+// whose argument "bob" is named by //daffi:key. To takes precedence over a key, and HashKey over //daffi:key.
+func HashKey(key string) CallOption {
+	return CallOption{func(o *callOptions) {
+		var e codec.Encoder
+		e.String(key)
+		o.key, o.keyed = transport.KeyHash(e.Bytes()), true
+	}}
+}
+
 // ServeOption changes one registration.
 type ServeOption struct{ apply func(*serveOptions) }
 
 type serveOptions struct {
-	as string
+	as     string
+	serial bool
 }
 
 // As serves under another name than the service's own.
 func As(service string) ServeOption { return ServeOption{func(o *serveOptions) { o.as = service }} }
+
+// Serial lets the calls of the registration run one at a time, in order of arrival, as //daffi:serial on the interface does: all methods share one turn, also
+// those that have one of their own. See SEM-8 for what that means for streams and for calls that handlers make.
+func Serial() ServeOption { return ServeOption{func(o *serveOptions) { o.serial = true }} }
 
 // extra is what a plain call does not have; nil there.
 type extra struct {
@@ -194,5 +212,8 @@ func (x *extra) node() string {
 
 // maps reports whether the arguments are made when the call runs.
 func (x *extra) maps() bool { return x != nil && x.mapped != nil }
+
+// anyone reports whether nothing says which node the call is for.
+func (x *extra) anyone() bool { return x == nil || x.to == "" && !x.keyed }
 
 func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

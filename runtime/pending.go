@@ -11,17 +11,21 @@ import (
 // pending is one call at the caller, from its encoding to its end. Without a stream it is reused: whoever removes it from the session's table
 // owns its end, so the reader and a caller that leaves never meet in it.
 type pending struct {
-	enc   codec.Encoder
-	dec   codec.Decoder
-	req   *transport.Buffer // the arguments, kept for another attempt
-	reply *transport.Buffer
-	flags transport.Flags // of the reply
-	err   *Error
-	done  chan struct{} // buffer of one
-	timer *time.Timer   // of the default deadline
-	bulk  bool          // the request travels in the bulk lane
-	large *largeSender  // the request, if it was announced; protected by the table while it is in there
-	pool  *sync.Pool
+	enc    codec.Encoder
+	dec    codec.Decoder
+	req    *transport.Buffer // the arguments, kept for another attempt
+	packed *transport.Buffer // the same compressed, if that was tried and has paid
+	tried  bool
+	tag    tag
+	peer   uint32 // the session that the call is for, if it was chosen already; else 0
+	reply  *transport.Buffer
+	flags  transport.Flags // of the reply
+	err    *Error
+	done   chan struct{} // buffer of one
+	timer  *time.Timer   // of the default deadline
+	bulk   bool          // the request travels in the bulk lane
+	large  *largeSender  // the request, if it was announced; protected by the table while it is in there
+	pool   *sync.Pool
 
 	stream *stream
 }
@@ -40,16 +44,45 @@ func (n *Node) newPending() *pending {
 
 // release ends the use of p.
 func (p *pending) release() {
-	if p.req != nil {
-		p.req.Release()
-	}
+	p.forgetRequest()
 	if p.reply != nil {
 		p.reply.Release()
 	}
-	p.req, p.reply, p.err, p.large, p.flags = nil, nil, nil, nil, 0
+	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
+	p.tag, p.peer = tag{}, 0
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}
+}
+
+// forgetRequest lets go of what is not sent again.
+func (p *pending) forgetRequest() {
+	if p.req != nil {
+		p.req.Release()
+	}
+	if p.packed != nil {
+		p.packed.Release()
+	}
+	p.req, p.packed, p.tried = nil, nil, false
+}
+
+// pack compresses the request, once for all attempts.
+func (p *pending) pack(n *Node, w *transport.Worth) {
+	if !p.tried {
+		p.tried = true
+		p.packed, _ = n.compress(p.req.B, w)
+	}
+}
+
+// key is the hash of what decides the provider, if something does.
+func (p *pending) key(x *extra) (hash uint32, ok bool) {
+	if x != nil && x.keyed {
+		return x.key, true
+	}
+	if k := p.enc.RouteKey(); k != nil {
+		return transport.KeyHash(k), true
+	}
+	return 0, false
 }
 
 // fail ends a call that was removed from the table.

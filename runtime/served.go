@@ -50,7 +50,7 @@ func (s *session) request(f *transport.Frame) error {
 	in.node, in.session, in.id, in.mode, in.flags, in.method, in.peer = s.node, s, f.Call, f.Mode, f.Flags, m, p
 	in.args.SetScope(&s.node.scope)
 	in.out.SetScope(&s.node.scope)
-	in.ctx = &callCtx{info: CallInfo{Method: m.full, Caller: p.name}, node: s.node, depth: f.Depth}
+	in.ctx = &callCtx{method: m.full, from: p.name, node: s.node, depth: f.Depth}
 	if f.Arg > 0 {
 		in.ctx.deadline = time.Now().Add(time.Duration(min(f.Arg, 1<<62)))
 	}
@@ -73,7 +73,7 @@ func (s *session) request(f *transport.Frame) error {
 		return s.admit(in)
 	}
 	total := transport.AnnouncedLength(f.Payload)
-	if total > int64(s.node.opts.MaxMessage) {
+	if total > int64(s.node.opts.MaxMessage+maxWrap) {
 		if in.recv != nil {
 			in.recv.close()
 		}
@@ -185,7 +185,11 @@ func (s *session) admit(in *Incoming) error {
 	if oneway {
 		s.served.remove(id) // from here on nobody can cancel it
 	}
-	if s.node.admission.enter(in) {
+	e := in.readTag()
+	if e == nil {
+		e = s.node.admission.enter(in)
+	}
+	if e == nil {
 		if oneway {
 			return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: id}})
 		}
@@ -196,7 +200,8 @@ func (s *session) admit(in *Incoming) error {
 		in.recv.close()
 	}
 	in.release()
-	return s.refuse(id, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: "too many calls run and wait at the node"})
+	e.Method = m.full
+	return s.refuse(id, e)
 }
 
 // packer returns what compresses a stream's frames.

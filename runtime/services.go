@@ -30,6 +30,7 @@ type servedMethod struct {
 	index   int // among the service's handlers
 	stream  bool
 	service dispatcher
+	turn    *turn        // of a serial method, else nil
 	hint    atomic.Int32 // size of the last results
 	worth   transport.Worth
 	reg     *Registration
@@ -101,10 +102,18 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	n := r.registrar()
 	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
+	var shared *turn
+	if so.serial || s.Serial {
+		shared = newTurn(so.as)
+	}
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
+		turn := shared
+		if turn == nil && h.Serial {
+			turn = newTurn(so.as + "." + h.Name)
+		}
 		for _, name := range append([]string{h.Name}, h.Aliases...) {
-			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, reg: reg}
+			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, turn: turn, reg: reg}
 			if err := checkSignature(m.full, m.sig); err != nil {
 				return nil, err
 			}

@@ -161,6 +161,7 @@ func (t *serving) close(err error) {
 func (c *servedCall) abandon(err error) {
 	if c.ctx != nil {
 		c.ctx.cancel(context.Canceled)
+		defer c.ctx.node.admission.forget(c.ctx)
 	}
 	if c.recv != nil {
 		c.recv.abort(err)

@@ -40,7 +40,7 @@ type session struct {
 	ctl struct {
 		sync.Mutex
 		next    uint64
-		waiting map[uint64]chan *transport.Buffer
+		waiting map[uint64]chan answerFrame
 		err     error
 	}
 	finding sync.Map // name → uint32, sessions that Find has found
@@ -75,8 +75,8 @@ func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *se
 		ready: make(chan struct{}), drained: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.credits.free = creditBudget
-	s.assemblies.free = assemblyBudget
-	s.ctl.waiting = map[uint64]chan *transport.Buffer{}
+	s.assemblies.free = assemblyBudget + maxWrap
+	s.ctl.waiting = map[uint64]chan answerFrame{}
 	rand.Read(s.nonce[:])
 	return s
 }
@@ -280,31 +280,39 @@ func (s *session) drainCalls(ctx context.Context) error {
 	}
 }
 
-// exchange sends a control message and returns the answer, which the caller releases.
-func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (control.Op, *codec.Decoder, error) {
+// question is a control message of the node whose answer is awaited.
+type question struct {
+	s      *session
+	id     uint64
+	frames chan answerFrame
+	more   bool // what answer gave last is not all
+}
+
+type answerFrame struct {
+	buf  *transport.Buffer
+	more bool // others follow
+}
+
+// ask sends a control message whose answer has at most that many frames.
+func (s *session) ask(write func(*codec.Encoder), frames int) (*question, error) {
 	var e codec.Encoder
 	e.Reset(make([]byte, 0, 256))
 	write(&e)
 	if err := e.Err(); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	c := make(chan *transport.Buffer, 1)
+	q := &question{s: s, frames: make(chan answerFrame, frames)}
 	s.ctl.Lock()
 	if err := s.ctl.err; err != nil {
 		s.ctl.Unlock()
-		return 0, nil, err
+		return nil, err
 	}
 	s.ctl.next++
-	id := s.ctl.next
-	s.ctl.waiting[id] = c
+	q.id = s.ctl.next
+	s.ctl.waiting[q.id] = q.frames
 	s.ctl.Unlock()
-	forget := func() {
-		s.ctl.Lock()
-		delete(s.ctl.waiting, id)
-		s.ctl.Unlock()
-	}
-	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control, Call: id}, Payload: e.Bytes()}); err != nil {
-		forget()
+	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control, Call: q.id}, Payload: e.Bytes()}); err != nil {
+		q.forget()
 		switch {
 		case errors.Is(err, transport.ErrFull):
 			err = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, cause: err, Message: "the controller takes nothing"}
@@ -314,18 +322,30 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 		default:
 			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
 		}
-		return 0, nil, err
+		return nil, err
 	}
 	s.link.Flush()
+	return q, nil
+}
+
+func (q *question) forget() {
+	q.s.ctl.Lock()
+	delete(q.s.ctl.waiting, q.id)
+	q.s.ctl.Unlock()
+}
+
+// answer waits for the next frame of the answer.
+func (q *question) answer(ctx context.Context) (control.Op, *codec.Decoder, error) {
 	select {
-	case b, ok := <-c:
+	case f, ok := <-q.frames:
 		if !ok {
-			s.ctl.Lock()
-			defer s.ctl.Unlock()
-			return 0, nil, s.ctl.err
+			q.s.ctl.Lock()
+			defer q.s.ctl.Unlock()
+			return 0, nil, q.s.ctl.err
 		}
+		q.more = f.more
 		d := new(codec.Decoder)
-		d.Reset(b.B) // left to the collector: control messages are rare
+		d.Reset(f.buf.B) // left to the collector: control messages are rare
 		op := control.ReadOp(d)
 		if op == control.OpFailed {
 			var f control.Failure
@@ -336,22 +356,39 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 		}
 		return op, d, d.Err()
 	case <-ctx.Done():
-		forget()
+		q.forget()
 		return 0, nil, notSent(ctx, "")
 	}
+}
+
+// exchange sends a control message and returns the answer.
+func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (control.Op, *codec.Decoder, error) {
+	q, err := s.ask(write, 1)
+	if err != nil {
+		return 0, nil, err
+	}
+	return q.answer(ctx)
 }
 
 // control takes a control message from the reader.
 func (s *session) control(f *transport.Frame) error {
 	if f.Call != 0 {
+		more := f.Flags&transport.More != 0
 		s.ctl.Lock()
 		c := s.ctl.waiting[f.Call]
-		delete(s.ctl.waiting, f.Call)
-		s.ctl.Unlock()
-		if c != nil {
-			c <- f.Own()
+		if !more {
+			delete(s.ctl.waiting, f.Call)
 		}
-		return nil
+		s.ctl.Unlock()
+		if c == nil {
+			return nil
+		}
+		select {
+		case c <- answerFrame{f.Own(), more}:
+			return nil
+		default:
+			return fmt.Errorf("%w: an answer of more than %d frames", transport.ErrProtocol, cap(c))
+		}
 	}
 	var d codec.Decoder
 	d.Reset(f.Payload)

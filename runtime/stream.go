@@ -298,8 +298,7 @@ func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*cod
 	p.stream = st
 	deadline, _ := ctx.Deadline()
 	_, _, e := b.dispatch(ctx, p, m, x, st.mode, deadline, false)
-	p.req.Release() // it is not sent again
-	p.req = nil
+	p.forgetRequest()
 	if e != nil {
 		st.close()
 		return nil, e

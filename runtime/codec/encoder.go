@@ -20,6 +20,8 @@ type Encoder struct {
 	depth    int
 	pointers int
 	scope    *Scope
+
+	keyFrom, keyTo int // what RouteBy has marked
 }
 
 // Reset starts a message in b's capacity and forgets any error, but not the scope. The encoder owns b until the next Reset.

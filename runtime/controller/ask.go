@@ -66,6 +66,12 @@ func (s *session) control(f *transport.Frame) error {
 		}
 		found := s.c.find(m.Node)
 		s.say(f.Call, found.Append)
+	case control.OpTargets:
+		var m control.Targets
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.targets(f.Call, m.Route)
 	case control.OpWatch:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)

@@ -49,22 +49,28 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	}
 	r := s.c.route(f.Route)
 	if r == nil {
-		return nil, 0, &control.Failure{Code: unavailable, Reason: reasonStaleRoute, Outcome: notRun,
-			Message: fmt.Sprintf("route %d is not known to this controller", f.Route)}
+		return nil, 0, unknownRoute(f.Route)
 	}
-	if f.Mode&transport.Oneway != 0 && f.Mode != transport.Oneway {
+	const stream = transport.Input | transport.Output | transport.Each
+	if f.Mode&transport.Oneway != 0 && f.Mode&stream != 0 {
 		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),
 			Message: "a call with a stream cannot be one-way"}
 	}
 	var picked [2]provider
-	n := 0
-	if f.Peer != 0 {
-		n = r.find(f.Peer, &picked)
-	} else {
+	var n int
+	var wanted uint32
+	keyed := f.Mode&transport.Keyed != 0
+	switch {
+	case keyed:
+		n = r.rank(f.Peer, &picked)
+	case f.Peer != 0:
+		wanted = f.Peer
+		n = r.find(wanted, &picked)
+	default:
 		n = r.pick(s.number, &picked)
 	}
 	if n == 0 {
-		return nil, 0, s.c.explain(r, f.Peer)
+		return nil, 0, s.c.explain(r, wanted)
 	}
 	var err error
 	for _, p := range picked[:n] {
@@ -76,6 +82,10 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		}
 		if err == nil {
 			return p.s, id, nil
+		}
+		if keyed && errors.Is(err, transport.ErrFull) { // the next in rank has other keys
+			picked[0], n = p, 1
+			break
 		}
 	}
 	why = &control.Failure{Code: unavailable, Outcome: notRun, Method: r.String()}
@@ -91,6 +101,12 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		why.Reason, why.Message = reasonNodeLost, "the node is gone"
 	}
 	return nil, 0, why
+}
+
+// unknownRoute is the answer that makes a node resolve its routes again.
+func unknownRoute(number uint32) *control.Failure {
+	return &control.Failure{Code: unavailable, Reason: reasonStaleRoute, Outcome: notRun,
+		Message: fmt.Sprintf("route %d is not known to this controller", number)}
 }
 
 // pass gives a frame of a call to the other side, under the name that the call has there.

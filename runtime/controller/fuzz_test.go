@@ -50,6 +50,7 @@ func FuzzController(f *testing.F) {
 	}
 	add(one(transport.Control, 0, 0, 3, 0, encoded((&control.Resolve{Service: "Bad", Methods: rawpeer.Methods("sig", "M", "N")}).Append)),
 		one(transport.Control, 0, 0, 4, 0, encoded((&control.Find{Node: "good"}).Append)),
+		one(transport.Control, 0, 0, 6, 0, encoded((&control.Targets{Route: 1}).Append)), one(transport.Request, 0, byte(transport.Keyed|transport.Tagged), 1, 1, nil),
 		one(transport.Control, 0, 0, 5, 0, encoded((&control.Unregister{Service: "Bad"}).Append)))
 	sig := long("A", 80)
 	described := one(transport.Control, 0, 0, 2, 0, encoded((&control.Describe{Service: "New", Doc: "d", Served: true, Methods: []control.Description{
@@ -81,7 +82,7 @@ func FuzzController(f *testing.F) {
 		for len(data) >= 6 {
 			n := min(int(data[5]), len(data)-6)
 			f := frame{Payload: data[6 : 6+n], Header: header{
-				Kind: transport.Kind(data[0]), Flags: transport.Flags(data[1]), Mode: transport.Mode(data[2] & 15), Depth: data[2] >> 4 * 3,
+				Kind: transport.Kind(data[0]), Flags: transport.Flags(data[1]), Mode: transport.Mode(data[2] & 63), Depth: data[2] >> 4 * 3,
 				Call: transport.CallID(uint32(data[3]>>4&7), uint64(data[3]&15)), Route: uint32(data[4] & 7), Peer: uint32(data[4] >> 4), Arg: uint64(data[3]),
 			}}
 			if data[3]&0x80 != 0 {

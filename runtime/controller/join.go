@@ -63,7 +63,7 @@ func (s *session) prove(payload []byte) error {
 		}
 	}
 	s.rawHello, s.challenge = nil, nil
-	s.name = s.hello.Name
+	s.name, s.nameHash = s.hello.Name, transport.NameHash(s.hello.Name)
 	c := s.c
 	c.mu.Lock()
 	c.forgetPending(s)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // methodKey is a method of a service, whatever its signature.
@@ -291,6 +292,23 @@ func (r *route) pick(caller uint32, to *[2]provider) int {
 		to[0], to[1] = to[1], to[0]
 	}
 	return 2
+}
+
+// rank puts the two providers with the highest scores for a key into to, and returns how many there are. The caller counts like any other, so that
+// equal keys meet whoever calls.
+func (r *route) rank(key uint32, to *[2]provider) int {
+	list := *r.providers.Load()
+	var first, second uint64
+	for i := range list {
+		switch score := transport.Score(list[i].s.nameHash, key); {
+		case i == 0 || score > first:
+			to[0], to[1] = list[i], to[0]
+			first, second = score, first
+		case i == 1 || score > second:
+			to[1], second = list[i], score
+		}
+	}
+	return min(len(list), 2)
 }
 
 // remote reports whether a provider is on another host.

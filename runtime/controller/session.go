@@ -42,6 +42,7 @@ type session struct {
 	// Set before the session has joined, then constant.
 	number    uint32
 	name      string
+	nameHash  uint64 // for calls with a key
 	keepalive *transport.Keepalive
 
 	// Of its own goroutine.

@@ -15,11 +15,12 @@
 //	 4     1   kind    see below; an unknown kind is skipped if its Optional flag is set, else the link is closed
 //	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 64 Broken, 128 Optional
 //	 6     1   depth   of a Request: calls within calls so far, at most 32 (LIM-20)
-//	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each
+//	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each, 16 Keyed, 32 Tagged
 //	 8     8   call    the call that the frame belongs to, else 0
 //	16     4   route   of a Request: what is called (see Routes), else 0
 //	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
-//	                   that of the caller; it is written by the controller alone. Of a Peer frame: the session it introduces
+//	                   that of the caller; it is written by the controller alone. With Keyed, towards the controller, the hash of a key
+//	                   (see Keys). Of a Peer frame: the session it introduces
 //	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit: bytes. Ping, Pong: any number. Else 0
 //
 // A length over the limit is a protocol error and closes the link; nothing is skipped over. Fields that a kind does not use are 0 and
@@ -44,6 +45,21 @@
 // With the flag Meta a Request's message begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
 // and 64 keys (LIM-9). With the flag Zstd the rest of the message is one zstd frame (window at most 1 MiB, content at most LIM-6
 // when unpacked, LIM-7); of a Data frame the whole payload is. The controller passes both through as they are.
+//
+// With the mode Tagged a Request's message begins, before metadata and never compressed, with a tag. Its first byte says what it holds: the low 4 bits are the
+// attempt, 0 for the first; 16: the call's key follows, 16 bytes, the same in all attempts; 32: the turns that the call's ancestors hold
+// follow, a byte that is their number, from 1 to 32, and 8 bytes for each. The other bits are 0, and a receiver refuses a call in which they are not. Plain calls
+// have no tag.
+//
+// # Keys
+//
+// Requests with the mode Keyed and equal hashes go to the same provider of a route: the one with the highest score. A score is
+//
+//	mix(mix(FNV-1a-64(name of the node)) xor hash × 0x9e3779b97f4a7c15)
+//
+// in 64 bits without sign, where mix is the finalizer of MurmurHash3: x ^= x>>33, x *= 0xff51afd7ed558ccd, x ^= x>>33, x *= 0xc4ceb9fe1a85ec53,
+// x ^= x>>33. So a provider that leaves or comes moves no keys but its own, and names decide, not sessions. The hash of a key is the upper half of
+// mix(FNV-1a-64(its MessagePack encoding)).
 //
 // # Streams and credit
 //
@@ -84,7 +100,8 @@
 //	11 Drain      both  once from N, answered once by C      link closed
 //	12 —          reserved: acknowledgement of a resumable link
 //	13 —          reserved: resumption
-//	16 Control    both  LIM-15 outstanding                   link closed
+//	16 Control    both  LIM-15 outstanding; with More an     link closed
+//	                    answer goes on in another frame
 //	17 Peer       C     twice per pair of sessions           link closed
 //	32 Request    both  queue of the destination             ResourceExhausted/busy, NotRun
 //	33 Accepted   C     answers a Oneway request             link closed

@@ -98,6 +98,8 @@ const (
 	Input                   // the caller sends a stream
 	Output                  // the callee sends a stream
 	Each                    // the input's items are the arguments of one invocation each
+	Keyed                   // peer is the hash of what decides the provider
+	Tagged                  // the message begins with a tag
 )
 
 // Header is what a frame begins with. The zero value of a field that a kind does not use is what is sent.

@@ -31,6 +31,8 @@ const (
 	OpDescribe   Op = 12 // node: [Describe]; answered OK or Failed
 	OpInspect    Op = 13 // node: [Inspect]; answered [Inspected]
 	OpInspected  Op = 14
+	OpTargets    Op = 15 // node: [Targets]; answered [Sessions], in one or more messages, or Failed
+	OpSessions   Op = 16
 )
 
 // Bounds of what describes one method, in bytes, so that a description fits into a frame. A node cuts what is longer, the controller refuses it.
@@ -129,6 +131,13 @@ type Find struct{ Node string }
 
 // Found answers [Find]; 0 means that there is none.
 type Found struct{ Session uint32 }
+
+// Targets asks who serves a route at this moment, beside the node that asks.
+type Targets struct{ Route uint32 }
+
+// Sessions answers [Targets] with session numbers, at least one. What does not fit into one frame comes in several, all but the last with the frame's flag
+// More; together they are the providers of one moment.
+type Sessions struct{ Numbers []uint32 }
 
 // Table is what a watching node is told: everything as an answer to OpWatch, then changes. What does not fit into one frame comes in
 // several messages, all but the last with More; the answer is complete, and the table as it was at one moment, after the last. A node
@@ -363,6 +372,26 @@ func (m *Found) Append(e *codec.Encoder) {
 
 func (m *Found) Read(d *codec.Decoder) error {
 	m.Session = next(d, codec.ReadUint32)
+	return d.Close()
+}
+
+func (m *Targets) Append(e *codec.Encoder) {
+	head(e, 1, OpTargets)
+	e.Uint32(m.Route)
+}
+
+func (m *Targets) Read(d *codec.Decoder) error {
+	m.Route = next(d, codec.ReadUint32)
+	return d.Close()
+}
+
+func (m *Sessions) Append(e *codec.Encoder) {
+	head(e, 1, OpSessions)
+	codec.WriteSlice(e, m.Numbers, codec.WriteUint32)
+}
+
+func (m *Sessions) Read(d *codec.Decoder) error {
+	m.Numbers = next(d, func(d *codec.Decoder) []uint32 { return codec.ReadSlice(d, 1, codec.ReadUint32) })
 	return d.Close()
 }
 

@@ -7,10 +7,9 @@ import "context"
 //
 //daffi:callback
 type Later interface {
-	//daffi:serial // want "//daffi:serial is not supported .* \[DF011\]"
+	//daffi:object // want "//daffi:object is not supported .* \[DF011\]"
 	Do(ctx context.Context) error
-	//daffi:key user // want "//daffi:key is not supported"
-	//daffi:event // want "//daffi:event is not supported"
+	//daffi:transfer // want "//daffi:transfer is not supported"
 	Other(ctx context.Context, user string) error
 }
 

@@ -49,11 +49,10 @@ func (d directive) list() []argument {
 type place int
 
 const (
-	onInterface place = iota
-	onMethod
-	onBoth // an interface or a method
-	onMessage
-	notYet
+	notYet      place = 0
+	onInterface place = 1
+	onMethod    place = 2
+	onMessage   place = 4
 )
 
 // words are the directives that exist, with what they stand on.
@@ -65,12 +64,12 @@ var words = map[string]place{
 	"timeout":    onMethod,
 	"local":      onMethod,
 	"idempotent": onMethod,
-	"serial":     notYet,
-	"codec":      onBoth,
-	"key":        notYet,
-	"event":      notYet,
+	"serial":     onInterface | onMethod,
+	"codec":      onInterface | onMethod,
+	"key":        onMethod,
+	"event":      onMethod,
 	"map":        onMethod,
-	"errors":     onBoth,
+	"errors":     onInterface | onMethod,
 	"object":     notYet,
 	"message":    onMessage,
 	"transfer":   notYet,
@@ -126,6 +125,7 @@ type annotation struct {
 	codec    *directive // of all methods
 	message  *directive
 	errors   *directive
+	serial   *directive
 }
 
 // isInterface reports whether a is that of a service or of its callers.
@@ -180,15 +180,20 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 			s.once(&a.message, d)
 		}
 	}
+	if !a.isInterface() {
+		return a, a.message != nil
+	}
 	for _, d := range list {
-		if d.word == "codec" && a.isInterface() {
+		switch d.word { // they say nothing of a type that is no interface
+		case "codec":
 			s.once(&a.codec, d)
-		}
-		if d.word == "errors" && a.isInterface() {
+		case "errors":
 			s.once(&a.errors, d)
+		case "serial":
+			s.once(&a.serial, d)
 		}
 	}
-	return a, a.isInterface() || a.message != nil
+	return a, true
 }
 
 // once stores d unless there is one already.
@@ -256,8 +261,9 @@ func (s *source) checkPlaces() {
 var cures = map[place]string{
 	onInterface: "put it directly above the type declaration of an interface",
 	onMethod:    "put it directly above a method of an annotated interface",
-	onBoth:      "put it directly above an annotated interface, or one of its methods",
 	onMessage:   "put it directly above a type declaration",
+
+	onInterface | onMethod: "put it directly above an annotated interface, or one of its methods",
 }
 
 // suggestion lists what may be meant by word.

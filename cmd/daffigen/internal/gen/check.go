@@ -72,6 +72,10 @@ func (c *checker) roles(i *Interface, a annotation) {
 		i.Fetcher.Path, i.Fetcher.Ref = a.reference()
 		c.fetcherArguments(i.Fetcher, d)
 	}
+	if d := a.serial; d != nil {
+		i.Serial = c.needsCallback(i, *d)
+		c.noArguments(*d)
+	}
 }
 
 func (c *checker) callbackName(d *directive) string {
@@ -180,6 +184,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		}
 	}
 	if m.Local {
+		c.localDirectives(i, m)
 		return m
 	}
 	if !fn.Exported() {

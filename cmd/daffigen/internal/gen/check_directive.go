@@ -12,7 +12,7 @@ import (
 func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 	said := make(map[string]bool)
 	for _, d := range list {
-		if where := words[d.word]; where != onMethod && where != onBoth {
+		if words[d.word]&onMethod == 0 {
 			continue
 		}
 		c.used[d.pos] = true
@@ -26,8 +26,9 @@ func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 }
 
 func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
-	if len(d.args) > 0 && (d.word == "oneway" || d.word == "local" || d.word == "idempotent") {
-		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is not understood; it takes no arguments", d.args[0]))
+	switch d.word {
+	case "oneway", "local", "idempotent", "serial", "event":
+		c.noArguments(d)
 	}
 	switch d.word {
 	case "oneway":
@@ -41,6 +42,16 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 	case "idempotent":
 		m.Idempotent = true
 		c.needsFetcher(i, d)
+	case "serial":
+		if c.needsCallback(i, d) {
+			m.Serial = &d
+		}
+	case "event":
+		m.Event, m.Oneway = true, true
+	case "key":
+		if c.needsFetcher(i, d) {
+			c.key(m, d)
+		}
 	case "timeout":
 		c.needsFetcher(i, d)
 		c.timeout(m, d)
@@ -58,9 +69,24 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 }
 
 // needsFetcher reports a directive for callers where nobody calls.
-func (c *checker) needsFetcher(i *Interface, d directive) {
+func (c *checker) needsFetcher(i *Interface, d directive) bool {
 	if i.Fetcher == nil {
 		c.report.add(CodePlacement, d.pos, d.word, "it concerns callers; put it on the fetcher's method")
+	}
+	return i.Fetcher != nil
+}
+
+// needsCallback reports a directive for those who serve where nobody does.
+func (c *checker) needsCallback(i *Interface, d directive) bool {
+	if i.Callback == nil {
+		c.report.add(CodePlacement, d.pos, d.word, "it concerns who serves; put it on the callback")
+	}
+	return i.Callback != nil
+}
+
+func (c *checker) noArguments(d directive) {
+	if len(d.args) > 0 {
+		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is not understood; it takes no arguments", d.args[0]))
 	}
 }
 
@@ -101,21 +127,43 @@ func (c *checker) alias(i *Interface, m *Method, d directive) {
 func (c *checker) conflicts(i *Interface, m *Method) {
 	name := i.Name + "." + m.Name
 	if m.Oneway {
+		word, a := "oneway", ""
+		if m.Event {
+			word, a = "event", "an "
+		}
 		switch {
 		case len(m.Results) > 0 || m.Output != nil:
-			c.report.add(CodeConflict, m.Pos, name+" is oneway and has results", "drop //daffi:oneway, or return only error")
+			c.report.add(CodeConflict, m.Pos, name+" is "+a+word+" and has results", "drop //daffi:"+word+", or return only error")
 		case m.Input != nil:
-			c.report.add(CodeConflict, m.Pos, name+" is oneway and takes a sequence, whose end must be acknowledged", "drop //daffi:oneway")
+			c.report.add(CodeConflict, m.Pos, name+" is "+a+word+" and takes a sequence, whose end must be acknowledged", "drop //daffi:"+word)
 		}
 	}
 	if m.CodecPos.IsValid() && len(m.values()) == 0 {
 		c.report.add(CodePlacement, m.CodecPos, "codec", "the method carries no values; leave it out")
 	}
-	if m.Idempotent && m.Input != nil {
-		c.report.add(CodeConflict, m.Pos, name+" is idempotent and takes a sequence, which cannot be sent a second time", "drop //daffi:idempotent")
+	if m.Idempotent {
+		switch {
+		case m.Input != nil:
+			c.report.add(CodeConflict, m.Pos, name+" is idempotent and takes a sequence, which cannot be sent a second time", "drop //daffi:idempotent")
+		case m.Output != nil:
+			c.report.add(CodeConflict, m.Pos, name+" is idempotent and returns a sequence, which is never opened a second time", "drop //daffi:idempotent")
+		case m.Event:
+			c.report.add(CodeConflict, m.Pos, name+" is idempotent and an event, whose loss nobody is told of", "drop //daffi:idempotent")
+		}
 	}
+	if m.Serial != nil && i.Serial {
+		c.report.add(CodeConflict, m.Serial.pos, name+" is serial, as all of "+i.Name+" is", "drop one: a method with //daffi:serial has a turn of its own, an interface has one for all its methods")
+	}
+	c.checkKey(i, m)
 	if m.Alias != nil && m.Alias.Mode != "" && m.Input == nil {
 		c.report.add(CodeEachWhole, m.Alias.Pos, name, m.Alias.Mode+" is said of a method without an input sequence; leave it out")
+	}
+}
+
+// localDirectives reports directives that a method which is not on the wire cannot have.
+func (c *checker) localDirectives(i *Interface, m *Method) {
+	if m.Serial != nil {
+		c.report.add(CodeConflict, m.Serial.pos, i.Name+"."+m.Name+" is local and serial, but nobody calls it from afar", "drop //daffi:serial")
 	}
 }
 

@@ -213,6 +213,14 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
 	case m.signature() != target.signature():
 		s.report.add(CodeMismatch, m.Pos, name, "sends "+m.signature(), other, at, "takes "+target.signature())
+	case m.Event && !target.Oneway:
+		s.report.add(CodeMismatch, m.Pos, name, "is //daffi:event, which nobody answers", other, at, "sends a reply")
+	case target.Event && !m.Event && m.Oneway:
+		s.report.add(CodeMismatch, m.Pos, name, "goes to one provider", other, at, "is //daffi:event, for all of them")
+	case target.Event && !m.Event && m.EachItem:
+		s.report.add(CodeMismatch, m.Pos, name, "sends its items to one provider", other, at, "is //daffi:event, for all of them")
+	case target.Event && !m.Event:
+		s.report.add(CodeMismatch, m.Pos, name, "waits for a reply", other, at, "is //daffi:event and sends none")
 	case target.Oneway && !m.Oneway && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "waits for a reply", other, at, "is //daffi:oneway and sends none")
 	}

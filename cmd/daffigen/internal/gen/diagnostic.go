@@ -39,6 +39,7 @@ const (
 	CodeSequence      Code = 26
 	CodeUncheckedSeq  Code = 27
 	CodePrepare       Code = 28
+	CodeKey           Code = 29
 	CodeType          Code = 30
 	CodeMapKey        Code = 31
 	CodeFieldName     Code = 32
@@ -87,6 +88,7 @@ var ruleTexts = map[Code]string{
 	CodeSequence:      "%s: %s",
 	CodeUncheckedSeq:  "%s takes an iter.Seq, and a cut upload would look complete to it; take iter.Seq2[%s, error]",
 	CodePrepare:       "%s; name it otherwise with prepare=, as in //daffi:fetcher %s prepare=Calls",
+	CodeKey:           "%s: //daffi:key %s: %s",
 	CodeType:          "%s: %s",
 	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool, or a struct or array of such",
 	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",

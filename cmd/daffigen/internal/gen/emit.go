@@ -112,6 +112,8 @@ func (e *emitter) doc(m *Method, otherwise string) {
 // calls says in a sentence what the proxy's method does.
 func (m *Method) calls() string {
 	switch {
+	case m.Event:
+		return m.Name + " sends a call of " + m.Call + " to every provider and waits until all are accepted, not for their ends."
 	case m.Oneway:
 		return m.Name + " sends a call of " + m.Call + " and waits until it is accepted, not for its end."
 	case m.EachItem:

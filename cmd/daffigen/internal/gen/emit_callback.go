@@ -73,9 +73,10 @@ func (e *emitter) service(i *Interface) {
 	if len(i.Doc) > 0 {
 		desc = append(desc, pair("Doc", textLit(i.Doc)))
 	}
-	desc = append(desc,
-		pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))),
-	)
+	if i.Serial {
+		desc = append(desc, pair("Serial", jen.True()))
+	}
+	desc = append(desc, pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))))
 	var subs []jen.Code
 	for _, m := range i.below() {
 		subs = append(subs, jen.Values(pair("Name", jen.Lit(m.Name)), pair("Register", jen.Id(e.serve(i, m)))))
@@ -120,6 +121,9 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 	)
 	if m.Oneway {
 		fields = append(fields, pair("Oneway", jen.True()))
+	}
+	if m.Serial != nil {
+		fields = append(fields, pair("Serial", jen.True()))
 	}
 	if m.Shape() != Unary {
 		fields = append(fields, pair("Stream", jen.True()))

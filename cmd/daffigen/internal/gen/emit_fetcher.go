@@ -228,7 +228,7 @@ func (e *emitter) clientRow(i *Interface, m *Method) jen.Code {
 	for _, flag := range []struct {
 		name string
 		set  bool
-	}{{"Oneway", m.Oneway}, {"Idempotent", m.Idempotent}, {"EachItem", m.EachItem}} {
+	}{{"Oneway", m.Oneway}, {"Event", m.Event}, {"Idempotent", m.Idempotent}, {"EachItem", m.EachItem}} {
 		if flag.set {
 			row = append(row, pair(flag.name, jen.True()))
 		}
@@ -323,7 +323,18 @@ func (e *emitter) argumentWriter(m *Method, l *locals) jen.Code {
 	return jen.Func().Params(jen.Id(encoder).Op("*").Qual(pathCodec, "Encoder")).BlockFunc(func(g *jen.Group) {
 		g.Id(encoder).Dot("Array").Call(jen.Lit(len(m.Params)))
 		for k, p := range m.Params {
-			g.Add(e.writeTo(jen.Id(encoder), jen.Id(l.params[k]), p.Type))
+			write := e.writeTo(jen.Id(encoder), jen.Id(l.params[k]), p.Type)
+			if m.Key == nil || m.Key.Arg != k {
+				g.Add(write)
+				continue
+			}
+			// at := e.Len()
+			// e.String(user)
+			// e.RouteBy(at)
+			at := l.local("at", "keyAt")
+			g.Id(at).Op(":=").Id(encoder).Dot("Len").Call()
+			g.Add(write)
+			g.Id(encoder).Dot("RouteBy").Call(jen.Id(at))
 		}
 	})
 }

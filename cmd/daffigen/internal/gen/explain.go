@@ -159,7 +159,7 @@ it were not there would do something else than the source says.`,
 		Wrong: `
 //daffi:callback
 type Cart interface {
-	//daffi:serial
+	//daffi:object
 	Add(ctx context.Context, item string) error
 }`,
 		Right: `
@@ -171,11 +171,11 @@ type Cart interface {
 	CodePlacement: {
 		Title: "a directive stands where it has no effect",
 		Why: `
-callback, fetcher and message belong directly above a type declaration, codec there
-or above a method, and the others directly above a method, as part of its comment: a
-blank line in between takes them away from it, and so does a group of types. timeout
-and idempotent concern the caller and so belong to a fetcher. A codec has no effect
-on a method that carries no values.`,
+callback, fetcher and message belong directly above a type declaration, codec, errors
+and serial there or above a method, and the others directly above a method, as part of
+its comment: a blank line in between takes them away from it, and so does a group of
+types. timeout, idempotent and key concern the caller and so belong to a fetcher;
+serial belongs to a callback. A codec has no effect on a method that carries no values.`,
 		Wrong: `
 //daffi:callback
 
@@ -196,7 +196,7 @@ type Cart interface {
 		Why: `
 Arguments stand after the directive, separated by spaces; some are written as
 key=value. callback takes name=, fetcher a service and prepare=, alias a method and
-each or whole, timeout a duration. The others take none.`,
+each or whole, timeout a duration, key an argument. The others take none.`,
 		Wrong: `
 //daffi:callback shop.cart
 type Cart interface {
@@ -248,9 +248,10 @@ type Cart interface {
 	CodeConflict: {
 		Title: "directives do not go with each other or with the method",
 		Why: `
-A oneway method has no reply in which results could come. A sequence cannot be sent
-a second time, so a method that takes one is not idempotent. A local method is not
-on the wire, so nobody fetches it. And where an interface is served under one name
+A oneway method, and so an event, has no reply in which results could come. A sequence
+cannot be sent a second time, so a method that takes or returns one is not idempotent.
+A local method is not on the wire, so nobody fetches it. A method of a serial interface
+has its turn already. And where an interface is served under one name
 and calls another service, an alias could be meant for either.`,
 		Wrong: `
 //daffi:callback
@@ -428,6 +429,26 @@ type Cook interface {
 //daffi:fetcher Kitchen prepare=Calls
 type Cook interface {
 	Prepare(ctx context.Context, dish string) error
+}`,
+	},
+	CodeKey: {
+		Title: "a key cannot decide about the provider",
+		Why: `
+//daffi:key names an argument whose equal values go to the same provider. They are
+compared as they are encoded, so a value must have one encoding: a map has as many
+as it has orders, and any may hold a map. A sequence goes to one provider as a whole,
+before its items are known, and an event goes to all.`,
+		Wrong: `
+//daffi:fetcher
+type Cart interface {
+	//daffi:key labels
+	Add(ctx context.Context, user string, labels map[string]string) error
+}`,
+		Right: `
+//daffi:fetcher
+type Cart interface {
+	//daffi:key user
+	Add(ctx context.Context, user string, labels map[string]string) error
 }`,
 	},
 	CodeType: {

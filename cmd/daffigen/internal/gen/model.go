@@ -28,6 +28,7 @@ type Interface struct {
 	Pos      token.Pos
 	Callback *Callback       // nil if it is none
 	Fetcher  *Fetcher        // nil if it is none
+	Serial   bool            // its methods share one turn
 	Methods  []*Method       // as they stand in the source, embedded ones after the interface's own
 	Broken   map[string]bool // methods that were reported and left out
 	Codec    string          // of the methods that say no other
@@ -89,10 +90,13 @@ type Method struct {
 	Aliases    []string // older names that a callback's method answers to
 	Alias      *Alias   // the fetcher's alias directive
 	Oneway     bool
+	Event      bool // oneway to every provider
 	Idempotent bool
-	Local      bool   // not on the wire
-	Sub        *Sub   // nil of a call
-	Codec      string // of all that it carries; empty is daffi's own
+	Serial     *directive // it has a turn of its own; nil if not
+	Key        *Key       // what decides the provider, nil if nothing does
+	Local      bool       // not on the wire
+	Sub        *Sub       // nil of a call
+	Codec      string     // of all that it carries; empty is daffi's own
 	CodecPos   token.Pos
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
@@ -121,6 +125,13 @@ type Alias struct {
 	Name string
 	Mode string // "each", "whole" or empty
 	Pos  token.Pos
+}
+
+// Key is a fetcher's //daffi:key.
+type Key struct {
+	Name string
+	Pos  token.Pos
+	Arg  int // index of the parameter
 }
 
 // Param is a parameter or a result.

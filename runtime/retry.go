@@ -1,0 +1,112 @@
+package daffi
+
+import (
+	"context"
+	"encoding/binary"
+	mathrand "math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// roundTrip sends p and waits for its end, again where that is safe (SEM-6). After an error p is released.
+func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
+	deadline, own := b.deadline(ctx, m, false)
+	idempotent := b.client.Methods[m].Idempotent
+	if idempotent {
+		p.tag.id = newCallID()
+		b.node.retries.earn()
+	}
+	unsure := false // an attempt may have run
+	for {
+		e := b.attempt(ctx, p, m, x, mode, deadline, own)
+		if e == nil {
+			return nil
+		}
+		again := false
+		switch {
+		case p.tag.attempt+1 == maxAttempts:
+		case e.Outcome == NotRun:
+			again = b.elsewhere(e)
+		case idempotent && e.lost():
+			again = b.node.retries.spend()
+		}
+		if again && (e.Reason == ReasonStaleRoute || hold(ctx, deadline)) {
+			unsure = unsure || e.Outcome != NotRun
+			p.tag.attempt++
+			continue
+		}
+		if unsure && e.Outcome == NotRun {
+			e.Outcome = MayHaveRun
+		}
+		p.release()
+		return e
+	}
+}
+
+// elsewhere reports whether a call that did not run and failed with e may go better another time.
+func (b *Binding) elsewhere(e *Error) bool {
+	switch e.Reason {
+	case ReasonStaleRoute:
+		b.routes.Store(nil)
+		return true
+	case ReasonBusy, ReasonDraining, ReasonNodeLost:
+		return true
+	}
+	return false
+}
+
+// lost reports whether the call's end was lost with a process or a link.
+func (e *Error) lost() bool {
+	return e.Outcome == MayHaveRun && e.Code == Unavailable && (e.Reason == ReasonNodeLost || e.Reason == ReasonLinkLost)
+}
+
+// hold pauses before another attempt. It reports false if there is no time for one.
+func hold(ctx context.Context, deadline time.Time) bool {
+	d := retryPauseMin + time.Duration(mathrand.Int64N(int64(retryPauseMax-retryPauseMin)))
+	if !deadline.IsZero() && time.Until(deadline) <= d {
+		return false
+	}
+	pause(ctx, d)
+	return ctx.Err() == nil
+}
+
+func newCallID() (id callID) {
+	binary.LittleEndian.PutUint64(id[:8], mathrand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], mathrand.Uint64()|1) // never zero
+	return id
+}
+
+// retryBudget bounds what is sent again although it may have run to a tenth of the calls of idempotent methods, beside a small allowance. So what is left after the loss of
+// a provider, or of the controller, does not meet a multiple of the load.
+type retryBudget struct {
+	left atomic.Int64 // in tenths of a repetition
+}
+
+// The size of the budget (LIM-24).
+const (
+	retryCost  = 10
+	retryStart = 10 * retryCost
+	retryMost  = 100 * retryCost
+)
+
+// earn is called once for each call.
+func (r *retryBudget) earn() {
+	if r.left.Load() < retryMost {
+		r.left.Add(1)
+	}
+}
+
+// spend takes one repetition, if there is one.
+func (r *retryBudget) spend() bool {
+	for {
+		left := r.left.Load()
+		if left < retryCost {
+			return false
+		}
+		if r.left.CompareAndSwap(left, left-retryCost) {
+			return true
+		}
+	}
+}

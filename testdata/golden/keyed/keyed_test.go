@@ -1,0 +1,17 @@
+package keyed
+
+import (
+	"testing"
+
+	"github.com/daffi-rpc/daffi/testdata/goldentest"
+)
+
+func golden() []goldentest.Type {
+	return []goldentest.Type{goldentest.Of(writePlace, readPlace, Place{Shop: "a", Shelf: -1, Below: &Place{Shop: "b"}})}
+}
+
+func TestGolden(t *testing.T) { goldentest.Run(t, golden()...) }
+
+func FuzzGolden(f *testing.F) { goldentest.Fuzz(f, golden()...) }
+
+func BenchmarkGolden(b *testing.B) { goldentest.Bench(b, golden()...) }
