@@ -88,14 +88,18 @@ func RegisterShop(r daffi.Registrar, impl Shop, opts ...daffi.ServeOption) (*daf
 
 var shopDesc = daffi.Service[Shop]{
 	Name: ShopName,
+	Doc:  "Shop fails in every shape.",
 	Handlers: []daffi.Handler[Shop]{
-		{Name: "Unary", Sig: "(int)(int)", Serve: serveShopUnary},
+		{Name: "Unary", Sig: "(int)(int)", Serve: serveShopUnary, Params: []string{"n"}},
 		{Name: "Act", Sig: "()()", Serve: serveShopAct},
-		{Name: "Take", Sig: "(int)()", Serve: serveShopTake},
-		{Name: "Down", Sig: "(int)>int", Serve: serveShopDown, Stream: true},
-		{Name: "Up", Sig: "(<int)(int)", Serve: serveShopUp, Stream: true},
-		{Name: "Both", Sig: "(<int)>int", Serve: serveShopBoth, Stream: true},
-		{Name: "Chosen", Sig: "()()", Serve: serveShopChosen, Errors: shopChosenErrors},
+		{Name: "Take", Sig: "(int)()", Serve: serveShopTake, Params: []string{"n"}},
+		{Name: "Down", Sig: "(int)>int", Serve: serveShopDown, Stream: true, Params: []string{"n"}},
+		{Name: "Up", Sig: "(<int)(int)", Serve: serveShopUp, Stream: true, Params: []string{"in"}},
+		{Name: "Both", Sig: "(<int)>int", Serve: serveShopBoth, Stream: true, Params: []string{"in"}},
+		{
+			Name: "Chosen", Sig: "()()", Serve: serveShopChosen, Errors: shopChosenErrors,
+			Doc: "Chosen has errors of its own.",
+		},
 		{Name: "None", Sig: "()()", Serve: serveShopNone, Errors: daffi.NoErrors},
 	},
 	Errors: shopErrors,
@@ -402,6 +406,7 @@ func RegisterFew(r daffi.Registrar, impl Few, opts ...daffi.ServeOption) (*daffi
 
 var fewDesc = daffi.Service[Few]{
 	Name: FewName,
+	Doc:  "Few has an interface's own choice.",
 	Handlers: []daffi.Handler[Few]{
 		{Name: "Fail", Sig: "()()", Serve: serveFewFail},
 		{Name: "None", Sig: "()()", Serve: serveFewNone, Errors: daffi.NoErrors},
@@ -495,6 +500,7 @@ func RegisterBare(r daffi.Registrar, impl Bare, opts ...daffi.ServeOption) (*daf
 
 var bareDesc = daffi.Service[Bare]{
 	Name: BareName,
+	Doc:  "Bare has none, and a method that has one.",
 	Handlers: []daffi.Handler[Bare]{
 		{Name: "Fail", Sig: "()()", Serve: serveBareFail},
 		{Name: "Some", Sig: "()()", Serve: serveBareSome, Errors: bareSomeErrors},

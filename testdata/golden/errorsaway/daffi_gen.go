@@ -248,6 +248,7 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service has an error of another package, and one that is named by the import's path.",
 	Handlers: []daffi.Handler[Service]{
 		{Name: "Relay", Sig: "()()", Serve: serveServiceRelay},
 	},

@@ -78,14 +78,15 @@ func RegisterStore(r daffi.Registrar, impl Store, opts ...daffi.ServeOption) (*d
 
 var storeDesc = daffi.Service[Store]{
 	Name: StoreName,
+	Doc:  "Store is called by all the fetchers.",
 	Handlers: []daffi.Handler[Store]{
-		{Name: "Put", Sig: "(string,bytes)(int)", Serve: serveStorePut},
-		{Name: "Note", Sig: "(string)()", Serve: serveStoreNote},
-		{Name: "Log", Sig: "(string)()", Serve: serveStoreLog, Oneway: true},
-		{Name: "Range", Sig: "(int,int)>int", Serve: serveStoreRange, Stream: true},
-		{Name: "Sum", Sig: "(int,<int)(int)", Serve: serveStoreSum, Stream: true},
-		{Name: "Echo", Sig: "(string,<string)>string", Serve: serveStoreEcho, Stream: true},
-		{Name: "Take", Sig: "({Name string;Size int})()", Serve: serveStoreTake},
+		{Name: "Put", Sig: "(string,bytes)(int)", Serve: serveStorePut, Params: []string{"name", "data"}},
+		{Name: "Note", Sig: "(string)()", Serve: serveStoreNote, Params: []string{"line"}},
+		{Name: "Log", Sig: "(string)()", Serve: serveStoreLog, Oneway: true, Params: []string{"line"}},
+		{Name: "Range", Sig: "(int,int)>int", Serve: serveStoreRange, Stream: true, Params: []string{"from", "to"}},
+		{Name: "Sum", Sig: "(int,<int)(int)", Serve: serveStoreSum, Stream: true, Params: []string{"scale", "in"}},
+		{Name: "Echo", Sig: "(string,<string)>string", Serve: serveStoreEcho, Stream: true, Params: []string{"prefix", "in"}},
+		{Name: "Take", Sig: "({Name string;Size int})()", Serve: serveStoreTake, Params: []string{"part"}},
 		{Name: "Reset", Sig: "()()", Serve: serveStoreReset},
 	},
 	Errors: storeErrors,
