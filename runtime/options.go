@@ -34,6 +34,10 @@ type Options struct {
 	// Timeout is the deadline of a unary call whose context has none. 0: 30 s (SEM-5); negative: no deadline.
 	Timeout time.Duration
 
+	// Codecs are what //daffi:codec may name beside raw, text and json, which need no registration. Nil: none. Codecs may be registered
+	// later, too, before the first call that needs them.
+	Codecs *codec.Registry
+
 	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 16 MiB. 0: 4 MiB (LIM-6). The
 	// controller's limit holds too.
 	MaxMessage int

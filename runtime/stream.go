@@ -144,6 +144,7 @@ func (st *stream) pump() {
 		}
 	}()
 	var e codec.Encoder
+	e.SetScope(&st.s.node.scope)
 	var failed *Error
 	err := st.input.run(st.ctx, func(write func(*codec.Encoder)) bool {
 		e.Reset(e.Bytes())
@@ -392,6 +393,7 @@ func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error
 func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
 	limit := min(c.node.opts.MaxMessage, c.session.limit)
 	var e codec.Encoder
+	e.SetScope(&c.node.scope)
 	for v, err := range seq {
 		if err != nil {
 			return err

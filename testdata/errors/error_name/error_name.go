@@ -38,7 +38,7 @@ type Shop interface {
 	Again(ctx context.Context) error
 }
 
-//daffi:errors ErrSoldOut // want "//daffi:errors has no effect here; put it directly above an annotated interface or a method of one \[DF012\]"
+//daffi:errors ErrSoldOut // want "//daffi:errors has no effect here; put it directly above an annotated interface, or one of its methods \[DF012\]"
 type plain interface{ Do() }
 
 var _ = iotest.ErrTimeout

@@ -9,14 +9,10 @@ import "context"
 type Later interface {
 	//daffi:serial // want "//daffi:serial is not supported .* \[DF011\]"
 	Do(ctx context.Context) error
-	//daffi:codec json // want "//daffi:codec is not supported"
 	//daffi:key user // want "//daffi:key is not supported"
 	//daffi:event // want "//daffi:event is not supported"
 	Other(ctx context.Context, user string) error
 }
-
-//daffi:message // want "//daffi:message is not supported"
-type message struct{}
 
 //daffi:object // want "//daffi:object is not supported"
 type object interface{}

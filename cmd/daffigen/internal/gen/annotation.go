@@ -51,7 +51,8 @@ type place int
 const (
 	onInterface place = iota
 	onMethod
-	onBoth
+	onBoth // an interface or a method
+	onMessage
 	notYet
 )
 
@@ -65,13 +66,13 @@ var words = map[string]place{
 	"local":      onMethod,
 	"idempotent": onMethod,
 	"serial":     notYet,
-	"codec":      notYet,
+	"codec":      onBoth,
 	"key":        notYet,
 	"event":      notYet,
 	"map":        onMethod,
 	"errors":     onBoth,
 	"object":     notYet,
-	"message":    notYet,
+	"message":    onMessage,
 	"transfer":   notYet,
 }
 
@@ -115,15 +116,20 @@ func docLines(groups ...*ast.CommentGroup) []string {
 	return nil
 }
 
-// annotation is a type declaration with a callback or fetcher directive.
+// annotation is a type declaration with a callback, fetcher or message directive.
 type annotation struct {
 	src      *source
 	spec     *ast.TypeSpec
 	doc      []string // its comment
 	callback *directive
 	fetcher  *directive
+	codec    *directive // of all methods
+	message  *directive
 	errors   *directive
 }
+
+// isInterface reports whether a is that of a service or of its callers.
+func (a annotation) isInterface() bool { return a.callback != nil || a.fetcher != nil }
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
 func (s *source) annotations() []annotation {
@@ -170,14 +176,19 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 			s.once(&a.callback, d)
 		case "fetcher":
 			s.once(&a.fetcher, d)
+		case "message":
+			s.once(&a.message, d)
 		}
 	}
 	for _, d := range list {
-		if d.word == "errors" && (a.callback != nil || a.fetcher != nil) {
+		if d.word == "codec" && a.isInterface() {
+			s.once(&a.codec, d)
+		}
+		if d.word == "errors" && a.isInterface() {
 			s.once(&a.errors, d)
 		}
 	}
-	return a, a.callback != nil || a.fetcher != nil
+	return a, a.isInterface() || a.message != nil
 }
 
 // once stores d unless there is one already.
@@ -235,17 +246,18 @@ func (s *source) checkPlaces() {
 				if s.used[d.pos] {
 					continue
 				}
-				cure := "put it directly above a method of an annotated interface"
-				switch words[d.word] {
-				case onInterface:
-					cure = "put it directly above the type declaration of an interface"
-				case onBoth:
-					cure = "put it directly above an annotated interface or a method of one"
-				}
-				s.report.add(CodePlacement, d.pos, d.word, cure)
+				s.report.add(CodePlacement, d.pos, d.word, cures[words[d.word]])
 			}
 		}
 	}
+}
+
+// cures say where a directive belongs.
+var cures = map[place]string{
+	onInterface: "put it directly above the type declaration of an interface",
+	onMethod:    "put it directly above a method of an annotated interface",
+	onBoth:      "put it directly above an annotated interface, or one of its methods",
+	onMessage:   "put it directly above a type declaration",
 }
 
 // suggestion lists what may be meant by word.

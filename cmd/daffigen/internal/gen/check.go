@@ -18,6 +18,7 @@ type checker struct {
 	typer    typer
 	reported map[string]bool // refusals, so that a bad type is explained once
 	broken   bool            // the method at hand has a type that cannot travel
+	codec    string          // of the method at hand, if it has one
 }
 
 // iface makes the model of one annotated type, nil if it cannot.
@@ -41,6 +42,9 @@ func (c *checker) iface(a annotation) *Interface {
 	}
 	i := &Interface{Name: obj.Name(), Doc: a.doc, Pkg: a.src.types, Pos: a.spec.Name.Pos(), Broken: make(map[string]bool)}
 	c.roles(i, a)
+	if a.codec != nil {
+		c.interfaceCodec(i, *a.codec)
+	}
 	if a.errors != nil {
 		choice := c.chosen[a.errors.pos]
 		i.errors = &choice
@@ -163,7 +167,7 @@ func (c *checker) compilerError(err types.Error, at token.Pos, where string) {
 // method makes the model of one method, nil if it is not on the wire or cannot be.
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
-	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name()}
+	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name(), Codec: i.Codec}
 	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
@@ -193,7 +197,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return m
 	}
 	before := len(c.report.list)
-	c.broken = false
+	c.broken, c.codec = false, m.Codec
 	c.shape(i, m, src, fn.Type().(*types.Signature))
 	if c.broken || len(c.report.list) > before {
 		return nil
@@ -329,6 +333,9 @@ func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos,
 }
 
 func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.Pos, method, path string) *Type {
+	if c.codec != "" {
+		return c.coded(src, t, at, method+": "+path)
+	}
 	root := path
 	if obj := typeObject(t); obj != nil && !types.IsInterface(t) {
 		root = typeName(t, src.types)

@@ -207,6 +207,8 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 	}
 	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos)
 	switch {
+	case m.Codec != target.Codec && m.signature() != target.signature():
+		s.report.add(CodeMismatch, m.Pos, name, m.codec(), other, at, target.codec())
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
 	case m.signature() != target.signature():

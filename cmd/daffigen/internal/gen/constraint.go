@@ -73,13 +73,14 @@ var (
 // constraints gives p the condition under which its annotated interfaces are built. There is one generated file, so there must be one
 // condition.
 func (l *loader) constraints(p *Package, src *source) {
-	for k, i := range p.Interfaces {
+	annotated := p.annotated()
+	for k, i := range annotated {
 		this := src.constraintOf(src.fileOf(i.Pos))
 		if k == 0 {
 			p.Constraint = this
 		}
 		if this != p.Constraint {
-			other := p.Interfaces[0]
+			other := annotated[0]
 			l.report.add(CodeBuildTags, i.Pos, i.Name, orAlways(this), other.Name, l.report.position(other.Pos), orAlways(p.Constraint))
 		}
 	}

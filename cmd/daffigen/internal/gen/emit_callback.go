@@ -139,11 +139,15 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 
 // signatureLit writes the signature of m, in backquotes where a tag brought quotes in.
 func signatureLit(m *Method) *jen.Statement {
-	sig := m.signature()
-	if strings.Contains(sig, `"`) && !strings.Contains(sig, "`") {
-		return jen.Op("`" + sig + "`")
+	return quoted(m.signature())
+}
+
+// quoted writes s as a literal, in backquotes where it has quotes in it.
+func quoted(s string) *jen.Statement {
+	if strings.Contains(s, `"`) && !strings.Contains(s, "`") {
+		return jen.Op("`" + s + "`")
 	}
-	return jen.Lit(sig)
+	return jen.Lit(s)
 }
 
 func (e *emitter) serveMethod(i *Interface, m *Method) {

@@ -171,10 +171,11 @@ type Cart interface {
 	CodePlacement: {
 		Title: "a directive stands where it has no effect",
 		Why: `
-callback and fetcher belong directly above a type declaration, the others directly
-above a method, as part of its comment: a blank line in between takes them away
-from it, and so does a group of types. timeout and idempotent concern the caller
-and so belong to a fetcher.`,
+callback, fetcher and message belong directly above a type declaration, codec there
+or above a method, and the others directly above a method, as part of its comment: a
+blank line in between takes them away from it, and so does a group of types. timeout
+and idempotent concern the caller and so belong to a fetcher. A codec has no effect
+on a method that carries no values.`,
 		Wrong: `
 //daffi:callback
 
@@ -882,6 +883,61 @@ type Cart interface {
 //daffi:callback
 type LargeCart interface {
 	Add(ctx context.Context) error
+}`,
+	},
+	CodeCodec: {
+		Title: "a type cannot go by the codec that a method names",
+		Why: `
+A codec decides what becomes of a value, and daffi's own rules for types do not hold
+under it. What it cannot do is said here where it is known: raw takes []byte, text
+takes strings and what has MarshalText and UnmarshalText, json takes no channels,
+functions and complex numbers. Under every codec the type must be one that generated
+code can name, and may copy.`,
+		Wrong: `
+//daffi:callback
+type Cart interface {
+	//daffi:codec raw
+	Restore(ctx context.Context, backup string) error
+}`,
+		Right: `
+//daffi:callback
+type Cart interface {
+	//daffi:codec raw
+	Restore(ctx context.Context, backup []byte) error
+}`,
+	},
+	CodeMessage: {
+		Title: "a type cannot be a message",
+		Why: `
+A message gets a method by which it can be written without an interface around it.
+Methods stand in the package of the type, on a type that is defined there: not on an
+alias, an interface or a pointer. A generic type has no one form; a type that is
+defined by an instance of it has.`,
+		Wrong: `
+//daffi:message
+type Pair[T any] struct{ A, B T }`,
+		Right: `
+type Pair[T any] struct{ A, B T }
+
+//daffi:message
+type Names Pair[string]`,
+	},
+	CodeMessageName: {
+		Title: "a message has something called DaffiMessage already",
+		Why: `
+daffigen writes the method DaffiMessage of every message. A method or field of the
+same name cannot stand beside it.`,
+		Wrong: `
+//daffi:message
+type Item struct {
+	ID           string
+	DaffiMessage bool
+}`,
+		Right: `
+//daffi:message
+type Item struct {
+	ID        string
+	IsMessage bool
 }`,
 	},
 }

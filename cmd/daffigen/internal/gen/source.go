@@ -127,6 +127,7 @@ func (s *source) indexMethods(spec *ast.TypeSpec) {
 	}
 }
 
+// receiverName is the name of the type that fn is a method of, empty where it does not parse.
 func receiverName(fn *ast.FuncDecl) string {
 	if len(fn.Recv.List) == 0 {
 		return "" // the parser accepts func () f()
