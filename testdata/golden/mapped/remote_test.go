@@ -207,6 +207,10 @@ type iotest struct{ err error }
 
 func (r iotest) Read([]byte) (int, error) { return 0, r.err }
 
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("unsure") }
+
 // TestMapMeetsTheEndOfItsContext sends nothing either.
 func TestMapMeetsTheEndOfItsContext(t *testing.T) {
 	s, up := newKit(t, daffi.Options{})
@@ -243,14 +247,21 @@ func TestMapIsNotRepeated(t *testing.T) {
 // TestMapPanics has the panic reach the caller.
 func TestMapPanics(t *testing.T) {
 	s, up := newKit(t, daffi.Options{})
-	func() {
-		defer func() {
-			if r := recover(); r != "unsure" {
-				t.Error(r)
-			}
+	for _, call := range []func(){
+		func() { _ = up.Reset(t.Context(), func() bool { panic("unsure") }) },
+		func() {
+			_ = up.TakeMost(t.Context(), func(yield func(io.Reader, error) bool) { yield(panicking{}, nil) })
+		},
+	} {
+		func() {
+			defer func() {
+				if r := recover(); r != "unsure" {
+					t.Error(r)
+				}
+			}()
+			call()
 		}()
-		_ = up.Reset(t.Context(), func() bool { panic("unsure") })
-	}()
+	}
 	if err := up.Reset(t.Context(), func() bool { return true }); err != nil || len(s.taken()) != 1 {
 		t.Error(err)
 	}
