@@ -9,6 +9,7 @@ import (
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/codec/jsoncodec"
 )
 
 // What this file needs of the runtime.
@@ -24,6 +25,8 @@ func _(v Store) Store {
 		Echo(context.Context, string, iter.Seq2[string, error]) iter.Seq2[string, error]
 		Take(context.Context, Part) error
 		Reset(context.Context) error
+		Save(context.Context, map[string]Part) error
+		Tell(context.Context, string) error
 	} = v // Store has changed since this was generated: run go generate again
 	return was // Store has changed since this was generated: run go generate again
 }
@@ -41,6 +44,8 @@ func _(v Uploader) Uploader {
 		TakeEach(context.Context, iter.Seq[io.Reader]) error
 		TakeMost(context.Context, iter.Seq2[io.Reader, error]) error
 		Reset(context.Context, func() bool) error
+		Save(context.Context, ...Part) error
+		Tell(context.Context, ...string) error
 	} = v // Uploader has changed since this was generated: run go generate again
 	return was // Uploader has changed since this was generated: run go generate again
 }
@@ -68,6 +73,8 @@ const (
 	StoreEchoMethod  = StoreName + ".Echo"
 	StoreTakeMethod  = StoreName + ".Take"
 	StoreResetMethod = StoreName + ".Reset"
+	StoreSaveMethod  = StoreName + ".Save"
+	StoreTellMethod  = StoreName + ".Tell"
 )
 
 // RegisterStore serves impl as StoreName at r, until the registration is closed or the node is.
@@ -88,6 +95,8 @@ var storeDesc = daffi.Service[Store]{
 		{Name: "Echo", Sig: "(string,<string)>string", Serve: serveStoreEcho, Stream: true, Params: []string{"prefix", "in"}},
 		{Name: "Take", Sig: "({Name string;Size int})()", Serve: serveStoreTake, Params: []string{"part"}},
 		{Name: "Reset", Sig: "()()", Serve: serveStoreReset},
+		{Name: "Save", Sig: "(@json)()", Serve: serveStoreSave, Params: []string{"parts"}},
+		{Name: "Tell", Sig: "(string)()", Serve: serveStoreTell, Oneway: true, Params: []string{"line"}},
 	},
 	Errors: storeErrors,
 }
@@ -200,6 +209,30 @@ func serveStoreReset(ctx context.Context, impl Store, c *daffi.Incoming) error {
 	return impl.Reset(ctx)
 }
 
+func serveStoreSave(ctx context.Context, impl Store, c *daffi.Incoming) error {
+	args := c.Args()
+	var parts map[string]Part
+	if args.Next() {
+		parts = jsoncodec.Read[map[string]Part](args)
+	}
+	if err := args.Close(); err != nil {
+		return err
+	}
+	return impl.Save(ctx, parts)
+}
+
+func serveStoreTell(ctx context.Context, impl Store, c *daffi.Incoming) error {
+	args := c.Args()
+	var line string
+	if args.Next() {
+		line = args.String()
+	}
+	if err := args.Close(); err != nil {
+		return err
+	}
+	return impl.Tell(ctx, line)
+}
+
 // UploaderProxy is a Uploader whose methods call Store on another node.
 type UploaderProxy struct {
 	b *daffi.Binding
@@ -272,6 +305,16 @@ func (p *UploaderProxy) Reset(ctx context.Context, sure func() bool) error {
 	return p.Prepare().Reset(sure).Do(ctx)
 }
 
+// Save calls Save and waits for its end.
+func (p *UploaderProxy) Save(ctx context.Context, parts ...Part) error {
+	return p.Prepare().Save(parts...).Do(ctx)
+}
+
+// Tell sends a call of Tell to every provider and waits until all are accepted, not for their ends.
+func (p *UploaderProxy) Tell(ctx context.Context, words ...string) error {
+	return p.Prepare().Tell(words...).Do(ctx)
+}
+
 // UploaderCalls prepares the calls of Uploader.
 type UploaderCalls struct {
 	b *daffi.Binding
@@ -289,6 +332,8 @@ const (
 	uploaderTakeEach
 	uploaderTakeMost
 	uploaderReset
+	uploaderSave
+	uploaderTell
 )
 
 var uploaderClient = daffi.Client{
@@ -305,6 +350,8 @@ var uploaderClient = daffi.Client{
 		uploaderTakeEach:  {Name: "Take", Sig: "({Name string;Size int})()", EachItem: true},
 		uploaderTakeMost:  {Name: "Take", Sig: "({Name string;Size int})()", EachItem: true},
 		uploaderReset:     {Name: "Reset", Sig: "()()"},
+		uploaderSave:      {Name: "Save", Sig: "(@json)()"},
+		uploaderTell:      {Name: "Tell", Sig: "(string)()", Oneway: true, Event: true},
 	},
 	Errors: storeErrors,
 }
@@ -433,6 +480,32 @@ func (c UploaderCalls) Reset(sure func() bool) daffi.Action {
 			return err
 		}
 		e.Array(0)
+		return nil
+	}))
+}
+
+// Save prepares a call of Save.
+func (c UploaderCalls) Save(parts ...Part) daffi.Action {
+	return daffi.NewAction(c.b, uploaderSave, nil).With(daffi.Mapped(func(ctx context.Context, e *codec.Encoder) error {
+		sent, err := byName(ctx, parts...)
+		if err != nil {
+			return err
+		}
+		e.Array(1)
+		jsoncodec.Write(e, sent)
+		return nil
+	}))
+}
+
+// Tell prepares a call of Tell.
+func (c UploaderCalls) Tell(words ...string) daffi.Action {
+	return daffi.NewAction(c.b, uploaderTell, nil).With(daffi.Mapped(func(ctx context.Context, e *codec.Encoder) error {
+		sent, err := join(ctx, words...)
+		if err != nil {
+			return err
+		}
+		e.Array(1)
+		e.String(sent)
 		return nil
 	}))
 }

@@ -32,6 +32,10 @@ type Store interface {
 	Echo(ctx context.Context, prefix string, in iter.Seq2[string, error]) iter.Seq2[string, error]
 	Take(ctx context.Context, part Part) error
 	Reset(ctx context.Context) error
+	//daffi:codec json
+	Save(ctx context.Context, parts map[string]Part) error
+	//daffi:event
+	Tell(ctx context.Context, line string) error
 }
 
 // Uploader takes arguments that could not travel.
@@ -68,6 +72,12 @@ type Uploader interface {
 	TakeMost(ctx context.Context, in iter.Seq2[io.Reader, error]) error
 	//daffi:map check
 	Reset(ctx context.Context, sure func() bool) error
+	//daffi:map byName
+	//daffi:codec json
+	Save(ctx context.Context, parts ...Part) error
+	//daffi:map join
+	//daffi:event
+	Tell(ctx context.Context, words ...string) error
 }
 
 // Stranger knows neither the source of the service nor what its method takes. Names of parameters are those of imports, of the function and of
@@ -128,6 +138,14 @@ func part(ctx context.Context, r io.Reader) (Part, error) {
 	data, err := io.ReadAll(r)
 	name, _, _ := strings.Cut(string(data), "\n")
 	return Part{name, len(data)}, err
+}
+
+func byName(_ context.Context, parts ...Part) (map[string]Part, error) {
+	m := make(map[string]Part)
+	for _, p := range parts {
+		m[p.Name] = p
+	}
+	return m, nil
 }
 
 func check(_ context.Context, sure func() bool) error {

@@ -76,6 +76,15 @@ func (s *store) Echo(_ context.Context, prefix string, in iter.Seq2[string, erro
 	}
 }
 
+func (s *store) Save(_ context.Context, parts map[string]Part) error {
+	for name, p := range parts {
+		s.note("save " + name + "=" + p.Name)
+	}
+	return nil
+}
+
+func (s *store) Tell(_ context.Context, line string) error { s.note("tell " + line); return nil }
+
 func (s *store) Take(_ context.Context, part Part) error {
 	s.note("take " + part.Name)
 	if part.Name == "last" {
@@ -125,6 +134,10 @@ func TestMapped(t *testing.T) {
 	}
 	err = errors.Join(up.Note(ctx, "a", "b"), up.NoteList(ctx, "c", "d"), up.NoteSlice(ctx, []string{"e", "f"}), up.Reset(ctx, func() bool { return true }))
 	if got := s.taken(); err != nil || !slices.Equal(got, []string{"a b", "c d", "e f", "reset"}) {
+		t.Error(err, got)
+	}
+	err = up.Save(ctx, Part{"x", 1})
+	if got := s.taken(); err != nil || !slices.Equal(got, []string{"save x=x"}) {
 		t.Error(err, got)
 	}
 	var numbers []int
@@ -182,6 +195,7 @@ func TestMapFails(t *testing.T) {
 	ctx := t.Context()
 	requireNotSent(t, up.Note(ctx), ErrBad)
 	requireNotSent(t, up.Log(ctx), ErrBad)
+	requireNotSent(t, up.Tell(ctx), ErrBad)
 	requireNotSent(t, up.Prepare().Note().Post(ctx), ErrBad)
 	requireNotSent(t, up.Reset(ctx, func() bool { return false }), ErrBad)
 	_, err := up.Put(ctx, "a", iotest{io.ErrUnexpectedEOF})
@@ -241,6 +255,20 @@ func TestMapIsNotRepeated(t *testing.T) {
 		}
 		close(s.block)
 		calls.Wait()
+	})
+}
+
+// TestMappedEvent maps once, for all who are told.
+func TestMappedEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, up := newKit(t, daffi.Options{})
+		if err := up.Tell(t.Context(), "a", "b"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := s.taken(); !slices.Equal(got, []string{"tell a b"}) {
+			t.Error(got)
+		}
 	})
 }
 

@@ -138,7 +138,7 @@ func (c *checker) conflicts(i *Interface, m *Method) {
 			c.report.add(CodeConflict, m.Pos, name+" is "+a+word+" and takes a sequence, whose end must be acknowledged", "drop //daffi:"+word)
 		}
 	}
-	if m.CodecPos.IsValid() && len(m.values()) == 0 {
+	if m.CodecPos.IsValid() && m.Map == nil && len(m.values()) == 0 {
 		c.report.add(CodePlacement, m.CodecPos, "codec", "the method carries no values; leave it out")
 	}
 	if m.Idempotent {

@@ -125,7 +125,7 @@ func (m *Method) mappable() bool {
 
 // mapped checks that what the function makes can travel, and what it does not make.
 func (s *services) mapped(i *Interface, m *Method, src *source) bool {
-	s.broken = false
+	s.broken, s.codec = false, m.Codec
 	name := i.Name + "." + m.Name
 	results := vars(m.Map.Func.Signature().Results())
 	for k, r := range results[:len(results)-1] {
