@@ -199,6 +199,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return nil
 	}
 	c.conflicts(i, m)
+	c.signature(i.Name+"."+m.Name, m.Pos, m.signature())
 	return m
 }
 

@@ -198,12 +198,12 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 	}
 	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos)
 	switch {
-	case m.Codec != target.Codec && signature(m) != signature(target):
+	case m.Codec != target.Codec && m.signature() != target.signature():
 		s.report.add(CodeMismatch, m.Pos, name, m.codec(), other, at, target.codec())
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
-	case signature(m) != signature(target):
-		s.report.add(CodeMismatch, m.Pos, name, "sends "+signature(m), other, at, "takes "+signature(target))
+	case m.signature() != target.signature():
+		s.report.add(CodeMismatch, m.Pos, name, "sends "+m.signature(), other, at, "takes "+target.signature())
 	case target.Oneway && !m.Oneway && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "waits for a reply", other, at, "is //daffi:oneway and sends none")
 	}

@@ -125,7 +125,7 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 
 // signatureLit writes the signature of m, in backquotes where a tag brought quotes in.
 func signatureLit(m *Method) *jen.Statement {
-	return quoted(signature(m))
+	return quoted(m.signature())
 }
 
 // quoted writes s as a literal, in backquotes where it has quotes in it.
