@@ -33,8 +33,9 @@ func RegisterGreeter(r daffi.Registrar, impl Greeter, opts ...daffi.ServeOption)
 
 var greeterDesc = daffi.Service[Greeter]{
 	Name: GreeterName,
+	Doc:  "Greeter answers a greeting with one.",
 	Handlers: []daffi.Handler[Greeter]{
-		{Name: "Greet", Sig: "(@phrases)(@phrases)", Serve: serveGreeterGreet},
+		{Name: "Greet", Sig: "(@phrases)(@phrases)", Serve: serveGreeterGreet, Params: []string{"phrase"}},
 	},
 }
 

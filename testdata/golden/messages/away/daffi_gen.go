@@ -39,9 +39,10 @@ func RegisterAtlas(r daffi.Registrar, impl Atlas, opts ...daffi.ServeOption) (*d
 
 var atlasDesc = daffi.Service[Atlas]{
 	Name: AtlasName,
+	Doc:  "Atlas takes messages as every type.",
 	Handlers: []daffi.Handler[Atlas]{
-		{Name: "Find", Sig: "({Lat float64;Lon float64;Near []*$0})(*$0)", Serve: serveAtlasFind},
-		{Name: "Any", Sig: "(any)(any)", Serve: serveAtlasAny},
+		{Name: "Find", Sig: "({Lat float64;Lon float64;Near []*$0})(*$0)", Serve: serveAtlasFind, Params: []string{"near"}},
+		{Name: "Any", Sig: "(any)(any)", Serve: serveAtlasAny, Params: []string{"v"}},
 	},
 }
 
