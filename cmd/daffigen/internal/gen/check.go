@@ -209,7 +209,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	}
 	c.conflicts(i, m)
 	if m.Map == nil { // else what is sent is not known yet
-		c.signature(i, m)
+		c.signature(i.Name+"."+m.Name, m.Pos, m.signature())
 	}
 	return m
 }
