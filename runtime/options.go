@@ -1,6 +1,7 @@
 package daffi
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -143,7 +144,8 @@ func def[T int | time.Duration](v *T, d T) {
 type CallOption struct{ apply func(*callOptions) }
 
 type callOptions struct {
-	to string
+	to     string
+	mapped func(context.Context, *codec.Encoder) error
 }
 
 // To names the node that is to answer. Without it the controller picks a provider.
@@ -189,5 +191,8 @@ func (x *extra) node() string {
 	}
 	return x.to
 }
+
+// maps reports whether the arguments are made when the call runs.
+func (x *extra) maps() bool { return x != nil && x.mapped != nil }
 
 func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

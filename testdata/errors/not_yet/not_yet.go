@@ -6,13 +6,11 @@ import "context"
 // Later uses directives of later versions.
 //
 //daffi:callback
-//daffi:errors ErrA // want "//daffi:errors is not supported by this version of daffigen; remove it or use a newer version \[DF011\]"
 type Later interface {
 	//daffi:serial // want "//daffi:serial is not supported .* \[DF011\]"
 	Do(ctx context.Context) error
 	//daffi:key user // want "//daffi:key is not supported"
 	//daffi:event // want "//daffi:event is not supported"
-	//daffi:map fn // want "//daffi:map is not supported"
 	Other(ctx context.Context, user string) error
 }
 

@@ -109,3 +109,21 @@ type Client interface {
 	//daffi:alias Log
 	LogAll(ctx context.Context, lines iter.Seq[string]) error
 }
+
+// Numbered makes what it sends by a codec of something else.
+//
+//daffi:fetcher Store
+type Numbered interface {
+	//daffi:codec my-table
+	//daffi:alias Translate
+	//daffi:map phrase
+	Tell(ctx context.Context, n int) (string, Title, error)
+	//daffi:codec my-table
+	//daffi:alias Log
+	//daffi:map phrase
+	LogAll(ctx context.Context, numbers iter.Seq[int]) error
+}
+
+func phrase(_ context.Context, n int) (string, error) {
+	return []string{"Hello World", "Bye"}[n], nil
+}

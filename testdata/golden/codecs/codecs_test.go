@@ -109,6 +109,7 @@ func golden(t testing.TB) []goldentest.Type {
 		goldentest.In(scope, writeArea, readShapesFloat64x1, [1]float64{4}),
 		goldentest.In(scope, writeCount, goldentest.Results(readClientCountResult), ClientCountResult{7, map[string]int{"a": 1}}),
 		goldentest.In(scope, writeTranslate, goldentest.Results(readClientTranslateResult), ClientTranslateResult{"Hello World", "Bye"}),
+		goldentest.In(scope, writeTell, goldentest.Results(readNumberedTellResult), NumberedTellResult{"Hello World", "Bye"}),
 	}
 }
 
@@ -125,6 +126,8 @@ func writeTranslate(e *codec.Encoder, v ClientTranslateResult) {
 	codec.WriteWith(e, "my-table", v.R0)
 	codec.WriteWith(e, "my-table", v.R1)
 }
+
+func writeTell(e *codec.Encoder, v NumberedTellResult) { writeTranslate(e, ClientTranslateResult(v)) }
 
 func TestGolden(t *testing.T) { goldentest.Run(t, golden(t)...) }
 

@@ -66,6 +66,14 @@ func _(v Client) Client {
 	return was // Client has changed since this was generated: run go generate again
 }
 
+func _(v Numbered) Numbered {
+	var was interface {
+		Tell(context.Context, int) (string, Title, error)
+		LogAll(context.Context, iter.Seq[int]) error
+	} = v // Numbered has changed since this was generated: run go generate again
+	return was // Numbered has changed since this was generated: run go generate again
+}
+
 // Names of Store and its methods on the wire.
 const (
 	StoreName            = "Store"
@@ -661,6 +669,76 @@ func (c ClientCalls) LogAll(lines iter.Seq[string]) daffi.Action {
 	return daffi.NewFeedAction(c.b, clientLogAll, nil, daffi.Feed(lines, writeMyTableString))
 }
 
+// NumberedProxy is a Numbered whose methods call Store on another node.
+type NumberedProxy struct {
+	b *daffi.Binding
+}
+
+var _ Numbered = (*NumberedProxy)(nil)
+
+// NewNumbered returns a proxy that calls through c. The options apply to every call.
+func NewNumbered(c daffi.Caller, opts ...daffi.CallOption) *NumberedProxy {
+	return &NumberedProxy{b: daffi.Bind(c, &numberedClient, opts...)}
+}
+
+// Prepare returns the methods of Numbered as calls that have not been sent.
+func (p *NumberedProxy) Prepare() NumberedCalls {
+	return NumberedCalls{b: p.b}
+}
+
+// Tell calls Translate and waits for its results.
+func (p *NumberedProxy) Tell(ctx context.Context, n int) (string, Title, error) {
+	r, err := p.Prepare().Tell(n).Do(ctx)
+	return r.R0, r.R1, err
+}
+
+// LogAll calls Log for every item and waits for the end of the last call.
+func (p *NumberedProxy) LogAll(ctx context.Context, numbers iter.Seq[int]) error {
+	return p.Prepare().LogAll(numbers).Do(ctx)
+}
+
+// NumberedCalls prepares the calls of Numbered.
+type NumberedCalls struct {
+	b *daffi.Binding
+}
+
+const (
+	numberedTell = iota
+	numberedLogAll
+)
+
+var numberedClient = daffi.Client{
+	Service: StoreName,
+	Methods: []daffi.Method{
+		numberedTell:   {Name: "Translate", Sig: "(@my-table)(@my-table,@my-table)"},
+		numberedLogAll: {Name: "Log", Sig: "(@my-table)()", EachItem: true},
+	},
+}
+
+// NumberedTellResult holds the results of Tell.
+type NumberedTellResult struct {
+	R0 string
+	R1 Title
+}
+
+// Tell prepares a call of Translate.
+func (c NumberedCalls) Tell(n int) daffi.Call[NumberedTellResult] {
+	return daffi.NewCall(c.b, numberedTell, nil, readNumberedTellResult).With(daffi.Mapped(func(ctx context.Context, e *codec.Encoder) error {
+		sent, err := phrase(ctx, n)
+		if err != nil {
+			return err
+		}
+		e.Array(1)
+		codec.WriteWith(e, "my-table", sent)
+		return nil
+	}))
+}
+
+// LogAll prepares a call of Log.
+func (c NumberedCalls) LogAll(numbers iter.Seq[int]) daffi.Action {
+	return daffi.NewFeedAction(c.b, numberedLogAll, nil, daffi.FeedMapped(daffi.NoError(numbers), phrase, writeMyTableString))
+}
+
 func readClientCountResult(d *codec.Decoder) (r ClientCountResult) {
 	if d.Next() {
 		r.N = jsoncodec.Read[int](d)
@@ -672,6 +750,16 @@ func readClientCountResult(d *codec.Decoder) (r ClientCountResult) {
 }
 
 func readClientTranslateResult(d *codec.Decoder) (r ClientTranslateResult) {
+	if d.Next() {
+		r.R0 = codec.ReadWith[string](d, "my-table")
+	}
+	if d.Next() {
+		r.R1 = codec.ReadWith[Title](d, "my-table")
+	}
+	return r
+}
+
+func readNumberedTellResult(d *codec.Decoder) (r NumberedTellResult) {
 	if d.Next() {
 		r.R0 = codec.ReadWith[string](d, "my-table")
 	}

@@ -137,12 +137,17 @@ func (s *store) Log(_ context.Context, line string) error {
 
 // join serves a store at one node and calls it from another.
 func join(t *testing.T, server, client daffi.Options) (*ClientProxy, *store) {
+	c, s := joined(t, server, client)
+	return NewClient(c), s
+}
+
+func joined(t *testing.T, server, client daffi.Options) (daffi.Caller, *store) {
 	network, s := daffitest.New(t), new(store)
 	server.Name, client.Name = "server", "client"
 	if _, err := RegisterStore(network.NodeWith(server), s); err != nil {
 		t.Fatal(err)
 	}
-	return NewClient(network.NodeWith(client)), s
+	return network.NodeWith(client), s
 }
 
 // with are the options of a node with both codecs.
@@ -225,6 +230,18 @@ func TestRemote(t *testing.T) {
 		t.Error(err)
 	}
 	if err := c.LogAll(ctx, slices.Values([]string{"Hello World", "Bye"})); err != nil || !slices.Equal(s.logs, []string{"Bye", "Hello World", "Bye"}) {
+		t.Error(s.logs, err)
+	}
+}
+
+// TestMapped sends what functions make of the arguments.
+func TestMapped(t *testing.T) {
+	node, s := joined(t, with(t), with(t))
+	c := NewNumbered(node)
+	if text, title, err := c.Tell(t.Context(), 0); err != nil || text != "Hello World" || title != "Bye" {
+		t.Error(text, title, err)
+	}
+	if err := c.LogAll(t.Context(), slices.Values([]int{1, 0})); err != nil || !slices.Equal(s.logs, []string{"Bye", "Hello World"}) {
 		t.Error(s.logs, err)
 	}
 }

@@ -18,6 +18,31 @@ type directive struct {
 	pos  token.Pos
 	word string
 	args []string
+	text string // of the comment
+}
+
+// argument is one of a list of names, with its place.
+type argument struct {
+	text string
+	pos  token.Pos
+}
+
+// list reads arguments that commas or spaces separate.
+func (d directive) list() []argument {
+	var args []argument
+	start := len("//" + prefix + d.word)
+	text, _, _ := strings.Cut(d.text[start:], " //") // what follows is an ordinary comment
+	from := -1
+	for k, r := range text + " " {
+		switch separates := r == ',' || r == ' ' || r == '\t'; {
+		case !separates && from < 0:
+			from = k
+		case separates && from >= 0:
+			args = append(args, argument{text[from:k], d.pos + token.Pos(start+from)})
+			from = -1
+		}
+	}
+	return args
 }
 
 // place says what a directive may stand on.
@@ -44,8 +69,8 @@ var words = map[string]place{
 	"codec":      onBoth,
 	"key":        notYet,
 	"event":      notYet,
-	"map":        notYet,
-	"errors":     notYet,
+	"map":        onMethod,
+	"errors":     onBoth,
 	"object":     notYet,
 	"message":    onMessage,
 	"transfer":   notYet,
@@ -62,7 +87,7 @@ func parseDirective(c *ast.Comment) (directive, bool) {
 	if len(fields) == 0 || strings.HasPrefix(text, " ") {
 		fields = append([]string{""}, fields...)
 	}
-	return directive{pos: c.Slash, word: fields[0], args: fields[1:]}, true
+	return directive{pos: c.Slash, word: fields[0], args: fields[1:], text: c.Text}, true
 }
 
 // directives reads the raw comments, since [ast.CommentGroup.Text] leaves directives out.
@@ -100,6 +125,7 @@ type annotation struct {
 	fetcher  *directive
 	codec    *directive // of all methods
 	message  *directive
+	errors   *directive
 }
 
 // isInterface reports whether a is that of a service or of its callers.
@@ -157,6 +183,9 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 	for _, d := range list {
 		if d.word == "codec" && a.isInterface() {
 			s.once(&a.codec, d)
+		}
+		if d.word == "errors" && a.isInterface() {
+			s.once(&a.errors, d)
 		}
 	}
 	return a, a.isInterface() || a.message != nil

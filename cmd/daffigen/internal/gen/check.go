@@ -18,7 +18,6 @@ type checker struct {
 	typer    typer
 	reported map[string]bool // refusals, so that a bad type is explained once
 	broken   bool            // the method at hand has a type that cannot travel
-	codec    string          // of the method at hand, if it has one
 }
 
 // iface makes the model of one annotated type, nil if it cannot.
@@ -44,6 +43,10 @@ func (c *checker) iface(a annotation) *Interface {
 	c.roles(i, a)
 	if a.codec != nil {
 		c.interfaceCodec(i, *a.codec)
+	}
+	if a.errors != nil {
+		choice := c.chosen[a.errors.pos]
+		i.errors = &choice
 	}
 	for _, fn := range c.methodsOf(a.src, named.Underlying().(*types.Interface), a.spec) {
 		if m := c.method(i, a.src, fn); m != nil {
@@ -193,13 +196,15 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return m
 	}
 	before := len(c.report.list)
-	c.broken, c.codec = false, m.Codec
+	c.broken = false
 	c.shape(i, m, src, fn.Type().(*types.Signature))
 	if c.broken || len(c.report.list) > before {
 		return nil
 	}
 	c.conflicts(i, m)
-	c.signature(i.Name+"."+m.Name, m.Pos, m.signature())
+	if m.Map == nil { // else what is sent is not known yet
+		c.signature(i, m)
+	}
 	return m
 }
 
@@ -236,7 +241,9 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 		at := cmp.Or(p.Pos(), m.Pos)
 		item, seq := sequence(p.Type())
 		if seq == noSequence {
-			if w := c.travels(src, i, p, at, name, n+1); w != nil {
+			if m.Map != nil { // what its function makes of it travels
+				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type()})
+			} else if w := c.travels(src, i, m, p, at, n+1); w != nil {
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
 			}
 			continue
@@ -248,8 +255,10 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 			c.report.add(CodeSequence, at, name, "the second type of an input sequence must be error; take iter.Seq2[T, error]")
 		case seq == plainSequence && i.Callback != nil:
 			c.report.add(CodeUncheckedSeq, at, name, typeName(item, src.types))
+		case m.Map != nil:
+			m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item}, Fallible: seq == fallibleSequence}
 		default:
-			if w := c.itemTravels(src, i, item, at, name, p.Name()); w != nil {
+			if w := c.itemTravels(src, i, m, item, at, p.Name()); w != nil {
 				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w}, Fallible: seq == fallibleSequence}
 			}
 		}
@@ -270,7 +279,7 @@ func (c *checker) results(i *Interface, m *Method, src *source, results []*types
 		case seq != fallibleSequence:
 			c.report.add(CodeSequence, at, name, "a sequence of results may break; return an iter.Seq2[T, error]")
 		default:
-			if w := c.itemTravels(src, i, item, at, name, "its results"); w != nil {
+			if w := c.itemTravels(src, i, m, item, at, "its results"); w != nil {
 				m.Output = &Param{Name: r.Name(), Go: item, Type: w}
 			}
 		}
@@ -283,7 +292,7 @@ func (c *checker) results(i *Interface, m *Method, src *source, results []*types
 	}
 	m.Error = results[last].Name()
 	for n, r := range results[:last] {
-		if w := c.travels(src, i, r, cmp.Or(r.Pos(), m.Pos), name, n); w != nil {
+		if w := c.travels(src, i, m, r, cmp.Or(r.Pos(), m.Pos), n); w != nil {
 			m.Results = append(m.Results, &Param{Name: r.Name(), Go: r.Type(), Type: w})
 		}
 	}
@@ -314,17 +323,18 @@ func sequence(t types.Type) (item types.Type, kind int) {
 }
 
 // travels gives the wire type of a parameter or result, or explains why there is none.
-func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos, method string, n int) *Type {
+func (c *checker) travels(src *source, i *Interface, m *Method, v *types.Var, at token.Pos, n int) *Type {
 	path := v.Name()
 	if path == "" || path == "_" {
 		path = fmt.Sprintf("#%d", n)
 	}
-	return c.itemTravels(src, i, v.Type(), at, method, path)
+	return c.itemTravels(src, i, m, v.Type(), at, path)
 }
 
-func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.Pos, method, path string) *Type {
-	if c.codec != "" {
-		return c.coded(src, t, at, method+": "+path)
+func (c *checker) itemTravels(src *source, i *Interface, m *Method, t types.Type, at token.Pos, path string) *Type {
+	method := i.Name + "." + m.Name
+	if m.Codec != "" {
+		return c.coded(src, m.Codec, t, at, method+": "+path)
 	}
 	root := path
 	if obj := typeObject(t); obj != nil && !types.IsInterface(t) {

@@ -54,13 +54,13 @@ func (m *Method) codec() string {
 	return "has //daffi:codec " + m.Codec
 }
 
-// coded gives the Type of what the codec of the method at hand encodes, or explains why it cannot.
-func (c *checker) coded(src *source, t types.Type, at token.Pos, where string) *Type {
-	by := &NamedCodec{Name: c.codec, Path: pathCodec}
+// coded gives the Type of what a codec encodes, or explains why it cannot.
+func (c *checker) coded(src *source, codec string, t types.Type, at token.Pos, where string) *Type {
+	by := &NamedCodec{Name: codec, Path: pathCodec}
 	if reason := refuseCoded(t, src.types); reason != "" {
 		return c.uncodable(t, src, at, where, reason)
 	}
-	switch c.codec {
+	switch codec {
 	case "raw":
 		by.Write, by.Read = "WriteRaw", "ReadRaw"
 		if s, ok := t.Underlying().(*types.Slice); !ok || !isByte(s.Elem()) {
@@ -84,7 +84,7 @@ func (c *checker) coded(src *source, t types.Type, at token.Pos, where string) *
 	return &Type{Kind: Coded, Go: types.Unalias(t), By: by}
 }
 
-// uncodable reports that t cannot travel by the codec of the method at hand.
+// uncodable reports that t cannot travel by the codec that its method names.
 func (c *checker) uncodable(t types.Type, src *source, at token.Pos, where, reason string) *Type {
 	c.broken = true
 	if err, ok := c.typeError(&refusal{reason: reason}, at); ok {

@@ -48,6 +48,12 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 		c.alias(i, m, d)
 	case "codec":
 		c.methodCodec(i, m, d)
+	case "map":
+		c.mapDirective(i, m, d)
+	case "errors":
+		if choice, ok := c.chosen[d.pos]; ok {
+			m.errors = &choice
+		}
 	}
 }
 
@@ -102,7 +108,7 @@ func (c *checker) conflicts(i *Interface, m *Method) {
 			c.report.add(CodeConflict, m.Pos, name+" is oneway and takes a sequence, whose end must be acknowledged", "drop //daffi:oneway")
 		}
 	}
-	if m.CodecPos.IsValid() && len(m.values()) == 0 {
+	if m.CodecPos.IsValid() && m.Map == nil && len(m.values()) == 0 {
 		c.report.add(CodePlacement, m.CodecPos, "codec", "the method carries no values; leave it out")
 	}
 	if m.Idempotent && m.Input != nil {

@@ -49,7 +49,7 @@ func (c *checker) message(a annotation) *Message {
 		return nil
 	}
 	m := &Message{Name: name, Pkg: a.src.types, Pos: pos, Type: c.typer.of(named)}
-	c.signature(name, pos, "("+typeSignature(m.Type)+")()") // as an argument
+	c.readable(name, pos, "("+m.Type.signature()+")()") // as an argument
 	return m
 }
 

@@ -3,6 +3,7 @@ package gen
 import (
 	"go/ast"
 	"go/build/constraint"
+	"go/token"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +34,14 @@ func (s *source) constraintOf(f *ast.File) string {
 		all = &constraint.AndExpr{X: all, Y: x}
 	}
 	return all.String()
+}
+
+// constraintAt is constraintOf for the file that pos is in.
+func (s *source) constraintAt(pos token.Pos) string {
+	if f := s.fileOf(pos); f != nil {
+		return s.constraintOf(f)
+	}
+	return ""
 }
 
 // nameTags are the systems and processors that the end of a file's name asks for: name_GOOS.go, name_GOARCH.go, name_GOOS_GOARCH.go.

@@ -83,6 +83,7 @@ func (e *emitter) service(i *Interface) {
 	if len(subs) > 0 {
 		desc = append(desc, pair("Subs", jen.Index().Qual(pathDaffi, "Sub").Types(jen.Id(i.Name)).Add(rows(subs...))))
 	}
+	desc = append(desc, e.errorsField(i.Callback.Errors)...)
 	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(desc...)).Line()
 }
 
@@ -123,6 +124,7 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 	if m.Shape() != Unary {
 		fields = append(fields, pair("Stream", jen.True()))
 	}
+	fields = append(fields, e.methodErrors(m.ServeErrors, i.Callback.Errors)...)
 	fields = append(fields, namePairs(m)...)
 	if len(m.Doc) == 0 {
 		// {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem, Params: []string{"item"}}

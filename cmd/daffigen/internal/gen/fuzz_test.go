@@ -33,7 +33,7 @@ func FuzzGenerate(f *testing.F) {
 			}
 		}
 	}
-	f.Add("package p\n\nfunc () f() {}")
+	f.Add("package p\n\nfunc () f() {}\n")
 	std := standard(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		before := std.compile(text)

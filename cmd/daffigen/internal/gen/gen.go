@@ -79,6 +79,10 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	}
 	for _, a := range all {
 		a.src.want(a.spec.Name.Name)
+		a.wantMaps()
+	}
+	if err := l.errorChoices(ctx, all); err != nil {
+		return nil, err
 	}
 	for _, a := range all {
 		a.src.check()
@@ -124,7 +128,7 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 // check makes the model of the annotated interfaces and checks them against each other.
 func (l *loader) check(all []annotation) []*Package {
 	c := &checker{loader: l, reported: make(map[string]bool)}
-	s := &services{checker: c, named: make(map[string]*Interface), annotated: make(map[string]bool)}
+	s := &services{checker: c, named: make(map[string]*Interface), annotated: make(map[string]bool), tables: make(map[*source][]*ErrorTable)}
 	var targets []*Interface
 	var messages []*Message
 	for _, a := range all {
@@ -174,6 +178,7 @@ func (l *loader) check(all []annotation) []*Package {
 		if i.Fetcher != nil {
 			s.match(i)
 		}
+		s.errorTables(i)
 	}
 	return l.packages(targets, messages)
 }

@@ -31,18 +31,23 @@ type Interface struct {
 	Methods  []*Method       // as they stand in the source, embedded ones after the interface's own
 	Broken   map[string]bool // methods that were reported and left out
 	Codec    string          // of the methods that say no other
+
+	errors *errorChoice // nil without a directive
 }
 
 // Callback is what makes an Interface a service.
 type Callback struct {
-	Wire string // the service's name on the wire
-	Pos  token.Pos
+	Wire   string // the service's name on the wire
+	Errors *ErrorTable
+	Pos    token.Pos
 }
 
 // Fetcher is what makes an Interface callable.
 type Fetcher struct {
 	Wire    string     // the service's name on the wire
 	Service *Interface // the callback, nil if its source is not known
+	Local   bool       // it is in the same package
+	Errors  *ErrorTable
 	// Importable is set where the fetcher's package imports the callback's, so that its constant can be named.
 	Importable bool
 	Path       string // of the callback's package, if the directive names it
@@ -91,6 +96,24 @@ type Method struct {
 	CodecPos   token.Pos
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
+	Map        *Mapping // nil if the arguments are sent as they are
+
+	ServeErrors, CallErrors *ErrorTable // nil where the interface's count
+
+	errors *errorChoice // nil without a directive
+}
+
+// ErrorTable is a table of errors that keep their identity.
+type ErrorTable struct{ Known []KnownError }
+
+// KnownError is a variable or a type of errors.
+type KnownError struct {
+	Wire    string
+	Path    string // of its package
+	Package string // the package's name
+	Name    string
+	Type    *Type // nil of a variable
+	Pointer bool  // only pointers to Type are errors
 }
 
 // Alias is a fetcher's //daffi:alias.
@@ -205,14 +228,15 @@ func (i *Interface) values() []*Param {
 	return list
 }
 
-// values are all parameters, items and results of m.
+// values are all arguments, items and results of m that travel.
 func (m *Method) values() []*Param {
-	list := slices.Clone(m.Params)
+	list := slices.Clone(m.sent())
 	if m.Input != nil {
-		list = append(list, &m.Input.Param)
+		list = append(list, m.item())
 	}
 	if m.Output != nil {
 		list = append(list, m.Output)
 	}
-	return append(list, m.Results...)
+	list = append(list, m.Results...)
+	return slices.DeleteFunc(list, func(p *Param) bool { return p.Type == nil }) // what a map directive that was reported leaves open
 }

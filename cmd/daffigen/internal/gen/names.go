@@ -58,6 +58,8 @@ type namer struct {
 	all     []*Type
 	imports map[string]string // by path
 	outer   scope             // what no parameter or local may be called
+
+	errorTables map[*ErrorTable]string // their functions
 }
 
 func newNamer(p *Package, r *report) *namer {
@@ -69,6 +71,8 @@ func newNamer(p *Package, r *report) *namer {
 		types:   make(map[string]*typeutil.Map),
 		imports: make(map[string]string),
 		outer:   make(scope),
+
+		errorTables: make(map[*ErrorTable]string),
 	}
 	for name := range p.Declared {
 		n.taken[name] = ""
@@ -77,11 +81,19 @@ func newNamer(p *Package, r *report) *namer {
 	for _, i := range p.Interfaces {
 		n.publicNames(i)
 	}
+	n.tableNames(p.Interfaces)
 	for _, i := range p.Interfaces {
 		n.privateNames(i)
 		for _, p := range i.values() {
 			n.typeNames(p.Type)
 		}
+		i.tables(func(t *ErrorTable, _ string) {
+			for _, k := range t.Known {
+				if k.Type != nil {
+					n.typeNames(k.Type)
+				}
+			}
+		})
 	}
 	for _, m := range p.Messages {
 		n.typeNames(m.Type)
@@ -330,6 +342,16 @@ func (n *namer) importNames() {
 		}
 		if f := i.Fetcher; f != nil && f.Importable {
 			name(f.Service.Pkg.Path(), f.Service.Pkg.Name())
+		}
+		i.tables(func(t *ErrorTable, _ string) {
+			for _, k := range t.Known {
+				name(k.Path, k.Package)
+			}
+		})
+		for _, m := range i.Methods {
+			if m.Map != nil {
+				packagesOf(m.Func.Type(), func(p *types.Package) { name(p.Path(), p.Name()) })
+			}
 		}
 		for _, p := range i.values() {
 			if p.Type.By != nil {

@@ -11,18 +11,18 @@ import (
 // signature is the canonical wire signature of m, equal at caller and callee. Package signature says what is in it.
 func (m *Method) signature() string { return m.wire().String() }
 
-// typeSignature is that of one type by itself.
-func typeSignature(t *Type) string { return wireTypes{}.typ(t).String() }
+// signature is that of one type.
+func (t *Type) signature() string { return wireTypes{}.typ(t).String() }
 
 // wire is the signature of m. A method that is called for each item of a sequence has that of the callback's.
 func (m *Method) wire() *signature.Method {
 	w := wireTypes{}
-	s := &signature.Method{Params: w.of(m.Params)}
+	s := &signature.Method{Params: w.of(m.sent())}
 	switch {
 	case m.Input != nil && m.EachItem:
-		s.Params = append(s.Params, w.typ(m.Input.Type))
+		s.Params = append(s.Params, w.typ(m.item().Type))
 	case m.Input != nil:
-		s.Input = w.typ(m.Input.Type)
+		s.Input = w.typ(m.item().Type)
 	}
 	if m.Output != nil {
 		s.Output = w.typ(m.Output.Type)
@@ -32,8 +32,12 @@ func (m *Method) wire() *signature.Method {
 	return s
 }
 
-// signature reports a signature that others could not read.
-func (c *checker) signature(name string, pos token.Pos, text string) {
+// signature reports a signature of m that others could not read.
+func (c *checker) signature(i *Interface, m *Method) {
+	c.readable(i.Name+"."+m.Name, m.Pos, m.signature())
+}
+
+func (c *checker) readable(name string, pos token.Pos, text string) {
 	if _, err := signature.Parse(text); err != nil {
 		problem := err.Error()
 		if syntax, ok := errors.AsType[*signature.SyntaxError](err); ok {
@@ -81,10 +85,10 @@ func (w wireTypes) typ(t *Type) *signature.Type {
 		return word("error")
 	case Any:
 		return word("any")
-	case Own:
-		return word(t.Codec.Sig)
 	case Coded:
 		return &signature.Type{Kind: signature.Codec, Name: t.By.Name}
+	case Own:
+		return word(t.Codec.Sig)
 	}
 	return w.structure(t)
 }
