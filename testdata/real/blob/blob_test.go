@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"context"
 	"crypto/md5"
 	"testing"
 	"time"
@@ -11,11 +12,18 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/real/both"
 )
 
+// prepared has two objects.
+func prepared() Bucket {
+	m, ctx := NewMemory(both.Clock()), context.Background()
+	both.Must(m, m.WriteAll(ctx, "a", []byte("0123456789"), &WriterOptions{Metadata: map[string]string{"k": "v"}}))
+	return both.Must(m, m.WriteAll(ctx, "a/b", nil, nil))
+}
+
 func TestBucket(t *testing.T) {
 	sum := md5.Sum([]byte("content"))
 	both.Run(t, both.Subject[Bucket, Bucket]{
 		Service:  BucketName,
-		New:      func() Bucket { return NewMemory(both.Clock()) },
+		New:      prepared,
 		Register: RegisterBucket,
 		Proxy:    func(c daffi.Caller) Bucket { return NewBucket(c) },
 		Direct:   func(b Bucket) Bucket { return b },

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -10,10 +11,19 @@ import (
 	"github.com/daffi-rpc/daffi/testdata/real/both"
 )
 
+// prepared has some keys, one of which expires.
+func prepared() Store {
+	m, ctx := NewMemory(both.Clock()), context.Background()
+	both.Must(m, m.Set(ctx, "a", []byte("17"), time.Hour))
+	both.Must(m, m.Set(ctx, "b/1", []byte("x"), 0))
+	both.Must(m.ZAdd(ctx, "a", Z{1, "one"}, Z{2, "two"}, Z{2, "zwei"}))
+	return m
+}
+
 func TestStore(t *testing.T) {
 	both.Run(t, both.Subject[Store, Store]{
 		Service:  StoreName,
-		New:      func() Store { return NewMemory(both.Clock()) },
+		New:      prepared,
 		Register: RegisterStore,
 		Proxy:    func(c daffi.Caller) Store { return NewStore(c) },
 		Direct:   func(s Store) Store { return s },

@@ -25,7 +25,9 @@ func (l local) Remember(ctx context.Context, key string, value []byte, forHowLon
 	return l.s.Set(ctx, key, value, forHowLong)
 }
 
-func (l local) Forget(ctx context.Context, keys ...string) (int64, error) { return l.s.Del(ctx, keys...) }
+func (l local) Forget(ctx context.Context, keys ...string) (int64, error) {
+	return l.s.Del(ctx, keys...)
+}
 
 func (l local) Fill(ctx context.Context, overwrite bool, items iter.Seq[kv.Item]) (int, error) {
 	return l.s.Load(ctx, overwrite, daffi.NoError(items))
