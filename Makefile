@@ -22,8 +22,9 @@ test: lint fresh unit plain ## everything that must hold on every commit
 generate: ## write generated code
 	$(GO) generate ./...
 
-fresh: ## fail if generated code is stale
+fresh: ## fail if generated code or the examples' lock file is stale
 	$(GO) tool daffigen -check ./...
+	$(GO) tool daffigen lock -check -o examples/daffi.lock ./examples/...
 
 lint: vet staticcheck ## go vet for every system, and staticcheck
 

@@ -2,6 +2,8 @@
 //
 //	daffigen [flags] [patterns]
 //	daffigen explain [code...]
+//	daffigen lock [-o file] [patterns]
+//	daffigen breaking [-lock file] [patterns]
 //
 // It reads the packages that the patterns name, "." without any, and writes one daffi_gen.go into each that has an interface
 // with //daffi:callback or //daffi:fetcher. Put
@@ -13,6 +15,10 @@
 // What is wrong goes to stderr, each with a position, a line of source, a code and a cure, and nothing is written. Explain tells more
 // about a code. With -json it goes to stdout for editors: one array of objects with file, line, column, endColumn, code, severity,
 // message, cure and related positions. On a terminal a line says so if loading takes more than a second.
+//
+// Lock writes what the services promise on the wire into daffi.lock, to be committed. Breaking compares the code with it and says of every
+// method that changed whether old and new processes understand each other: safe, needs order, or breaking. Generated code plays no part in
+// either. Without patterns they are about the whole module, and the file is beside its go.mod.
 //
 // Files that build constraints leave out are not read; GOFLAGS=-tags=… says which tags hold. An annotation in a test file is reported.
 package main
@@ -46,14 +52,16 @@ type commands struct {
 	Generate struct {
 		Patterns []string `arg:"" optional:"" default:"." help:"Packages to read, as the go command names them."`
 	} `cmd:"" default:"withargs" help:"Write generated code. The word generate may be left out: daffigen ./..."`
-	Explain explainCommand `cmd:"" help:"Tell more about rules, as in daffigen explain DF012. Without a code, list all."`
+	Lock     lockCommand     `cmd:"" help:"Write the wire contract of the module's services to daffi.lock. With -check or -diff, only compare."`
+	Breaking breakingCommand `cmd:"" help:"Tell what changed since daffi.lock was written, and what that asks of callers and providers. Exit 1 if anything is breaking, 2 on trouble."`
+	Explain  explainCommand  `cmd:"" help:"Tell more about rules, as in daffigen explain DF012. Without a code, list all."`
 }
 
 // options are those of generate. They stand beside the commands, so that daffigen -help shows them.
 type options struct {
 	Check bool `help:"Write nothing; exit 1 with a diff if a file is stale." xor:"check"`
 	Diff  bool `help:"Write nothing; print the changes. Exit 0 if there are none, 1 if there are some, 2 on trouble." xor:"check,json"`
-	JSON  bool `name:"json" help:"Print problems to stdout as one JSON array, [] if there are none. With -check, stale files are among them." xor:"json"`
+	JSON  bool `name:"json" help:"Print problems to stdout as one JSON array, [] if there are none. With -check, stale files are among them. Of breaking, changes." xor:"json"`
 }
 
 type explainCommand struct {
@@ -90,6 +98,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case strings.HasPrefix(command.Command(), "explain"):
 		return explain(c.Explain.Codes, stdout, stderr)
+	case strings.HasPrefix(command.Command(), "lock"):
+		return c.lock(ctx, c.Lock, stdout, stderr)
+	case strings.HasPrefix(command.Command(), "breaking"):
+		return c.breaking(ctx, c.Breaking, stdout, stderr)
 	}
 	return c.generate(ctx, c.Generate.Patterns, stdout, stderr)
 }
@@ -124,12 +136,12 @@ func (o *options) generate(ctx context.Context, patterns []string, stdout, stder
 		code = o.failed()
 	case len(diagnostics) > 0:
 		if !o.JSON {
-			printText(stderr, dir, diagnostics)
+			printText(stderr, dir, diagnostics, "written")
 		}
 		code = o.failed()
 	default:
 		var stale []problem
-		stale, code = o.apply(files, dir, stdout, stderr)
+		stale, code = o.apply(files, dir, stdout, stderr, "generated code is stale", "run go generate")
 		found = append(found, stale...)
 	}
 	if o.JSON {
@@ -148,30 +160,35 @@ func (o *options) failed() int {
 	return exitFailed
 }
 
-// apply writes the files, or finds the stale ones.
-func (o *options) apply(files []gen.File, dir string, stdout, stderr io.Writer) (found []problem, code int) {
+// apply writes the files, or finds the stale ones, of which it says so with the cure.
+func (o *options) apply(files []gen.File, dir string, stdout, stderr io.Writer, stale, cure string) (found []problem, code int) {
 	if o.JSON {
 		stdout = io.Discard
 	}
 	for _, f := range files {
-		name := f.Path
-		if rel, err := filepath.Rel(dir, name); err == nil {
-			name = rel
-		}
-		stale, err := apply(f, name, o.Check || o.Diff, stdout)
+		name := relative(dir, f.Path)
+		is, err := apply(f, name, o.Check || o.Diff, stdout)
 		if err != nil {
 			fmt.Fprintln(stderr, "daffigen:", err)
 			return append(found, problem{File: name, Severity: "error", Message: err.Error()}), o.failed()
 		}
-		if stale {
-			found = append(found, problem{File: name, Severity: "error", Message: "generated code is stale", Cure: "run go generate"})
+		if is {
+			found = append(found, problem{File: name, Severity: "error", Message: stale, Cure: cure})
 			code = exitFailed
 		}
 	}
 	if code != exitOK && o.Check {
-		fmt.Fprintln(stderr, "daffigen: generated code is stale; run go generate")
+		fmt.Fprintf(stderr, "daffigen: %s; %s\n", stale, cure)
 	}
 	return found, code
+}
+
+// relative is name as seen from dir.
+func relative(dir, name string) string {
+	if rel, err := filepath.Rel(dir, name); err == nil {
+		return rel
+	}
+	return name
 }
 
 // apply writes f, or shows how it differs from what is on the disk, where it is called name.

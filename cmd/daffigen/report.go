@@ -10,13 +10,13 @@ import (
 	"github.com/daffi-rpc/daffi/cmd/daffigen/internal/gen"
 )
 
-// printText writes diagnostics for people: each with its line of source, and at the end where to read more.
-func printText(w io.Writer, dir string, list []gen.Diagnostic) {
+// printText writes diagnostics for people: each with its line of source, and at the end what did not happen and where to read more.
+func printText(w io.Writer, dir string, list []gen.Diagnostic, not string) {
 	for _, d := range list {
 		fmt.Fprintln(w, d.Format(dir))
 		fmt.Fprint(w, d.Excerpt())
 	}
-	fmt.Fprintf(w, "daffigen: nothing was written; daffigen explain %s tells more\n", list[0].Code)
+	fmt.Fprintf(w, "daffigen: nothing was %s; daffigen explain %s tells more\n", not, list[0].Code)
 }
 
 // problem is a diagnostic as -json prints it. Lines and columns count from 1, columns in bytes; endColumn is the first that does not
@@ -57,7 +57,8 @@ func problems(dir string, list []gen.Diagnostic) []problem {
 	return found
 }
 
-func printJSON(w io.Writer, list []problem) error {
+// printJSON writes a list as -json does.
+func printJSON[T any](w io.Writer, list []T) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "\t")

@@ -195,6 +195,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return nil
 	}
 	c.conflicts(i, m)
+	c.signature(i, m)
 	return m
 }
 

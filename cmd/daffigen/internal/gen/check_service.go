@@ -200,8 +200,8 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 	switch {
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
-	case signature(m) != signature(target):
-		s.report.add(CodeMismatch, m.Pos, name, "sends "+signature(m), other, at, "takes "+signature(target))
+	case m.signature() != target.signature():
+		s.report.add(CodeMismatch, m.Pos, name, "sends "+m.signature(), other, at, "takes "+target.signature())
 	case target.Oneway && !m.Oneway && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "waits for a reply", other, at, "is //daffi:oneway and sends none")
 	}

@@ -42,6 +42,7 @@ const (
 	CodeType          Code = 30
 	CodeMapKey        Code = 31
 	CodeFieldName     Code = 32
+	CodeSignature     Code = 33
 	CodeTwoServices   Code = 40
 	CodeMismatch      Code = 41
 	CodeNoMethod      Code = 42
@@ -81,6 +82,7 @@ var ruleTexts = map[Code]string{
 	CodeType:          "%s: %s",
 	CodeMapKey:        "%s: %s cannot be a map key on the wire; use a string, number or bool, or a struct or array of such",
 	CodeFieldName:     "%s: two fields are called %q on the wire; change the tag of one",
+	CodeSignature:     "the signature of %s cannot be compared with that of another version: %s; let it refer to fewer types, or send what it has as []byte",
 	CodeTwoServices:   "two services are called %q, the other is %s at %s; give one another name with //daffi:callback name=…",
 	CodeMismatch:      "%s %s, but %s at %s %s; make the two agree",
 	CodeNoMethod:      "%s has no method %s (see %s)%s; add it there, or name the one to call with //daffi:alias",

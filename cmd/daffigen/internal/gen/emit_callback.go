@@ -125,7 +125,7 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 
 // signatureLit writes the signature of m, in backquotes where a tag brought quotes in.
 func signatureLit(m *Method) *jen.Statement {
-	sig := signature(m)
+	sig := m.signature()
 	if strings.Contains(sig, `"`) && !strings.Contains(sig, "`") {
 		return jen.Op("`" + sig + "`")
 	}

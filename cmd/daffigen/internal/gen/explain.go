@@ -508,6 +508,26 @@ type Order struct {
 	Key string ` + "`daffi:\"key\"`" + `
 }`,
 	},
+	CodeSignature: {
+		Title: "a signature is too large",
+		Why: `
+The signature of a method has all types that it refers to, each once, with the names
+of their fields. Nodes and daffigen breaking compare it with that of other versions,
+which is bounded: 32 KiB, and 256 types that first come within one another. Hundreds
+of structs in one method are mostly a model that was not meant to travel as a whole.`,
+		Wrong: `
+//daffi:callback
+type Catalog interface {
+	Database(ctx context.Context) (*EverythingThereIs, error)
+}`,
+		Right: `
+//daffi:callback
+type Catalog interface {
+	Product(ctx context.Context, id string) (*Product, error)
+}
+
+type Product struct{ Name string }`,
+	},
 	CodeTwoServices: {
 		Title: "two services have the same name",
 		Why: `

@@ -86,7 +86,7 @@ type library struct {
 
 func standard(f testing.TB) *library {
 	lib := &library{dir: f.TempDir(), imports: make(map[string]*packages.Package), compiled: make(map[string]*types.Package)}
-	paths := []string{"context", "iter", "time", "io", "sync", "net/netip", "net/url", pathDaffi, pathCodec}
+	paths := []string{"context", "errors", "fmt", "io", "io/fs", "iter", "math/big", "net/netip", "net/url", "strings", "sync", "time", pathDaffi, pathCodec}
 	listed, err := packages.Load(&packages.Config{Mode: listing, Dir: root}, paths...)
 	if err != nil {
 		f.Fatal(err)

@@ -1,117 +1,99 @@
 package gen
 
 import (
-	"go/token"
+	"errors"
 	"go/types"
-	"strconv"
-	"strings"
+
+	"github.com/daffi-rpc/daffi/internal/signature"
 )
 
-// signature is the canonical wire signature of m, equal at caller and callee: arguments and results in parentheses, an input
-// sequence as last argument with <, an output sequence with > in place of results. It has no names but those of fields.
-//
-//	(string,int)(float64,int)    (string,<bytes)(int)    (string)>{ID string;Next *$0}    ([32]byte)([]time)
-//
-// A type that encodes itself is msgpack, binary or text, after what it gives. $n stands for the n-th struct of the signature, counted from 0, wherever it comes again.
-func signature(m *Method) string {
-	var w sigWriter
-	w.WriteByte('(')
-	w.params(m.Params)
-	if m.Input != nil && !m.EachItem {
-		w.comma(len(m.Params))
-		w.WriteByte('<')
+// signature is the canonical wire signature of m, equal at caller and callee. Package signature says what is in it.
+func (m *Method) signature() string { return m.wire().String() }
+
+// wire is the signature of m. A method that is called for each item of a sequence has that of the callback's.
+func (m *Method) wire() *signature.Method {
+	w := wireTypes{}
+	s := &signature.Method{Params: w.of(m.Params)}
+	switch {
+	case m.Input != nil && m.EachItem:
+		s.Params = append(s.Params, w.typ(m.Input.Type))
+	case m.Input != nil:
+		s.Input = w.typ(m.Input.Type)
 	}
-	if m.Input != nil {
-		w.typ(m.Input.Type)
-	}
-	w.WriteByte(')')
 	if m.Output != nil {
-		w.WriteByte('>')
-		w.typ(m.Output.Type)
-		return w.String()
+		s.Output = w.typ(m.Output.Type)
+		return s
 	}
-	w.WriteByte('(')
-	w.params(m.Results)
-	w.WriteByte(')')
-	return w.String()
+	s.Results = w.of(m.Results)
+	return s
 }
 
-type sigWriter struct {
-	strings.Builder
-	structs []*Type
-}
-
-func (w *sigWriter) comma(i int) {
-	if i > 0 {
-		w.WriteByte(',')
+// signature reports a signature that others could not read.
+func (c *checker) signature(i *Interface, m *Method) {
+	if _, err := signature.Parse(m.signature()); err != nil {
+		problem := err.Error()
+		if syntax, ok := errors.AsType[*signature.SyntaxError](err); ok {
+			problem = "it has " + syntax.Message
+		}
+		c.report.add(CodeSignature, m.Pos, i.Name+"."+m.Name, problem)
 	}
 }
 
-func (w *sigWriter) params(list []*Param) {
-	for i, p := range list {
-		w.comma(i)
-		w.typ(p.Type)
+// wireTypes makes types of signatures. It knows the structs that it made, which may contain themselves.
+type wireTypes map[*Type]*signature.Type
+
+func (w wireTypes) of(list []*Param) []*signature.Type {
+	var all []*signature.Type
+	for _, p := range list {
+		all = append(all, w.typ(p.Type))
 	}
+	return all
 }
 
-func (w *sigWriter) typ(t *Type) {
+func (w wireTypes) typ(t *Type) *signature.Type {
+	word := func(name string) *signature.Type { return &signature.Type{Kind: signature.Word, Name: name} }
 	switch t.Kind {
 	case Basic:
-		w.WriteString(types.Typ[t.Basic].Name())
+		return word(types.Typ[t.Basic].Name())
 	case Bytes:
-		w.WriteString("bytes")
+		return word("bytes")
 	case Time:
-		w.WriteString("time")
+		return word("time")
 	case Duration:
-		w.WriteString("duration")
+		return word("duration")
 	case Slice:
-		w.WriteString("[]")
-		w.typ(t.Elem)
+		return &signature.Type{Kind: signature.Slice, Elem: w.typ(t.Elem)}
 	case Array:
-		w.WriteString("[" + strconv.FormatInt(t.Len, 10) + "]")
+		elem := w.typ(t.Elem)
 		if t.bytes() {
-			w.WriteString("byte") // travels as bytes do, unlike an array of a type defined as uint8
-			return
+			elem = word("byte")
 		}
-		w.typ(t.Elem)
+		return &signature.Type{Kind: signature.Array, Len: t.Len, Elem: elem}
 	case Map:
-		w.WriteString("map[")
-		w.typ(t.Key)
-		w.WriteByte(']')
-		w.typ(t.Elem)
+		return &signature.Type{Kind: signature.Map, Key: w.typ(t.Key), Elem: w.typ(t.Elem)}
 	case Pointer:
-		w.WriteByte('*')
-		w.typ(t.Elem)
+		return &signature.Type{Kind: signature.Pointer, Elem: w.typ(t.Elem)}
 	case Error:
-		w.WriteString("error")
+		return word("error")
 	case Any:
-		w.WriteString("any")
+		return word("any")
 	case Own:
-		w.WriteString(t.Codec.Sig)
-	case Struct:
-		w.structure(t)
+		return word(t.Codec.Sig)
 	}
+	return w.structure(t)
 }
 
-func (w *sigWriter) structure(t *Type) {
-	for i, s := range w.structs {
-		if s == t {
-			w.WriteString("$" + strconv.Itoa(i))
-			return
-		}
+func (w wireTypes) structure(t *Type) *signature.Type {
+	if known := w[t]; known != nil {
+		return known
 	}
-	w.structs = append(w.structs, t)
-	w.WriteByte('{')
-	for i, f := range t.Fields {
-		if i > 0 {
-			w.WriteByte(';')
-		}
-		name := f.Wire
-		if !token.IsIdentifier(name) {
-			name = strconv.Quote(name)
-		}
-		w.WriteString(name + " ")
-		w.typ(f.Type)
+	s := &signature.Type{Kind: signature.Struct}
+	if t.named() {
+		s.Note = types.TypeString(t.Go, (*types.Package).Name)
 	}
-	w.WriteByte('}')
+	w[t] = s
+	for _, f := range t.Fields {
+		s.Fields = append(s.Fields, signature.Field{Name: f.Wire, Type: w.typ(f.Type)})
+	}
+	return s
 }

@@ -24,7 +24,7 @@ func (f File) Write() error {
 	if err != nil || !stale {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(f.Path), FileName+".*.tmp")
+	temp, err := os.CreateTemp(filepath.Dir(f.Path), filepath.Base(f.Path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.Path, err)
 	}
