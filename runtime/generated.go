@@ -14,6 +14,7 @@ import (
 // does not take it: one that is older, or one that is so much newer that the generation has gone. A constant is removed no earlier than in
 // the second minor release after the one whose daffigen writes the next generation.
 const (
+	//lint:ignore ST1003 the compiler's message about it is all that a reader sees, so it is a sentence
 	Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
 )
 
