@@ -45,18 +45,33 @@ type Subject[C, F any] struct {
 // timeout bounds a test, which takes a second or so.
 const timeout = time.Minute
 
+// checks is how many sequences of calls are made over each network.
+const checks = "50"
+
 // Run calls every method of the fetcher, in random order and on random arguments, over a unix socket and over TCP, with a controller that
 // stands alone. Every method of the callback and the fetcher must have worked in the end.
 func Run[C, F any](t *testing.T, s Subject[C, F]) {
-	t.Run("unix", func(t *testing.T) {
-		run(t, s, "unix://"+filepath.Join(shortDir(t), "s"))
-	})
-	t.Run("tcp", func(t *testing.T) {
-		run(t, s, "tcp://127.0.0.1:0")
-	})
+	check(t, flag.Set("rapid.nofailfile", "true")) // the seed that is printed does it
+	if flag.Lookup("rapid.checks").Value.String() == flag.Lookup("rapid.checks").DefValue {
+		check(t, flag.Set("rapid.checks", checks))
+	}
+	worked := make(map[string]int)
+	ok := t.Run("unix", func(t *testing.T) { run(t, s, "unix://"+filepath.Join(shortDir(t), "s"), worked) }) &&
+		t.Run("tcp", func(t *testing.T) { run(t, s, "tcp://127.0.0.1:0", worked) })
+	if !ok {
+		return
+	}
+	for _, typ := range []reflect.Type{reflect.TypeFor[C](), reflect.TypeFor[F]()} {
+		for _, name := range names(typ) {
+			if worked[name] == 0 && !slices.Contains(s.Local, name) {
+				t.Errorf("%v.%s never worked: %v", typ, name, worked)
+			}
+		}
+	}
 }
 
-func run[C, F any](t *testing.T, s Subject[C, F], addr string) {
+// run adds to worked what gave no error.
+func run[C, F any](t *testing.T, s Subject[C, F], addr string, worked map[string]int) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(cancel)
 	ctl, err := controller.Listen(ctx, controller.Options{Addr: addr})
@@ -69,10 +84,7 @@ func run[C, F any](t *testing.T, s Subject[C, F], addr string) {
 	check(t, err)
 	closed(t, client.Close)
 
-	check(t, flag.Set("rapid.nofailfile", "true")) // the seed that is printed does it
-	methods := reflect.TypeFor[F]()
-	calls := make(map[string]int) // those that gave something
-	values := newValues(s.Values)
+	methods, values := names(reflect.TypeFor[F]()), newValues(s.Values)
 	rapid.Check(t, func(rt *rapid.T) {
 		direct, remote := s.New(), s.New()
 		registration, err := s.Register(server, remote)
@@ -80,29 +92,18 @@ func run[C, F any](t *testing.T, s Subject[C, F], addr string) {
 		defer registration.Close()
 		check(rt, client.WaitMethod(ctx, s.Service))
 		p := pair[C, F]{Subject: s, ctx: ctx, values: values, directly: direct, remotely: remote, direct: s.Direct(direct), remote: s.Proxy(client)}
-		for range rapid.IntRange(1, 3*methods.NumMethod()).Draw(rt, "calls") {
+		for range rapid.IntRange(1, 3*len(methods)).Draw(rt, "calls") {
 			// A method is drawn by its place, and early ones are drawn more often: a permutation makes up for that.
-			name := rapid.SampledFrom(rapid.Permutation(names(methods)).Draw(rt, "methods")).Draw(rt, "method")
+			name := rapid.SampledFrom(rapid.Permutation(methods).Draw(rt, "methods")).Draw(rt, "method")
 			good, left := p.call(rt, name)
 			if good {
-				calls[name]++
+				worked[name]++
 			}
 			if left {
 				break // how far the other side came is its own business
 			}
 		}
 	})
-	t.Log(calls)
-	for _, name := range names(methods) {
-		if calls[name] == 0 {
-			t.Errorf("%v.%s never worked", methods, name)
-		}
-	}
-	for _, name := range names(reflect.TypeFor[C]()) {
-		if calls[name] == 0 && !slices.Contains(s.Local, name) {
-			t.Errorf("%v.%s never worked", reflect.TypeFor[C](), name)
-		}
-	}
 }
 
 // names are those of the methods, and with a dot those of the interfaces below.
@@ -181,7 +182,7 @@ func (p *pair[C, F]) arguments(t *rapid.T, name string, typ reflect.Type) (args 
 			in = p.values.input(t, typ.In(i))
 			break
 		}
-		args = append(args, p.values.draw(t, typ.In(i), fmt.Sprintf("%s %d", name, i), 4))
+		args = append(args, p.values.draw(t, typ.In(i), fmt.Sprintf("%s %d", name, i), 3))
 	}
 	return args, in
 }
