@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -35,7 +36,7 @@ type boundMethod struct {
 // routes are a binding's numbers at one session's controller, by method.
 type routes struct {
 	s       *session
-	numbers []control.Route
+	numbers []control.Route // zero for a method that no controller would take
 }
 
 // Bind makes what a proxy needs to call through c.
@@ -61,7 +62,7 @@ func newBinding(n *Node, client *Client, service string) *Binding {
 
 // route is the method's number at the session's controller. The first call of a binding asks for those of all its methods at once.
 func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Time, own bool) (control.Route, error) {
-	if r := b.routes.Load(); r != nil && r.s == s {
+	if r := b.routes.Load(); r != nil && r.s == s && r.numbers[m].Number != 0 {
 		return r.numbers[m], nil
 	}
 	ctx, cancel := until(ctx, deadline, own)
@@ -72,24 +73,52 @@ func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Ti
 	case <-ctx.Done():
 		return control.Route{}, notSent(ctx, b.methods[m].full)
 	}
-	if r := b.routes.Load(); r != nil && r.s == s {
+	if r := b.routes.Load(); r != nil && r.s == s && r.numbers[m].Number != 0 {
 		return r.numbers[m], nil
 	}
-	q := control.Resolve{Service: b.service}
-	for i := range b.client.Methods {
-		q.Methods = append(q.Methods, control.Method{Name: b.client.Methods[i].Name, Sig: shortSig(b.client.Methods[i].Sig)})
+	if e := checkSignature(b.methods[m].full, b.client.Methods[m].Sig); e != nil {
+		return control.Route{}, e
 	}
-	op, d, err := s.exchange(ctx, q.Append)
+	numbers, err := b.resolve(ctx, s)
 	if err != nil {
 		return control.Route{}, notRun(err, b.methods[m].full)
 	}
-	var a control.Routes
-	if err := a.Read(d); err != nil || op != control.OpRoutes || len(a.Routes) != len(q.Methods) {
-		return control.Route{}, &Error{Code: Internal, Reason: ReasonProtocol, Outcome: NotRun, Method: b.methods[m].full,
-			Message: fmt.Sprintf("the controller's answer to a request for %d routes cannot be used: %v", len(q.Methods), err)}
+	b.routes.Store(&routes{s, numbers})
+	return numbers[m], nil
+}
+
+// resolve asks for the routes of all methods but those that no controller would take.
+func (b *Binding) resolve(ctx context.Context, s *session) ([]control.Route, error) {
+	q := control.Resolve{Service: b.service}
+	var asked []int // indexes among the client's methods
+	for i := range b.client.Methods {
+		m := &b.client.Methods[i]
+		if checkSignature("", m.Sig) == nil {
+			q.Methods = append(q.Methods, control.Method{Name: m.Name, Sig: signature.Fingerprint(m.Sig)})
+			asked = append(asked, i)
+		}
 	}
-	b.routes.Store(&routes{s, a.Routes})
-	return a.Routes[m], nil
+	op, d, err := s.agree(ctx, q.Append, func(missing []uint32) error {
+		rows, err := rowsOf(missing, len(asked), func(i int) control.Description {
+			return control.Description{Name: q.Methods[i].Name, Sig: b.client.Methods[asked[i]].Sig}
+		})
+		if err != nil {
+			return err
+		}
+		return s.describe(ctx, control.Describe{Service: b.service}, rows)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var a control.Routes
+	if err := a.Read(d); err != nil || op != control.OpRoutes || len(a.Routes) != len(asked) {
+		return nil, badAnswer(fmt.Sprintf("a request for %d routes", len(asked)), err)
+	}
+	numbers := make([]control.Route, len(b.client.Methods))
+	for i, k := range asked {
+		numbers[k] = a.Routes[i]
+	}
+	return numbers, nil
 }
 
 // notRun is err for a call that was not sent.

@@ -185,3 +185,35 @@ func ExampleNode_Peers() {
 	fmt.Println(node.Peers(ctx))
 	// Output: [{eu-1 [ShoppingService]}] <nil>
 }
+
+// What nodes serve can be looked at without their source.
+func ExampleNode_Describe() {
+	ctx := context.Background()
+	ctl := controller.New(controller.Options{})
+	defer ctl.Close()
+	node, err := daffi.Connect(ctx, daffi.Options{Name: "eu-1", Controller: ctl})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer node.Close()
+	if _, err := shopping.RegisterShoppingService(node, new(list)); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	service, err := node.Describe(ctx, "ShoppingService")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(service.Doc)
+	for _, m := range service.Methods {
+		fmt.Printf("%s%v %s at %v: %q\n", m.Name, m.Params, m.Signature, m.Nodes, m.Doc)
+	}
+	// Output:
+	// ShoppingService keeps one shopping list.
+	// AddItem[item] (string)() at [eu-1]: ""
+	// ClearItems[] ()() at [eu-1]: ""
+	// GetItems[] ()([]string) at [eu-1]: "GetItems returns the items, oldest first."
+}

@@ -14,7 +14,7 @@ import (
 // does not take it: one that is older, or one that is so much newer that the generation has gone. A constant is removed no earlier than in
 // the second minor release after the one whose daffigen writes the next generation.
 const (
-	//lint:ignore ST1003 the compiler's message about it is all that a reader sees, so it is a sentence
+	//lint:ignore ST1003 its name is all that the compiler shows, so it must be read as a sentence
 	Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
 )
 
@@ -27,7 +27,7 @@ type Client struct {
 // Method is one row of a [Client].
 type Method struct {
 	Name       string        // of the callback's method, without the service
-	Sig        string        // canonical wire signature, equal on both sides
+	Sig        string        // canonical wire signature
 	Oneway     bool          // no reply is awaited
 	Idempotent bool          // may run more than once
 	EachItem   bool          // an item stream: every item of the input is one invocation
@@ -37,6 +37,7 @@ type Method struct {
 // Service describes a callback to [Register]. T is the annotated interface.
 type Service[T any] struct {
 	Name     string
+	Doc      string // the interface's comment
 	Handlers []Handler[T]
 	Subs     []Sub[T]
 }
@@ -45,7 +46,10 @@ type Service[T any] struct {
 type Handler[T any] struct {
 	Name    string   // without the service
 	Aliases []string // older names that it answers to
-	Sig     string   // canonical wire signature, equal on both sides
+	Sig     string   // canonical wire signature
+	Params  []string // names of the arguments, the input sequence last; nil if the source has none
+	Results []string // names of the results; nil if the source has none
+	Doc     string   // the method's comment
 	// Serve reads the arguments from c, calls impl, writes the results to c. An error of its own is returned as it is.
 	Serve  func(ctx context.Context, impl T, c *Incoming) error
 	Oneway bool

@@ -2,14 +2,13 @@ package daffi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -26,6 +25,7 @@ type servedMethod struct {
 	full    string // "Service.Method"
 	name    string
 	sig     string
+	doc     control.Description // what is published of it, without the signature
 	number  uint32
 	index   int // among the service's handlers
 	stream  bool
@@ -53,6 +53,7 @@ func (b *bound[T]) serve(ctx context.Context, i int, c *Incoming) error {
 type Registration struct {
 	node    *Node
 	service string
+	doc     string
 	methods []*servedMethod
 	subs    []*Registration // of the services below it
 	once    sync.Once
@@ -87,12 +88,20 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": the implementation is nil"}
 	}
 	n := r.registrar()
-	reg := &Registration{node: n, service: so.as, turn: make(chan struct{}, 1)}
+	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
 		for _, name := range append([]string{h.Name}, h.Aliases...) {
-			reg.methods = append(reg.methods, &servedMethod{full: so.as + "." + name, name: name, sig: shortSig(h.Sig), index: i, stream: h.Stream, service: d, reg: reg})
+			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, reg: reg}
+			if err := checkSignature(m.full, m.sig); err != nil {
+				return nil, err
+			}
+			m.doc = description(control.Description{Name: name, Params: h.Params, Results: h.Results, Doc: h.Doc, Oneway: h.Oneway})
+			if name != h.Name {
+				m.doc.Alias = h.Name
+			}
+			reg.methods = append(reg.methods, m)
 		}
 	}
 	var err error
@@ -103,18 +112,6 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 		return nil, errors.Join(err, closeAll(reg.subs))
 	}
 	return reg, nil
-}
-
-// maxSig is the length up to which a signature travels as it is.
-const maxSig = 512
-
-// shortSig is a signature that fits into a control message: a longer one is cut and marked by its hash, so that equal ones stay equal.
-func shortSig(sig string) string {
-	if len(sig) <= maxSig {
-		return sig
-	}
-	h := sha256.Sum256([]byte(sig))
-	return sig[:maxSig-67] + "…" + hex.EncodeToString(h[:])
 }
 
 // add numbers the methods and makes the service known.
@@ -192,12 +189,34 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 	}
 	q := control.Register{Service: r.service}
 	for _, m := range r.methods {
-		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: m.sig, Number: m.number})
+		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: signature.Fingerprint(m.sig), Number: m.number})
 	}
-	if _, _, err := s.exchange(ctx, q.Append); err != nil {
+	describe := func(indexes []uint32, sig func(i int) string) error {
+		rows, err := rowsOf(indexes, len(r.methods), func(i int) control.Description {
+			row := r.methods[i].doc
+			row.Sig = sig(i)
+			return row
+		})
+		if err != nil {
+			return err
+		}
+		return s.describe(ctx, control.Describe{Service: r.service, Doc: r.doc, Served: true}, rows)
+	}
+	_, d, err := s.agree(ctx, q.Append, func(missing []uint32) error {
+		return describe(missing, func(i int) string { return r.methods[i].sig })
+	})
+	if err != nil {
 		return err
 	}
 	r.known = s
+	var a control.Registered
+	if err := a.Read(d); err != nil {
+		return badAnswer("a registration", err)
+	}
+	// The service is there. What nobody has documented is documented besides: calls do without.
+	if err := describe(a.Describe, func(i int) string { return q.Methods[i].Sig }); err != nil {
+		r.node.log.Warn("the controller does not take the documentation", "service", r.service, "error", err)
+	}
 	return nil
 }
 

@@ -310,7 +310,7 @@ func (s *session) exchange(ctx context.Context, write func(*codec.Encoder)) (con
 			err = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, cause: err, Message: "the controller takes nothing"}
 		case errors.Is(err, transport.ErrTooLong):
 			err = &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, cause: err, Message: fmt.Sprintf(
-				"a description of %d bytes is over the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
+				"the names of what is served or called take %d bytes, more than the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
 		default:
 			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
 		}

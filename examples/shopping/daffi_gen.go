@@ -48,9 +48,13 @@ func RegisterShoppingService(r daffi.Registrar, impl ShoppingService, opts ...da
 
 var shoppingServiceDesc = daffi.Service[ShoppingService]{
 	Name: ShoppingServiceName,
+	Doc:  "ShoppingService keeps one shopping list.",
 	Handlers: []daffi.Handler[ShoppingService]{
-		{Name: "GetItems", Sig: "()([]string)", Serve: serveShoppingServiceGetItems},
-		{Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem},
+		{
+			Name: "GetItems", Sig: "()([]string)", Serve: serveShoppingServiceGetItems,
+			Doc: "GetItems returns the items, oldest first.",
+		},
+		{Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem, Params: []string{"item"}},
 		{Name: "ClearItems", Sig: "()()", Serve: serveShoppingServiceClearItems},
 	},
 }

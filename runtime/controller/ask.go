@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 
+	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -19,7 +20,11 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		s.answer(f.Call, s.register(&m))
+		answer, why := s.register(&m)
+		if why != nil {
+			answer = why
+		}
+		s.say(f.Call, answer.Append)
 	case control.OpUnregister:
 		var m control.Unregister
 		if err := m.Read(&d); err != nil {
@@ -32,12 +37,28 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		routes, why := s.resolve(&m)
+		answer, why := s.resolve(&m)
+		if why != nil {
+			answer = why
+		}
+		s.say(f.Call, answer.Append)
+	case control.OpDescribe:
+		var m control.Describe
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.answer(f.Call, s.describe(&m))
+	case control.OpInspect:
+		var m control.Inspect
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		page, why := s.c.inspect(&m)
 		if why != nil {
 			s.answer(f.Call, why)
 			return nil
 		}
-		s.say(f.Call, routes.Append)
+		s.say(f.Call, page.Append)
 	case control.OpFind:
 		var m control.Find
 		if err := m.Read(&d); err != nil {
@@ -77,6 +98,9 @@ func (s *session) answer(number uint64, why *control.Failure) {
 	s.say(number, func(e *codec.Encoder) { control.AppendPlain(e, control.OpOK) })
 }
 
+// message is an answer.
+type message interface{ Append(*codec.Encoder) }
+
 // validWord says what is wrong with the name of a service or method (LIM-10). A name may have parts separated by dots.
 func validWord(what, name string) *control.Failure {
 	fail := func(why string) *control.Failure {
@@ -105,19 +129,35 @@ func validWord(what, name string) *control.Failure {
 	return nil
 }
 
-// register adds a service of the node.
-func (s *session) register(m *control.Register) *control.Failure {
+// intern notes what the node registers or resolves. Call with the lock held.
+func (s *session) intern(service string, methods []control.Method) ([]*route, *control.Failure) {
+	routes := make([]*route, len(methods))
+	for i := range methods {
+		m := &methods[i]
+		if !signature.ValidFingerprint(m.Sig) {
+			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Method: service + "." + m.Name, Message: fmt.Sprintf(
+				"the fingerprint of %s.%s, of %d bytes, is neither a short signature nor # and a hash", service, m.Name, len(m.Sig))}
+		}
+		if routes[i] = s.c.intern(s, routeKey{methodKey{service, m.Name}, m.Sig}); routes[i] == nil {
+			return nil, tooManyRoutes()
+		}
+	}
+	return routes, nil
+}
+
+// register adds a service of the node, once the signatures of all its methods are known. The answer is a Registered or a Missing.
+func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why := validWord("service", m.Service); why != nil {
-		return why
+		return nil, why
 	}
 	reg := &registration{methods: make(map[string]method, len(m.Methods)), words: len(m.Service) + 8}
 	for i := range m.Methods {
 		name := m.Methods[i].Name
 		if why := validWord("method", name); why != nil {
-			return why
+			return nil, why
 		}
 		if _, ok := reg.methods[name]; ok {
-			return &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s is named twice", m.Service, name)}
+			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s is named twice", m.Service, name)}
 		}
 		reg.methods[name] = method{}
 		reg.words += len(name) + 2
@@ -126,22 +166,28 @@ func (s *session) register(m *control.Register) *control.Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.services[m.Service] != nil {
-		return &control.Failure{Code: alreadyExists, Outcome: notRun, Node: s.name,
+		return nil, &control.Failure{Code: alreadyExists, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("node %q serves %s already", s.name, m.Service)}
 	}
 	if s.methods+len(reg.methods) > maxMethods {
-		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("a node serves at most %d methods", maxMethods)}
 	}
 	if s.words+reg.words > tableBytes {
-		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("the names of what a node serves take at most %d bytes", tableBytes)}
 	}
-	for i := range m.Methods {
-		r := c.intern(s, routeKey{m.Service, m.Methods[i].Name, m.Methods[i].Sig})
-		if r == nil {
-			return tooManyRoutes()
-		}
+	routes, why := s.intern(m.Service, m.Methods)
+	if why != nil {
+		return nil, why
+	}
+	if missing, why := s.missing(routes, askSig|askDoc); why != nil || len(missing) > 0 {
+		return &control.Missing{Methods: missing}, why
+	}
+	if why := s.settle(routes, (*route).unsettledTo); why != nil {
+		return nil, why
+	}
+	for i, r := range routes {
 		reg.methods[m.Methods[i].Name] = method{route: r, number: m.Methods[i].Number}
 	}
 	if s.services == nil {
@@ -156,16 +202,16 @@ func (s *session) register(m *control.Register) *control.Failure {
 	c.services[m.Service][s] = reg
 	if !s.draining.Load() {
 		for _, m := range reg.methods {
-			m.route.add(provider{s: s, number: m.number})
+			c.offer(m.route, provider{s: s, number: m.number})
 		}
 	}
 	c.changed(s.number)
 	c.tell(&s.touched)
-	return nil
+	return &control.Registered{Describe: s.undocumented(routes)}, nil
 }
 
 func tooManyRoutes() *control.Failure {
-	return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Message: "too many different methods and signatures were named"}
+	return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Message: "too many different methods and signatures were named and described"}
 }
 
 // unregister removes a service; calls that are under way go on.
@@ -180,42 +226,40 @@ func (s *session) unregister(service string) {
 	}
 }
 
-// resolve gives numbers to what the node wants to call, whether or not anybody serves it.
-func (s *session) resolve(m *control.Resolve) (control.Routes, *control.Failure) {
-	var answer control.Routes
+// resolve gives numbers to what the node wants to call, whether or not anybody serves it, once all signatures are known. The answer is a
+// Routes or a Missing.
+func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	if why := validWord("service", m.Service); why != nil {
-		return answer, why
+		return nil, why
 	}
 	if len(m.Methods) > maxResolved {
-		return answer, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun,
+		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun,
 			Message: fmt.Sprintf("at most %d methods can be resolved at a time", maxResolved)}
 	}
 	for i := range m.Methods {
 		if why := validWord("method", m.Methods[i].Name); why != nil {
-			return answer, why
+			return nil, why
 		}
 	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range m.Methods {
-		r := c.intern(s, routeKey{m.Service, m.Methods[i].Name, m.Methods[i].Sig})
-		if r == nil {
-			return answer, tooManyRoutes()
-		}
+	routes, why := s.intern(m.Service, m.Methods)
+	if why != nil {
+		return nil, why
+	}
+	if missing, why := s.missing(routes, askSig); why != nil || len(missing) > 0 {
+		return &control.Missing{Methods: missing}, why
+	}
+	if why := s.settle(routes, (*route).unsettled); why != nil {
+		return nil, why
+	}
+	var answer control.Routes
+	for _, r := range routes {
+		r.call()
 		answer.Routes = append(answer.Routes, control.Route{Number: r.number, Remote: r.remote()})
 	}
-	return answer, nil
-}
-
-// remote reports whether a provider is on another host.
-func (r *route) remote() bool {
-	for _, p := range *r.providers.Load() {
-		if !p.s.link.Info().Local {
-			return true
-		}
-	}
-	return false
+	return &answer, nil
 }
 
 // find returns the session of a node.

@@ -115,11 +115,17 @@ func TestInternLimit(t *testing.T) {
 	require.Equal(t, maxInterned, w.Stats().Routes)
 
 	p = w.join("another")
-	sig := strings.Repeat("s", 60_000)
-	for i := range maxInternedBy/len(sig) + 10 {
-		p.Ask(t, (&control.Resolve{Service: "S", Methods: rawpeer.Methods(fmt.Sprint(i)+sig, "M")}).Append, control.OpRoutes, nil)
+	before := p.Session
+	w.Controller.mu.Lock()
+	w.session(before).internBy = maxInternedBy - len("SMsig")
+	w.Controller.mu.Unlock()
+	ask := func(sig string) *control.Failure {
+		return p.Ask(t, (&control.Resolve{Service: "S", Methods: rawpeer.Methods(sig, "M")}).Append, control.OpRoutes, nil)
 	}
-	require.LessOrEqual(t, w.Stats().Routes, maxInterned+maxInternedBy/len(sig))
+	require.Equal(t, resourceExhausted, ask("sig+").Code)
+	require.Nil(t, ask("sig"))
+	require.Equal(t, resourceExhausted, ask("x").Code)
+	require.Nil(t, w.join("third").Ask(t, (&control.Resolve{Service: "S", Methods: rawpeer.Methods("x", "M")}).Append, control.OpRoutes, nil), "it has a share of its own")
 }
 
 // TestInternLimitOfAll has room left for one short route of a node that has named nothing before.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -158,8 +159,8 @@ func TestNoProvider(t *testing.T) {
 func TestLongSignatures(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller := w.join("caller")
-		require.Nil(t, w.join("callee").TryRegister(t, "Svc", rawpeer.Methods("(old"+strings.Repeat("o", 40_000), "M")))
-		f := caller.Failed(t, caller.Call(caller.Route(t, "Svc", "M", "(new"+strings.Repeat("n", 40_000)), 0, 1, ""))
+		require.Nil(t, w.join("callee").Serve(t, "Svc", "(old"+strings.Repeat("o", signature.MaxText-5)+")", "M"))
+		f := caller.Failed(t, caller.Call(caller.Route(t, "Svc", "M", "(new"+strings.Repeat("n", signature.MaxText-5)+")"), 0, 1, ""))
 		require.Equal(t, [4]any{failedPrecondition, reasonSchema, notRun, "callee"}, [4]any{f.Code, f.Reason, f.Outcome, f.Node})
 		require.Contains(t, f.Message, "(old")
 		require.Contains(t, f.Message, "(new")

@@ -43,9 +43,13 @@ const (
 	maxWord       = 128                    // bytes of the name of a method or service (LIM-10)
 	maxResolved   = 4096                   // methods in one question
 	maxInterned   = 16384                  // routes that one session may add
-	maxInternedBy = 8 << 20                // bytes of their names and signatures
+	maxInternedBy = 8 << 20                // bytes of their names, signatures and documentation
 	maxRoutes     = 1 << 20                // of all sessions that ever were
-	maxRouteBytes = 256 << 20              // of their names and signatures
+	maxRouteBytes = 256 << 20              // of their names, signatures and documentation
+	maxGroup      = 256                    // routes of one method that are compared; of further ones only equal ones meet
+	maxCompared   = 16384                  // pairs of signatures that are compared for one session
+	maxAsked      = 8192                   // descriptions that one session is asked for and has not given
+	pageBytes     = 56 << 10               // of one answer about a service
 	tableBytes    = 48 << 10               // of the names in one node's row of the table
 )
 
@@ -82,7 +86,10 @@ type Controller struct {
 	lastNumber uint32
 	services   map[string]map[*session]*registration
 	routeIndex map[routeKey]uint32
-	routeBytes int // of its keys
+	routeBytes int                  // of what is remembered of routes
+	groups     map[methodKey]*group // where the next route of a method belongs, as long as there is room
+	served     map[string][]*route  // by service: those with providers, by method and number
+	docs       map[string]string    // comments of services
 	watchers   map[*session]*watcher
 	revision   uint64
 	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told
@@ -113,6 +120,9 @@ func build(o Options) *Controller {
 		waiting:    map[string][]*session{},
 		services:   map[string]map[*session]*registration{},
 		routeIndex: map[routeKey]uint32{},
+		groups:     map[methodKey]*group{},
+		served:     map[string][]*route{},
+		docs:       map[string]string{},
 		watchers:   map[*session]*watcher{},
 		dirty:      map[uint32]struct{}{},
 	}

@@ -11,6 +11,7 @@ import (
 // Codes, reasons and outcomes that the controller itself gives; the numbers and words are those of package daffi.
 const (
 	invalidArgument    uint8 = 2
+	notFound           uint8 = 4
 	alreadyExists      uint8 = 5
 	resourceExhausted  uint8 = 7
 	failedPrecondition uint8 = 8

@@ -51,6 +51,14 @@ func FuzzController(f *testing.F) {
 	add(one(transport.Control, 0, 0, 3, 0, encoded((&control.Resolve{Service: "Bad", Methods: rawpeer.Methods("sig", "M", "N")}).Append)),
 		one(transport.Control, 0, 0, 4, 0, encoded((&control.Find{Node: "good"}).Append)),
 		one(transport.Control, 0, 0, 5, 0, encoded((&control.Unregister{Service: "Bad"}).Append)))
+	sig := long("A", 80)
+	described := one(transport.Control, 0, 0, 2, 0, encoded((&control.Describe{Service: "New", Doc: "d", Served: true, Methods: []control.Description{
+		{Name: "M", Sig: sig, Doc: "d", Params: []string{"p"}, Alias: "N", Oneway: true}, {Name: "N", Sig: "()()"}}}).Append))
+	served := one(transport.Control, 0, 0, 1, 0, encoded((&control.Register{Service: "New", Methods: append(rawpeer.Methods(sig, "M"), rawpeer.Methods("()()", "N")...)}).Append))
+	add(served, described, served, described, one(transport.Control, 0, 0, 3, 0, encoded((&control.Inspect{Service: "New"}).Append)),
+		one(transport.Control, 0, 0, 4, 0, encoded((&control.Inspect{Service: "New", After: control.Cursor{Method: "M", Route: 4, Session: 3}}).Append)))
+	add(one(transport.Control, 0, 0, 1, 0, encoded((&control.Resolve{Service: "New", Methods: rawpeer.Methods(sig, "M")}).Append)), described, described, served,
+		one(transport.Control, 0, 0, 5, 0, encoded((&control.Resolve{Service: "New", Methods: rawpeer.Methods("(int)()", "M", "N")}).Append)))
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := start(t, Options{})

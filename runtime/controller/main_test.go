@@ -38,6 +38,10 @@ func (w *world) end() {
 	st := w.Stats()
 	st.Routes, st.Late, st.Refused, st.Lost = 0, 0, 0, nil // what it remembers on purpose
 	require.Equal(w, Stats{}, st)
+	require.Empty(w, w.served)
+	for _, r := range (*w.routes.Load())[1:] {
+		require.Empty(w, *r.providers.Load(), "%v %s", r, r.print)
+	}
 	require.NoError(w, w.Close())
 }
 

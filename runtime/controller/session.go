@@ -57,10 +57,12 @@ type session struct {
 
 	// Guarded by the controller's lock.
 	services map[string]*registration
-	methods  int // of all of them
-	words    int // bytes of their names
-	interned int // routes that it added
-	internBy int // bytes of those
+	methods  int               // of all of them
+	words    int               // bytes of their names
+	interned int               // routes that it added
+	internBy int               // bytes of those, and of what it said of routes
+	compared int               // pairs of signatures, because of what it named
+	asked    map[*route]asking // what it was asked to describe
 }
 
 func (s *session) is(t state) bool { return state(s.state.Load()) == t }

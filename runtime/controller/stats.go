@@ -17,7 +17,7 @@ type Stats struct {
 	Waiting       int // nodes that wait for the name of another
 	Services      int // registrations, of all nodes together
 	Routes        int // that were ever given a number
-	Providers     int // entries of routes, of all together
+	Providers     int // methods that can be called, of all nodes together
 	Watchers      int
 	Calls         int // that callers wait for
 	Serving       int // that callees were given and have not ended
@@ -50,7 +50,7 @@ func (c *Controller) Stats() Stats {
 		st.Services += len(regs)
 	}
 	for _, r := range (*c.routes.Load())[1:] {
-		st.Providers += len(*r.providers.Load())
+		st.Providers += len(r.own)
 	}
 	sessions := append([]*session(nil), c.sessions...)
 	c.mu.Unlock()

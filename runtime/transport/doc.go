@@ -120,7 +120,9 @@
 // # Routes
 //
 // A route is a number that one controller incarnation gives to a (service, method, signature) the first time it is named; it is never used
-// for anything else. Towards a callee the field holds the number that the callee gave to the method when it registered it.
+// for anything else. Signatures are named by their fingerprints; the messages are those of package control. A call on a route reaches the
+// providers of every signature that the caller's understands and is understood by. Towards a callee the field holds the number that
+// the callee gave to the method when it registered it.
 // A Request on a route that the controller does not know is answered Unavailable/stale_route, NotRun.
 //
 // # Peers

@@ -50,12 +50,28 @@ func RegisterProbe(r daffi.Registrar, impl Probe, opts ...daffi.ServeOption) (*d
 
 var probeDesc = daffi.Service[Probe]{
 	Name: ProbeName,
+	Doc:  "Probe is served by the program internal/e2e/provider and called by the tests.",
 	Handlers: []daffi.Handler[Probe]{
-		{Name: "Echo", Sig: "(bytes)(bytes)", Serve: serveProbeEcho},
-		{Name: "Hold", Sig: "()()", Serve: serveProbeHold},
-		{Name: "Count", Sig: "(int)>int", Serve: serveProbeCount, Stream: true},
-		{Name: "Read", Sig: "(string,<{Name string;Text bytes})(int)", Serve: serveProbeRead, Stream: true},
-		{Name: "Words", Sig: "(string)>{Text string;Count int;First string}", Serve: serveProbeWords, Stream: true},
+		{
+			Name: "Echo", Sig: "(bytes)(bytes)", Serve: serveProbeEcho, Params: []string{"b"},
+			Doc: "Echo returns what it is given.",
+		},
+		{
+			Name: "Hold", Sig: "()()", Serve: serveProbeHold,
+			Doc: "Hold lasts until the provider reads a line from its standard input, or until ctx ends.",
+		},
+		{
+			Name: "Count", Sig: "(int)>int", Serve: serveProbeCount, Stream: true, Params: []string{"n"},
+			Doc: "Count yields 0 to n-1, then what Hold returns.",
+		},
+		{
+			Name: "Read", Sig: "(string,<{Name string;Text bytes})(int)", Serve: serveProbeRead, Stream: true, Params: []string{"corpus", "files"},
+			Doc: "Read counts the words of files, keeps the counts under the name of the corpus, and returns the number of files.",
+		},
+		{
+			Name: "Words", Sig: "(string)>{Text string;Count int;First string}", Serve: serveProbeWords, Stream: true, Params: []string{"corpus"},
+			Doc: "Words yields what Read has counted, sorted by word.",
+		},
 	},
 }
 

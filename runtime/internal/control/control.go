@@ -16,29 +16,91 @@ type Op uint8
 
 // The messages; numbers are the wire's.
 const (
-	OpOK         Op = 1 // answer: done
+	OpOK         Op = 1 // answer: done; to Register a [Registered]
 	OpFailed     Op = 2 // answer: a [Failure]
-	OpRegister   Op = 3 // node: [Register]; answered OK or Failed
+	OpRegister   Op = 3 // node: [Register]; answered OK, [Missing] or Failed
 	OpUnregister Op = 4 // node: [Unregister]; answered OK
-	OpResolve    Op = 5 // node: [Resolve]; answered [Routes] or Failed
+	OpResolve    Op = 5 // node: [Resolve]; answered [Routes], [Missing] or Failed
 	OpRoutes     Op = 6
 	OpFind       Op = 7 // node: [Find]; answered [Found]
 	OpFound      Op = 8
 	OpWatch      Op = 9 // node: asks for a [Table] as answer, in one or more messages, and for every change of it from then on
 	OpTable      Op = 10
+	OpMissing    Op = 11
+	OpDescribe   Op = 12 // node: [Describe]; answered OK or Failed
+	OpInspect    Op = 13 // node: [Inspect]; answered [Inspected]
+	OpInspected  Op = 14
+)
+
+// Bounds of what describes one method, in bytes, so that a description fits into a frame. A node cuts what is longer, the controller refuses it.
+const (
+	MaxDoc   = 4 << 10 // of a doc comment
+	MaxNames = 4 << 10 // of the names of arguments and results together, and one for each
 )
 
 // Method is a method of a registered service.
 type Method struct {
 	Name   string
-	Sig    string // canonical wire signature
+	Sig    string // fingerprint of the canonical wire signature: the signature itself if it is short, else # and its hash
 	Number uint32 // what the node wants to see in the route field of requests for it
 }
 
-// Register says that the sending node serves a service from now on.
+// Register says that the sending node serves a service from now on. It does so when it is answered OK.
 type Register struct {
 	Service string
 	Methods []Method
+}
+
+// Registered is OK as an answer to [Register]. The controller wants the documentation of the methods with these indexes, which nobody has
+// given yet; it may be sent with [Describe] or not.
+type Registered struct{ Describe []uint32 }
+
+// Missing answers [Register] and [Resolve], and nothing was done: the controller does not know the signatures of the methods with these
+// indexes, of which it was given a hash. It wants them in [Describe], then the same question again. So a signature crosses once, from the
+// first node that names it, and what is served or called is never looked at without it.
+type Missing struct{ Methods []uint32 }
+
+// Describe says what methods look like that [Missing] or [Registered] has asked for, in one message or several. The first description of
+// a method with that signature stays; what nobody has asked this node for is refused.
+type Describe struct {
+	Service string
+	Doc     string // doc comment of the service, empty but in one message
+	Served  bool   // the node serves it, and the documentation is in here
+	Methods []Description
+}
+
+// Description is one row of [Describe] and of [Inspected].
+type Description struct {
+	Name    string
+	Sig     string   // in Describe its fingerprint where the signature was not asked for
+	Params  []string // names of the arguments, the input sequence last; none if the source has none
+	Results []string // the same of the results
+	Doc     string
+	Alias   string // the method that answers to Name, if it is an older name of that
+	Oneway  bool
+	Route   uint32   // Inspected only: two rows with one route are about one method
+	Nodes   []string // Inspected only: who serves it, those with lower session numbers first
+}
+
+// Inspect asks what is known of a service. The answer comes in pages: the first question has a zero Cursor, each other one that of the answer before.
+type Inspect struct {
+	Service string
+	After   Cursor
+}
+
+// Inspected answers [Inspect]: methods that are served, by name, and one row for each signature.
+type Inspected struct {
+	Doc     string
+	Methods []Description
+	More    bool   // there is another page
+	Next    Cursor // of it
+}
+
+// Cursor is a place in what is known of a service: a method, one of its signatures, and one of the nodes that serve it.
+type Cursor struct {
+	Method  string
+	Route   uint32
+	Session uint32
 }
 
 // Unregister says that it does so no longer.
@@ -130,6 +192,80 @@ func (m *Register) Read(d *codec.Decoder) error {
 	m.Service = next(d, codec.ReadString)
 	m.Methods = next(d, readMethods)
 	return d.Close()
+}
+
+func (m *Registered) Append(e *codec.Encoder) {
+	head(e, 1, OpOK)
+	codec.WriteSlice(e, m.Describe, codec.WriteUint32)
+}
+
+func (m *Registered) Read(d *codec.Decoder) error {
+	m.Describe = next(d, readIndexes)
+	return d.Close()
+}
+
+func (m *Missing) Append(e *codec.Encoder) {
+	head(e, 1, OpMissing)
+	codec.WriteSlice(e, m.Methods, codec.WriteUint32)
+}
+
+func (m *Missing) Read(d *codec.Decoder) error {
+	m.Methods = next(d, readIndexes)
+	return d.Close()
+}
+
+func (m *Describe) Append(e *codec.Encoder) {
+	head(e, 4, OpDescribe)
+	e.String(m.Service)
+	e.String(m.Doc)
+	e.Bool(m.Served)
+	codec.WriteSlice(e, m.Methods, appendDescription)
+}
+
+func (m *Describe) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	m.Doc = next(d, codec.ReadString)
+	m.Served = next(d, codec.ReadBool)
+	m.Methods = next(d, readDescriptions)
+	return d.Close()
+}
+
+func (m *Inspect) Append(e *codec.Encoder) {
+	head(e, 4, OpInspect)
+	e.String(m.Service)
+	m.After.fields(e)
+}
+
+func (m *Inspect) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	m.After = readCursor(d)
+	return d.Close()
+}
+
+func (m *Inspected) Append(e *codec.Encoder) {
+	head(e, 6, OpInspected)
+	e.String(m.Doc)
+	codec.WriteSlice(e, m.Methods, appendDescription)
+	e.Bool(m.More)
+	m.Next.fields(e)
+}
+
+func (m *Inspected) Read(d *codec.Decoder) error {
+	m.Doc = next(d, codec.ReadString)
+	m.Methods = next(d, readDescriptions)
+	m.More = next(d, codec.ReadBool)
+	m.Next = readCursor(d)
+	return d.Close()
+}
+
+func (c *Cursor) fields(e *codec.Encoder) {
+	e.String(c.Method)
+	e.Uint32(c.Route)
+	e.Uint32(c.Session)
+}
+
+func readCursor(d *codec.Decoder) Cursor {
+	return Cursor{Method: next(d, codec.ReadString), Route: next(d, codec.ReadUint32), Session: next(d, codec.ReadUint32)}
 }
 
 func (m *Unregister) Append(e *codec.Encoder) {
@@ -309,6 +445,49 @@ func readMethods(d *codec.Decoder) []Method {
 				m.Number = d.Uint32()
 			}
 		}, 3)
+		return m
+	})
+}
+
+func readIndexes(d *codec.Decoder) []uint32 { return codec.ReadSlice(d, 1, codec.ReadUint32) }
+
+func appendDescription(e *codec.Encoder, m Description) {
+	e.Array(9)
+	e.String(m.Name)
+	e.String(m.Sig)
+	codec.WriteStrings(e, m.Params)
+	codec.WriteStrings(e, m.Results)
+	e.String(m.Doc)
+	e.String(m.Alias)
+	e.Bool(m.Oneway)
+	e.Uint32(m.Route)
+	codec.WriteStrings(e, m.Nodes)
+}
+
+func readDescriptions(d *codec.Decoder) []Description {
+	return codec.ReadSlice(d, 10, func(d *codec.Decoder) (m Description) {
+		row(d, func(i int) {
+			switch i {
+			case 0:
+				m.Name = d.String()
+			case 1:
+				m.Sig = d.String()
+			case 2:
+				m.Params = codec.ReadStrings(d)
+			case 3:
+				m.Results = codec.ReadStrings(d)
+			case 4:
+				m.Doc = d.String()
+			case 5:
+				m.Alias = d.String()
+			case 6:
+				m.Oneway = d.Bool()
+			case 7:
+				m.Route = d.Uint32()
+			case 8:
+				m.Nodes = codec.ReadStrings(d)
+			}
+		}, 9)
 		return m
 	})
 }

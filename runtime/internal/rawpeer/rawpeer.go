@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -263,6 +264,11 @@ func (p *Peer) Answer(tb testing.TB, number uint64) (control.Op, *codec.Decoder)
 func (p *Peer) Ask(tb testing.TB, fill func(*codec.Encoder), want control.Op, out interface{ Read(*codec.Decoder) error }) *control.Failure {
 	tb.Helper()
 	op, d := p.Answer(tb, p.Control(fill))
+	return p.read(tb, op, d, want, out)
+}
+
+func (p *Peer) read(tb testing.TB, op control.Op, d *codec.Decoder, want control.Op, out interface{ Read(*codec.Decoder) error }) *control.Failure {
+	tb.Helper()
 	var f control.Failure
 	switch {
 	case op == control.OpFailed:
@@ -284,9 +290,41 @@ func (p *Peer) Ask(tb testing.TB, fill func(*codec.Encoder), want control.Op, ou
 func Methods(sig string, names ...string) []control.Method {
 	var ms []control.Method
 	for i, name := range names {
-		ms = append(ms, control.Method{Name: name, Sig: sig, Number: uint32(100 + i)})
+		ms = append(ms, control.Method{Name: name, Sig: signature.Fingerprint(sig), Number: uint32(100 + i)})
 	}
 	return ms
+}
+
+// Describe gives the signature of a method.
+func (p *Peer) Describe(tb testing.TB, service, sig, name string) *control.Failure {
+	tb.Helper()
+	m := control.Describe{Service: service, Methods: []control.Description{{Name: name, Sig: sig}}}
+	return p.Ask(tb, m.Append, control.OpOK, nil)
+}
+
+// ask asks for something about methods of one signature, and gives the signature first where it is missing.
+func (p *Peer) ask(tb testing.TB, service, sig string, names []string, fill func(*codec.Encoder), want control.Op, out interface{ Read(*codec.Decoder) error }) *control.Failure {
+	tb.Helper()
+	op, d := p.Answer(tb, p.Control(fill))
+	if op == control.OpMissing {
+		var m control.Missing
+		if err := m.Read(d); err != nil {
+			tb.Fatal(err)
+		}
+		for _, i := range m.Methods {
+			if f := p.Describe(tb, service, sig, names[i]); f != nil {
+				return f
+			}
+		}
+		op, d = p.Answer(tb, p.Control(fill))
+	}
+	return p.read(tb, op, d, want, out)
+}
+
+// Serve registers a service whose methods have one signature, and describes them if it must.
+func (p *Peer) Serve(tb testing.TB, service, sig string, names ...string) *control.Failure {
+	tb.Helper()
+	return p.ask(tb, service, sig, names, (&control.Register{Service: service, Methods: Methods(sig, names...)}).Append, control.OpOK, nil)
 }
 
 // TryRegister registers a service.
@@ -304,11 +342,12 @@ func (p *Peer) Register(tb testing.TB, service string, methods ...string) *Peer 
 	return p
 }
 
-// Route resolves one method.
+// Route resolves one method, and describes it if it must.
 func (p *Peer) Route(tb testing.TB, service, method, sig string) uint32 {
 	tb.Helper()
 	var routes control.Routes
-	if f := p.Ask(tb, (&control.Resolve{Service: service, Methods: Methods(sig, method)}).Append, control.OpRoutes, &routes); f != nil {
+	q := control.Resolve{Service: service, Methods: Methods(sig, method)}
+	if f := p.ask(tb, service, sig, []string{method}, q.Append, control.OpRoutes, &routes); f != nil {
 		tb.Fatalf("%s: resolving: %+v", p.Name, f)
 	}
 	return routes.Routes[0].Number

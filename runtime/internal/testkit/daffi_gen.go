@@ -70,22 +70,65 @@ func RegisterKit(r daffi.Registrar, impl Kit, opts ...daffi.ServeOption) (*daffi
 
 var kitDesc = daffi.Service[Kit]{
 	Name: KitName,
+	Doc:  "Kit is served and called.",
 	Handlers: []daffi.Handler[Kit]{
-		{Name: "Echo", Sig: "(bytes)(bytes)", Serve: serveKitEcho},
-		{Name: "Fail", Sig: "(string)(string)", Serve: serveKitFail},
-		{Name: "Block", Sig: "()()", Serve: serveKitBlock},
-		{Name: "Add", Sig: "(int)()", Serve: serveKitAdd},
+		{
+			Name: "Echo", Sig: "(bytes)(bytes)", Serve: serveKitEcho, Params: []string{"b"},
+			Doc: "Echo returns what it is given.",
+		},
+		{
+			Name: "Fail", Sig: "(string)(string)", Serve: serveKitFail, Params: []string{"how"},
+			Doc: "Fail returns an error, panics or returns something that cannot be sent, as it is told.",
+		},
+		{
+			Name: "Block", Sig: "()()", Serve: serveKitBlock,
+			Doc: "Block returns when its context ends, with how it ended.",
+		},
+		{
+			Name: "Add", Sig: "(int)()", Serve: serveKitAdd, Params: []string{"n"},
+			Doc: "Add adds n to a sum, Total is that sum.",
+		},
 		{Name: "Total", Sig: "()(int)", Serve: serveKitTotal},
-		{Name: "Who", Sig: "()(string,duration)", Serve: serveKitWho},
-		{Name: "Meta", Sig: "()(map[string]string)", Serve: serveKitMeta},
-		{Name: "Nest", Sig: "(int)(int)", Serve: serveKitNest},
-		{Name: "Count", Sig: "(int,string)>int", Serve: serveKitCount, Stream: true},
-		{Name: "Blobs", Sig: "(int,int)>bytes", Serve: serveKitBlobs, Stream: true},
-		{Name: "Sum", Sig: "(int,<int)(int)", Serve: serveKitSum, Stream: true},
-		{Name: "Size", Sig: "(<bytes)(int)", Serve: serveKitSize, Stream: true},
-		{Name: "Chat", Sig: "(<string)>string", Serve: serveKitChat, Stream: true},
-		{Name: "Note", Sig: "(string)()", Serve: serveKitNote, Oneway: true},
-		{Name: "Quick", Sig: "()()", Serve: serveKitQuick},
+		{
+			Name: "Who", Sig: "()(string,duration)", Serve: serveKitWho, Results: []string{"caller", "left"},
+			Doc: "Who is the caller's name, the time that is left, and the depth of calls.",
+		},
+		{
+			Name: "Meta", Sig: "()(map[string]string)", Serve: serveKitMeta,
+			Doc: "Meta is the metadata of its call.",
+		},
+		{
+			Name: "Nest", Sig: "(int)(int)", Serve: serveKitNest, Params: []string{"depth"},
+			Doc: "Nest calls itself through the node that it runs on until depth is 0, and counts the calls.",
+		},
+		{
+			Name: "Count", Sig: "(int,string)>int", Serve: serveKitCount, Stream: true, Params: []string{"n", "fail"},
+			Doc: "Count yields the numbers from 0 to n-1, then fails if it is told to.",
+		},
+		{
+			Name: "Blobs", Sig: "(int,int)>bytes", Serve: serveKitBlobs, Stream: true, Params: []string{"n", "size"},
+			Doc: "Blobs yields n blobs of that size.",
+		},
+		{
+			Name: "Sum", Sig: "(int,<int)(int)", Serve: serveKitSum, Stream: true, Params: []string{"limit", "in"},
+			Doc: "Sum adds what is sent, until it has taken limit numbers; 0 is no limit.",
+		},
+		{
+			Name: "Size", Sig: "(<bytes)(int)", Serve: serveKitSize, Stream: true, Params: []string{"in"},
+			Doc: "Size counts the bytes that are sent.",
+		},
+		{
+			Name: "Chat", Sig: "(<string)>string", Serve: serveKitChat, Stream: true, Params: []string{"in"},
+			Doc: "Chat answers every line with the same.",
+		},
+		{
+			Name: "Note", Sig: "(string)()", Serve: serveKitNote, Oneway: true, Params: []string{"line"},
+			Doc: "Note is not answered.",
+		},
+		{
+			Name: "Quick", Sig: "()()", Serve: serveKitQuick,
+			Doc: "Quick has a deadline of its own.",
+		},
 	},
 }
 

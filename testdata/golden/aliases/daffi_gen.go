@@ -58,8 +58,9 @@ func RegisterCart(r daffi.Registrar, impl Cart, opts ...daffi.ServeOption) (*daf
 
 var cartDesc = daffi.Service[Cart]{
 	Name: CartName,
+	Doc:  "Cart has a name of its own on the wire.",
 	Handlers: []daffi.Handler[Cart]{
-		{Name: "AddItem", Aliases: []string{"Add", "Put"}, Sig: "(string)()", Serve: serveCartAddItem},
+		{Name: "AddItem", Aliases: []string{"Add", "Put"}, Sig: "(string)()", Serve: serveCartAddItem, Params: []string{"item"}},
 		{Name: "Count", Sig: "()(int)", Serve: serveCartCount},
 	},
 }
@@ -102,6 +103,7 @@ func RegisterBoth(r daffi.Registrar, impl Both, opts ...daffi.ServeOption) (*daf
 
 var bothDesc = daffi.Service[Both]{
 	Name: BothName,
+	Doc:  "Both calls its own newer names.",
 	Handlers: []daffi.Handler[Both]{
 		{Name: "New", Aliases: []string{"Old"}, Sig: "()()", Serve: serveBothNew},
 	},

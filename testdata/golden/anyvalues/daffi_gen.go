@@ -44,11 +44,12 @@ func RegisterStore(r daffi.Registrar, impl Store, opts ...daffi.ServeOption) (*d
 
 var storeDesc = daffi.Service[Store]{
 	Name: StoreName,
+	Doc:  "Store takes and gives anything.",
 	Handlers: []daffi.Handler[Store]{
-		{Name: "Put", Sig: "(string,any)()", Serve: serveStorePut},
-		{Name: "Get", Sig: "(string)(any)", Serve: serveStoreGet},
-		{Name: "Records", Sig: "(map[string]any,[]any)([]{Value any;List []any;Labels map[string]any;Named any;Nameds []any;Pair [2]any;Maybe *any;Deep map[int][]map[string]any;Old any})", Serve: serveStoreRecords},
-		{Name: "Pipe", Sig: "(<any)>any", Serve: serveStorePipe, Stream: true},
+		{Name: "Put", Sig: "(string,any)()", Serve: serveStorePut, Params: []string{"key", "value"}},
+		{Name: "Get", Sig: "(string)(any)", Serve: serveStoreGet, Params: []string{"key"}},
+		{Name: "Records", Sig: "(map[string]any,[]any)([]{Value any;List []any;Labels map[string]any;Named any;Nameds []any;Pair [2]any;Maybe *any;Deep map[int][]map[string]any;Old any})", Serve: serveStoreRecords, Params: []string{"labels", "args"}},
+		{Name: "Pipe", Sig: "(<any)>any", Serve: serveStorePipe, Stream: true, Params: []string{"in"}},
 	},
 }
 

@@ -37,8 +37,9 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service takes a type that differs by system.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "Do", Sig: "({FD int})()", Serve: serveServiceDo},
+		{Name: "Do", Sig: "({FD int})()", Serve: serveServiceDo, Params: []string{"handle"}},
 	},
 }
 

@@ -44,9 +44,10 @@ func RegisterNode(r daffi.Registrar, impl Node, opts ...daffi.ServeOption) (*daf
 
 var nodeDesc = daffi.Service[Node]{
 	Name: NodeName,
+	Doc:  "Node has methods that are called like the packages.",
 	Handlers: []daffi.Handler[Node]{
-		{Name: "Codec", Sig: "({Call {Unit int}})($1)", Serve: serveNodeCodec},
-		{Name: "Daffi", Sig: "(int)(int)", Serve: serveNodeDaffi},
+		{Name: "Codec", Sig: "({Call {Unit int}})($1)", Serve: serveNodeCodec, Params: []string{"codec"}, Results: []string{"daffi"}},
+		{Name: "Daffi", Sig: "(int)(int)", Serve: serveNodeDaffi, Params: []string{"daffi"}, Results: []string{"context"}},
 	},
 }
 

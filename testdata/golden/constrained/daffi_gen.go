@@ -42,8 +42,9 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service is there on some systems only.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "Do", Sig: "(int)()", Serve: serveServiceDo},
+		{Name: "Do", Sig: "(int)()", Serve: serveServiceDo, Params: []string{"n"}},
 	},
 }
 

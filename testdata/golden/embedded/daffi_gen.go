@@ -54,12 +54,22 @@ func RegisterUserRepo(r daffi.Registrar, impl UserRepo, opts ...daffi.ServeOptio
 
 var userRepoDesc = daffi.Service[UserRepo]{
 	Name: UserRepoName,
+	Doc:  "UserRepo fixes the type of Repo.",
 	Handlers: []daffi.Handler[UserRepo]{
 		{Name: "Own", Sig: "()()", Serve: serveUserRepoOwn},
-		{Name: "Find", Sig: "(string)({Person {Name string};Order *{ID string;Lines []{Article string;Price int64};At time};price int64;Address {Street string}})", Serve: serveUserRepoFind},
-		{Name: "Store", Sig: "([]{Person {Name string};Order *{ID string;Lines []{Article string;Price int64};At time};price int64;Address {Street string}})()", Serve: serveUserRepoStore},
-		{Name: "Ping", Sig: "()()", Serve: serveUserRepoPing, Oneway: true},
-		{Name: "PriceOf", Sig: "(string)(int64)", Serve: serveUserRepoPriceOf},
+		{
+			Name: "Find", Sig: "(string)({Person {Name string};Order *{ID string;Lines []{Article string;Price int64};At time};price int64;Address {Street string}})", Serve: serveUserRepoFind, Params: []string{"id"},
+			Doc: "Find looks up one T.",
+		},
+		{Name: "Store", Sig: "([]{Person {Name string};Order *{ID string;Lines []{Article string;Price int64};At time};price int64;Address {Street string}})()", Serve: serveUserRepoStore, Params: []string{"v"}},
+		{
+			Name: "Ping", Sig: "()()", Serve: serveUserRepoPing, Oneway: true,
+			Doc: "Ping comes from Base.",
+		},
+		{
+			Name: "PriceOf", Sig: "(string)(int64)", Serve: serveUserRepoPriceOf, Params: []string{"article"},
+			Doc: "PriceOf comes from package shop.",
+		},
 	},
 }
 

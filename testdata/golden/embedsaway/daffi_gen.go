@@ -55,13 +55,20 @@ func RegisterItems(r daffi.Registrar, impl Items, opts ...daffi.ServeOption) (*d
 
 var itemsDesc = daffi.Service[Items]{
 	Name: ItemsName,
+	Doc:  "Items fixes the type of the other package's interface with that package's own, and has Ping three times.",
 	Handlers: []daffi.Handler[Items]{
 		{Name: "Own", Sig: "()()", Serve: serveItemsOwn},
 		{Name: "Close", Sig: "()()", Serve: serveItemsClose},
-		{Name: "Ping", Sig: "()()", Serve: serveItemsPing, Oneway: true},
-		{Name: "Find", Sig: "(string)({Name string})", Serve: serveItemsFind},
+		{
+			Name: "Ping", Sig: "()()", Serve: serveItemsPing, Oneway: true,
+			Doc: "Ping comes from Pinger.",
+		},
+		{
+			Name: "Find", Sig: "(string)({Name string})", Serve: serveItemsFind, Params: []string{"name"},
+			Doc: "Find looks up one T.",
+		},
 		{Name: "All", Sig: "()>{Name string}", Serve: serveItemsAll, Stream: true},
-		{Name: "Literal", Sig: "(*{Name string})()", Serve: serveItemsLiteral},
+		{Name: "Literal", Sig: "(*{Name string})()", Serve: serveItemsLiteral, Params: []string{"item"}},
 	},
 }
 

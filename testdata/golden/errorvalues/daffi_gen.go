@@ -44,11 +44,12 @@ func RegisterJobs(r daffi.Registrar, impl Jobs, opts ...daffi.ServeOption) (*daf
 
 var jobsDesc = daffi.Service[Jobs]{
 	Name: JobsName,
+	Doc:  "Jobs returns errors beside the method's own.",
 	Handlers: []daffi.Handler[Jobs]{
-		{Name: "Report", Sig: "(error,[]error)(error)", Serve: serveJobsReport},
-		{Name: "Outcomes", Sig: "(error)([]{Job string;Err error;Causes []error;ByStep map[string]error;Failure error;Last [2]error;Maybe *error;Literal error;All []error;Few []error})", Serve: serveJobsOutcomes},
-		{Name: "Errors", Sig: "(<error)>error", Serve: serveJobsErrors, Stream: true},
-		{Name: "Several", Sig: "()(error,error)", Serve: serveJobsSeveral},
+		{Name: "Report", Sig: "(error,[]error)(error)", Serve: serveJobsReport, Params: []string{"err", "more"}, Results: []string{"last"}},
+		{Name: "Outcomes", Sig: "(error)([]{Job string;Err error;Causes []error;ByStep map[string]error;Failure error;Last [2]error;Maybe *error;Literal error;All []error;Few []error})", Serve: serveJobsOutcomes, Params: []string{"failure"}},
+		{Name: "Errors", Sig: "(<error)>error", Serve: serveJobsErrors, Stream: true, Params: []string{"in"}},
+		{Name: "Several", Sig: "()(error,error)", Serve: serveJobsSeveral, Results: []string{"first", "second"}},
 	},
 }
 

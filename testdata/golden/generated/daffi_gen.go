@@ -41,9 +41,10 @@ func RegisterMeter(r daffi.Registrar, impl Meter, opts ...daffi.ServeOption) (*d
 
 var meterDesc = daffi.Service[Meter]{
 	Name: MeterName,
+	Doc:  "Meter measures.",
 	Handlers: []daffi.Handler[Meter]{
-		{Name: "Stats", Sig: "(string)(float64,[]string)", Serve: serveMeterStats},
-		{Name: "Store", Sig: "({Mean float64;Tags []string})()", Serve: serveMeterStore},
+		{Name: "Stats", Sig: "(string)(float64,[]string)", Serve: serveMeterStats, Params: []string{"key"}, Results: []string{"mean", "tags"}},
+		{Name: "Store", Sig: "({Mean float64;Tags []string})()", Serve: serveMeterStore, Params: []string{"stats"}},
 		{Name: "History", Sig: "()([]{Mean float64;Tags []string})", Serve: serveMeterHistory},
 	},
 }

@@ -70,11 +70,12 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service takes them alone.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "All", Sig: "({Own {Items []{Name string};Next *$1};Other {Items []{ID int};Next *$3};Nested {Left *$1;Right *{Value $4;Kids []$6}};Set map[string]bool;List [][]time;Opt {Left *$2;Right *error};Keys {Items []$2;Next *$1};Sum {N float64};ByKey map[string]{Left *[]$2;Right *map[int]$4};Array [2][]$2;Pointer *{Value *$2;Kids []$11};Any {Items []any;Next *$12}},[]$7)($3)", Serve: serveServiceAll},
-		{Name: "Sets", Sig: "(<map[string]bool)([]{Name string},{Value $0;Kids []$1})", Serve: serveServiceSets, Stream: true},
-		{Name: "Get", Sig: "(string)({Items []{Name string};Next *$0})", Serve: serveServiceGet},
-		{Name: "List", Sig: "(*string)>{Left *string;Right *{Items []{Name string};Next *$1}}", Serve: serveServiceList, Stream: true},
+		{Name: "All", Sig: "({Own {Items []{Name string};Next *$1};Other {Items []{ID int};Next *$3};Nested {Left *$1;Right *{Value $4;Kids []$6}};Set map[string]bool;List [][]time;Opt {Left *$2;Right *error};Keys {Items []$2;Next *$1};Sum {N float64};ByKey map[string]{Left *[]$2;Right *map[int]$4};Array [2][]$2;Pointer *{Value *$2;Kids []$11};Any {Items []any;Next *$12}},[]$7)($3)", Serve: serveServiceAll, Params: []string{"all", "opts"}},
+		{Name: "Sets", Sig: "(<map[string]bool)([]{Name string},{Value $0;Kids []$1})", Serve: serveServiceSets, Stream: true, Params: []string{"in"}},
+		{Name: "Get", Sig: "(string)({Items []{Name string};Next *$0})", Serve: serveServiceGet, Params: []string{"key"}},
+		{Name: "List", Sig: "(*string)>{Left *string;Right *{Items []{Name string};Next *$1}}", Serve: serveServiceList, Stream: true, Params: []string{"after"}},
 	},
 }
 

@@ -56,11 +56,12 @@ func RegisterService(r daffi2.Registrar, impl Service, opts ...daffi2.ServeOptio
 
 var serviceDesc = daffi2.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service takes what is imported.",
 	Handlers: []daffi2.Handler[Service]{
-		{Name: "Resolve", Sig: "(binary)(binary)", Serve: serveServiceResolve},
-		{Name: "At", Sig: "({At time},{At duration})(time)", Serve: serveServiceAt},
-		{Name: "Things", Sig: "(<{Name string})>{Things []$0}", Serve: serveServiceThings, Stream: true},
-		{Name: "Orders", Sig: "([]{ID string;Lines []{Article string;Price int64};At time})($0)", Serve: serveServiceOrders},
+		{Name: "Resolve", Sig: "(binary)(binary)", Serve: serveServiceResolve, Params: []string{"addr"}},
+		{Name: "At", Sig: "({At time},{At duration})(time)", Serve: serveServiceAt, Params: []string{"context", "time"}},
+		{Name: "Things", Sig: "(<{Name string})>{Things []$0}", Serve: serveServiceThings, Stream: true, Params: []string{"in"}},
+		{Name: "Orders", Sig: "([]{ID string;Lines []{Article string;Price int64};At time})($0)", Serve: serveServiceOrders, Params: []string{"orders"}},
 	},
 }
 

@@ -61,10 +61,11 @@ func RegisterPlotter(r daffi.Registrar, impl Plotter, opts ...daffi.ServeOption)
 
 var plotterDesc = daffi.Service[Plotter]{
 	Name: PlotterName,
+	Doc:  "Plotter draws.",
 	Handlers: []daffi.Handler[Plotter]{
-		{Name: "Plot", Sig: "({X int;Y int})()", Serve: servePlotterPlot},
-		{Name: "Label", Sig: "(string)()", Serve: servePlotterLabel},
-		{Name: "PlotAll", Sig: "(<{X int;Y int})()", Serve: servePlotterPlotAll, Stream: true},
+		{Name: "Plot", Sig: "({X int;Y int})()", Serve: servePlotterPlot, Params: []string{"p"}},
+		{Name: "Label", Sig: "(string)()", Serve: servePlotterLabel, Params: []string{"text"}},
+		{Name: "PlotAll", Sig: "(<{X int;Y int})()", Serve: servePlotterPlotAll, Stream: true, Params: []string{"points"}},
 	},
 }
 

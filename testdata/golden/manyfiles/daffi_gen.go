@@ -150,8 +150,9 @@ func RegisterAudit(r daffi.Registrar, impl Audit, opts ...daffi.ServeOption) (*d
 
 var auditDesc = daffi.Service[Audit]{
 	Name: AuditName,
+	Doc:  "Audit stands beside it.",
 	Handlers: []daffi.Handler[Audit]{
-		{Name: "Log", Sig: "([]{At time})()", Serve: serveAuditLog},
+		{Name: "Log", Sig: "([]{At time})()", Serve: serveAuditLog, Params: []string{"items"}},
 	},
 }
 
@@ -181,8 +182,9 @@ func RegisterShop(r daffi.Registrar, impl Shop, opts ...daffi.ServeOption) (*daf
 
 var shopDesc = daffi.Service[Shop]{
 	Name: ShopName,
+	Doc:  "Shop is called from a file before this one.",
 	Handlers: []daffi.Handler[Shop]{
-		{Name: "Buy", Sig: "({At time})()", Serve: serveShopBuy},
+		{Name: "Buy", Sig: "({At time})()", Serve: serveShopBuy, Params: []string{"item"}},
 	},
 }
 

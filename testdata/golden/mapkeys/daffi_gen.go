@@ -52,11 +52,12 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service has maps of all of them.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "Points", Sig: "(map[{X int;Y int}]string)(map[[2]$0]bool)", Serve: serveServicePoints},
+		{Name: "Points", Sig: "(map[{X int;Y int}]string)(map[[2]$0]bool)", Serve: serveServicePoints, Params: []string{"names"}},
 		{Name: "Lines", Sig: "()(map[{From {X int;Y int};To $1;l string}]$1)", Serve: serveServiceLines},
-		{Name: "Hosts", Sig: "(map[binary]string)(map[binary][]string)", Serve: serveServiceHosts},
-		{Name: "Colors", Sig: "(map[text]int)(map[{R uint8;G uint8;B uint8}]text)", Serve: serveServiceColors},
+		{Name: "Hosts", Sig: "(map[binary]string)(map[binary][]string)", Serve: serveServiceHosts, Params: []string{"names"}},
+		{Name: "Colors", Sig: "(map[text]int)(map[{R uint8;G uint8;B uint8}]text)", Serve: serveServiceColors, Params: []string{"count"}},
 	},
 }
 

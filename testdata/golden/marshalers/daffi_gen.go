@@ -53,11 +53,12 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service takes them alone.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "All", Sig: "({Point msgpack;Points []*msgpack;Color text;Names map[text]string;Tokens map[binary][]binary;Link *binary;Addr binary;Addrs [2]binary;IP text;Net {IP text;Mask bytes};Number *text;Level text;Stamp binary;Half {A int};Box text;Time time})($0)", Serve: serveServiceAll},
-		{Name: "Resolve", Sig: "([]binary)(text,*binary)", Serve: serveServiceResolve},
-		{Name: "Colors", Sig: "(<text)>msgpack", Serve: serveServiceColors, Stream: true},
-		{Name: "Level", Sig: "(text,text,*binary)(text)", Serve: serveServiceLevel},
+		{Name: "All", Sig: "({Point msgpack;Points []*msgpack;Color text;Names map[text]string;Tokens map[binary][]binary;Link *binary;Addr binary;Addrs [2]binary;IP text;Net {IP text;Mask bytes};Number *text;Level text;Stamp binary;Half {A int};Box text;Time time})($0)", Serve: serveServiceAll, Params: []string{"all"}},
+		{Name: "Resolve", Sig: "([]binary)(text,*binary)", Serve: serveServiceResolve, Params: []string{"addrs"}},
+		{Name: "Colors", Sig: "(<text)>msgpack", Serve: serveServiceColors, Stream: true, Params: []string{"in"}},
+		{Name: "Level", Sig: "(text,text,*binary)(text)", Serve: serveServiceLevel, Params: []string{"level", "box", "token"}},
 	},
 }
 

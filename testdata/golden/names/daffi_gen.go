@@ -69,6 +69,7 @@ func RegisterHTTPServer(r daffi2.Registrar, impl HTTPServer, opts ...daffi2.Serv
 
 var httpServerDesc = daffi2.Service[HTTPServer]{
 	Name: HTTPServerName,
+	Doc:  "HTTPServer begins with a word in capitals.",
 	Handlers: []daffi2.Handler[HTTPServer]{
 		{Name: "Serve", Sig: "()()", Serve: serveHTTPServerServe},
 	},
@@ -108,21 +109,22 @@ func RegisterNasty(r daffi2.Registrar, impl Nasty, opts ...daffi2.ServeOption) (
 
 var nastyDesc = daffi2.Service[Nasty]{
 	Name: NastyName,
+	Doc:  "Nasty is both, and its names are those of everything else.",
 	Handlers: []daffi2.Handler[Nasty]{
 		{Name: "Do", Sig: "()()", Serve: serveNastyDo2},
 		{Name: "Go", Sig: "(int)(int)", Serve: serveNastyGo},
-		{Name: "With", Sig: "(string,string,int)(string)", Serve: serveNastyWith},
-		{Name: "Post", Sig: "(string,string,string,string,string,string)(string)", Serve: serveNastyPost},
-		{Name: "String", Sig: "(string,int,bool,uint8)(string)", Serve: serveNastyString},
+		{Name: "With", Sig: "(string,string,int)(string)", Serve: serveNastyWith, Params: []string{"b", "e", "c"}},
+		{Name: "Post", Sig: "(string,string,string,string,string,string)(string)", Serve: serveNastyPost, Params: []string{"ctx", "p", "impl", "args", "err", "results"}, Results: []string{"r"}},
+		{Name: "String", Sig: "(string,int,bool,uint8)(string)", Serve: serveNastyString, Params: []string{"string", "int", "nil", "len"}, Results: []string{"error"}},
 		{Name: "Error", Sig: "(string,int)(string)", Serve: serveNastyError},
-		{Name: "Import", Sig: "(string,int,string,bool,{At int})()", Serve: serveNastyImport},
-		{Name: "Several", Sig: "(int,int,int)(int,string)", Serve: serveNastySeveral},
-		{Name: "Folded", Sig: "()(int,int,string,string)", Serve: serveNastyFolded},
-		{Name: "Declared", Sig: "(int,string,{String string;Err int;E string},bool,bool)($0)", Serve: serveNastyDeclared},
-		{Name: "Map", Sig: "(map[string]int)(map[string]int)", Serve: serveNastyMap},
-		{Name: "Register", Sig: "(string,string,string,string)()", Serve: serveNastyRegister},
-		{Name: "Name", Sig: "([]int,[2]string)([]int)", Serve: serveNastyName},
-		{Name: "Broadcast", Sig: "(string,int)()", Serve: serveNastyBroadcast},
+		{Name: "Import", Sig: "(string,int,string,bool,{At int})()", Serve: serveNastyImport, Params: []string{"context", "iter", "codec", "daffi", "time"}},
+		{Name: "Several", Sig: "(int,int,int)(int,string)", Serve: serveNastySeveral, Params: []string{"r", "r0", "R1"}},
+		{Name: "Folded", Sig: "()(int,int,string,string)", Serve: serveNastyFolded, Results: []string{"a", "A", "id", "r"}},
+		{Name: "Declared", Sig: "(int,string,{String string;Err int;E string},bool,bool)($0)", Serve: serveNastyDeclared, Params: []string{"nastyStats", "serveNastyGo", "Note", "readNote", "writeNote2"}},
+		{Name: "Map", Sig: "(map[string]int)(map[string]int)", Serve: serveNastyMap, Params: []string{"range_"}},
+		{Name: "Register", Sig: "(string,string,string,string)()", Serve: serveNastyRegister, Params: []string{"opts", "caller", "registrar", "call"}},
+		{Name: "Name", Sig: "([]int,[2]string)([]int)", Serve: serveNastyName, Params: []string{"b", "d"}},
+		{Name: "Broadcast", Sig: "(string,int)()", Serve: serveNastyBroadcast, Params: []string{"arg1", "arg2Arg"}},
 	},
 }
 

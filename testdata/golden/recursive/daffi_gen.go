@@ -54,10 +54,11 @@ func RegisterRecursive(r daffi.Registrar, impl Recursive, opts ...daffi.ServeOpt
 
 var recursiveDesc = daffi.Service[Recursive]{
 	Name: RecursiveName,
+	Doc:  "Recursive takes and returns them.",
 	Handlers: []daffi.Handler[Recursive]{
-		{Name: "Swap", Sig: "({Name string;Parent *$0;Children []$0;ByName map[string]*$0;Other *{Up []*$0}},*$1)($1,$0)", Serve: serveRecursiveSwap},
-		{Name: "Grow", Sig: "({Value string;Left *$0;Right *$0})(*{Value {Name string;Parent *$2;Children []$2;ByName map[string]*$2;Other *{Up []*$2}};Left *$1;Right *$1})", Serve: serveRecursiveGrow},
-		{Name: "Walk", Sig: "([]*{Name string;Parent *$0;Children []$0;ByName map[string]*$0;Other *{Up []*$0}})>*$0", Serve: serveRecursiveWalk, Stream: true},
+		{Name: "Swap", Sig: "({Name string;Parent *$0;Children []$0;ByName map[string]*$0;Other *{Up []*$0}},*$1)($1,$0)", Serve: serveRecursiveSwap, Params: []string{"n", "l"}},
+		{Name: "Grow", Sig: "({Value string;Left *$0;Right *$0})(*{Value {Name string;Parent *$2;Children []$2;ByName map[string]*$2;Other *{Up []*$2}};Left *$1;Right *$1})", Serve: serveRecursiveGrow, Params: []string{"t"}},
+		{Name: "Walk", Sig: "([]*{Name string;Parent *$0;Children []$0;ByName map[string]*$0;Other *{Up []*$0}})>*$0", Serve: serveRecursiveWalk, Stream: true, Params: []string{"f"}},
 	},
 }
 

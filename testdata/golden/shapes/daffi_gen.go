@@ -75,22 +75,32 @@ func RegisterShapes(r daffi.Registrar, impl Shapes, opts ...daffi.ServeOption) (
 
 var shapesDesc = daffi.Service[Shapes]{
 	Name: ShapesName,
+	Doc:  "Shapes has every shape.",
 	Handlers: []daffi.Handler[Shapes]{
 		{Name: "Nothing", Sig: "()()", Serve: serveShapesNothing},
-		{Name: "Argument", Sig: "(string)()", Serve: serveShapesArgument},
+		{Name: "Argument", Sig: "(string)()", Serve: serveShapesArgument, Params: []string{"a"}},
 		{Name: "Result", Sig: "()(string)", Serve: serveShapesResult},
-		{Name: "Stats", Sig: "(string)(float64,int)", Serve: serveShapesStats},
+		{
+			Name: "Stats", Sig: "(string)(float64,int)", Serve: serveShapesStats, Params: []string{"key"}, Results: []string{"mean", "count"},
+			Doc: "Stats has several results, all named. Its comment has more than one line,\n" +
+				"and code:\n" +
+				"\n" +
+				"\tmean, count, err := s.Stats(ctx, \"key\")",
+		},
 		{Name: "Three", Sig: "()(string,int,bool)", Serve: serveShapesThree},
-		{Name: "Named", Sig: "()(int)", Serve: serveShapesNamed},
-		{Name: "AddAll", Sig: "(string,[]string)(int)", Serve: serveShapesAddAll},
-		{Name: "Sum", Sig: "([]int)(int)", Serve: serveShapesSum},
-		{Name: "Watch", Sig: "(string)>int", Serve: serveShapesWatch, Stream: true},
+		{Name: "Named", Sig: "()(int)", Serve: serveShapesNamed, Results: []string{"total"}},
+		{Name: "AddAll", Sig: "(string,[]string)(int)", Serve: serveShapesAddAll, Params: []string{"prefix", "items"}},
+		{Name: "Sum", Sig: "([]int)(int)", Serve: serveShapesSum, Params: []string{"numbers"}},
+		{Name: "Watch", Sig: "(string)>int", Serve: serveShapesWatch, Stream: true, Params: []string{"prefix"}},
 		{Name: "Tick", Sig: "()>{}", Serve: serveShapesTick, Stream: true},
-		{Name: "Upload", Sig: "(string,<bytes)(int)", Serve: serveShapesUpload, Stream: true},
-		{Name: "Drain", Sig: "(<string)()", Serve: serveShapesDrain, Stream: true},
-		{Name: "Merge", Sig: "(<int)(int,int)", Serve: serveShapesMerge, Stream: true},
-		{Name: "Chat", Sig: "(string,<string)>string", Serve: serveShapesChat, Stream: true},
-		{Name: "Log", Sig: "(string)()", Serve: serveShapesLog, Oneway: true},
+		{Name: "Upload", Sig: "(string,<bytes)(int)", Serve: serveShapesUpload, Stream: true, Params: []string{"dir", "chunks"}},
+		{Name: "Drain", Sig: "(<string)()", Serve: serveShapesDrain, Stream: true, Params: []string{"in"}},
+		{Name: "Merge", Sig: "(<int)(int,int)", Serve: serveShapesMerge, Stream: true, Params: []string{"in"}, Results: []string{"lowest", "highest"}},
+		{Name: "Chat", Sig: "(string,<string)>string", Serve: serveShapesChat, Stream: true, Params: []string{"room", "in"}},
+		{
+			Name: "Log", Sig: "(string)()", Serve: serveShapesLog, Oneway: true, Params: []string{"line"},
+			Doc: "Log waits for nothing.",
+		},
 		{Name: "Slow", Sig: "()()", Serve: serveShapesSlow},
 	},
 }
@@ -587,6 +597,7 @@ func RegisterBare(r daffi.Registrar, impl Bare, opts ...daffi.ServeOption) (*daf
 
 var bareDesc = daffi.Service[Bare]{
 	Name:     BareName,
+	Doc:      "Bare has no methods.",
 	Handlers: []daffi.Handler[Bare]{},
 }
 

@@ -67,6 +67,7 @@ func RegisterHead(r daffi.Registrar, impl Head, opts ...daffi.ServeOption) (*daf
 
 var headDesc = daffi.Service[Head]{
 	Name: HeadName,
+	Doc:  "Head has services below it.",
 	Handlers: []daffi.Handler[Head]{
 		{Name: "WhoAmI", Sig: "()(string)", Serve: serveHeadWhoAmI},
 	},
@@ -117,9 +118,10 @@ func RegisterNode(r daffi.Registrar, impl Node, opts ...daffi.ServeOption) (*daf
 
 var nodeDesc = daffi.Service[Node]{
 	Name: NodeName,
+	Doc:  "Node has another below it.",
 	Handlers: []daffi.Handler[Node]{
 		{Name: "WhoAmI", Sig: "()(string)", Serve: serveNodeWhoAmI},
-		{Name: "Count", Sig: "(int)>int", Serve: serveNodeCount, Stream: true},
+		{Name: "Count", Sig: "(int)>int", Serve: serveNodeCount, Stream: true, Params: []string{"to"}},
 	},
 	Subs: []daffi.Sub[Node]{
 		{Name: "Leaf", Register: registerNodeLeaf},
@@ -236,8 +238,9 @@ func RegisterLeaf(r daffi.Registrar, impl Leaf, opts ...daffi.ServeOption) (*daf
 
 var leafDesc = daffi.Service[Leaf]{
 	Name: LeafName,
+	Doc:  "Leaf is below Node.",
 	Handlers: []daffi.Handler[Leaf]{
-		{Name: "Add", Sig: "(int,int)(int)", Serve: serveLeafAdd},
+		{Name: "Add", Sig: "(int,int)(int)", Serve: serveLeafAdd, Params: []string{"a", "b"}},
 	},
 }
 

@@ -37,8 +37,9 @@ func RegisterService(r daffi.Registrar, impl Service, opts ...daffi.ServeOption)
 
 var serviceDesc = daffi.Service[Service]{
 	Name: ServiceName,
+	Doc:  "Service is served.",
 	Handlers: []daffi.Handler[Service]{
-		{Name: "Do", Sig: "({Name string})($0)", Serve: serveServiceDo},
+		{Name: "Do", Sig: "({Name string})($0)", Serve: serveServiceDo, Params: []string{"item"}},
 	},
 }
 

@@ -83,17 +83,18 @@ func RegisterTypes(r daffi.Registrar, impl Types, opts ...daffi.ServeOption) (*d
 
 var typesDesc = daffi.Service[Types]{
 	Name: TypesName,
+	Doc:  "Types takes and returns them.",
 	Handlers: []daffi.Handler[Types]{
-		{Name: "Basics", Sig: "({Bool bool;Int int;Int8 int8;Int16 int16;Int32 int32;Int64 int64;Uint uint;Uint8 uint8;Uint16 uint16;Uint32 uint32;Uint64 uint64;Float32 float32;Float64 float64;Complex64 complex64;Complex128 complex128;String string;Rune int32;Byte uint8;Bytes bytes;Time time;Duration duration})($0)", Serve: serveTypesBasics},
-		{Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]byte;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`, Serve: serveTypesNamedOnes},
-		{Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]byte;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`, Serve: serveTypesContainers},
-		{Name: "Pages", Sig: `({Items []{id string;old_name int;both int;"with space" string};Token string},{Items [][]string;Token string})({Key string;Value $0;All map[string]$0})`, Serve: serveTypesPages},
-		{Name: "Array", Sig: `([32]byte,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`, Serve: serveTypesArray},
-		{Name: "Empty", Sig: "({},{X int;Y int})({})", Serve: serveTypesEmpty},
-		{Name: "Direct", Sig: "(time,duration,bytes,string,[]string)(int64)", Serve: serveTypesDirect},
-		{Name: "Levels", Sig: "([]int)(map[int]bool)", Serve: serveTypesLevels},
-		{Name: "Maps", Sig: `(map[string][]int,map[bool]bytes)([]*{id string;old_name int;both int;"with space" string})`, Serve: serveTypesMaps},
-		{Name: "Ratio", Sig: `(*float32,[]complex64)(*{id string;old_name int;both int;"with space" string})`, Serve: serveTypesRatio},
+		{Name: "Basics", Sig: "({Bool bool;Int int;Int8 int8;Int16 int16;Int32 int32;Int64 int64;Uint uint;Uint8 uint8;Uint16 uint16;Uint32 uint32;Uint64 uint64;Float32 float32;Float64 float64;Complex64 complex64;Complex128 complex128;String string;Rune int32;Byte uint8;Bytes bytes;Time time;Duration duration})($0)", Serve: serveTypesBasics, Params: []string{"v"}},
+		{Name: "NamedOnes", Sig: `({Flag bool;Level int;Small uint8;Ratio float32;Wave complex64;Name string;Blob bytes;Delay int64;Names []string;Tags []string;Grid [2][2]int;Hash [32]byte;Scores map[string][]int;Link *{id string;old_name int;both int;"with space" string};Text string})($0)`, Serve: serveTypesNamedOnes, Params: []string{"v"}},
+		{Name: "Containers", Sig: `({Strings []string;Smalls []uint8;Blobs []bytes;Nested [][]string;TagLists [][]string;Items []{id string;old_name int;both int;"with space" string};Pointers []*$1;Array [3]$1;Arrays [][2]string;Bytes4 [4]byte;ByKey map[string]$1;ByArray map[[2]int8]string;ByTime map[duration]time;Deep map[string]map[int][]*int;PtrPtr **int;PtrTime *time;Anon {A int;B []{c string}}})(*$0)`, Serve: serveTypesContainers, Params: []string{"v"}},
+		{Name: "Pages", Sig: `({Items []{id string;old_name int;both int;"with space" string};Token string},{Items [][]string;Token string})({Key string;Value $0;All map[string]$0})`, Serve: serveTypesPages, Params: []string{"a", "b"}},
+		{Name: "Array", Sig: `([32]byte,[2][2]int,[2]string)([2]{id string;old_name int;both int;"with space" string})`, Serve: serveTypesArray, Params: []string{"hash", "grid", "ids"}},
+		{Name: "Empty", Sig: "({},{X int;Y int})({})", Serve: serveTypesEmpty, Params: []string{"v", "anonymous"}},
+		{Name: "Direct", Sig: "(time,duration,bytes,string,[]string)(int64)", Serve: serveTypesDirect, Params: []string{"at", "d", "blob", "text", "texts"}},
+		{Name: "Levels", Sig: "([]int)(map[int]bool)", Serve: serveTypesLevels, Params: []string{"levels"}},
+		{Name: "Maps", Sig: `(map[string][]int,map[bool]bytes)([]*{id string;old_name int;both int;"with space" string})`, Serve: serveTypesMaps, Params: []string{"m", "n"}},
+		{Name: "Ratio", Sig: `(*float32,[]complex64)(*{id string;old_name int;both int;"with space" string})`, Serve: serveTypesRatio, Params: []string{"r", "w"}},
 	},
 }
 

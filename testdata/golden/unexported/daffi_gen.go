@@ -53,8 +53,9 @@ func registerLister(r daffi.Registrar, impl lister, opts ...daffi.ServeOption) (
 
 var listerDesc = daffi.Service[lister]{
 	Name: listerName,
+	Doc:  "lister is served and called in this package only.",
 	Handlers: []daffi.Handler[lister]{
-		{Name: "List", Sig: "(string)([]{ID string},string)", Serve: serveListerList},
+		{Name: "List", Sig: "(string)([]{ID string},string)", Serve: serveListerList, Params: []string{"token"}},
 	},
 }
 
@@ -144,6 +145,7 @@ func RegisterLister(r daffi.Registrar, impl Lister, opts ...daffi.ServeOption) (
 
 var listerDesc2 = daffi.Service[Lister]{
 	Name: ListerName,
+	Doc:  "Lister has the same name but for its first letter.",
 	Handlers: []daffi.Handler[Lister]{
 		{Name: "List", Sig: "()([]string)", Serve: serveListerList2},
 	},
@@ -218,8 +220,9 @@ func registerKeeper(r daffi.Registrar, impl keeper, opts ...daffi.ServeOption) (
 
 var keeperDesc = daffi.Service[keeper]{
 	Name: keeperName,
+	Doc:  "keeper has a method that is not on the wire.",
 	Handlers: []daffi.Handler[keeper]{
-		{Name: "Keep", Sig: "({ID string})()", Serve: serveKeeperKeep},
+		{Name: "Keep", Sig: "({ID string})()", Serve: serveKeeperKeep, Params: []string{"it"}},
 	},
 }
 

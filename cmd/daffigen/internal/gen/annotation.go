@@ -93,6 +93,7 @@ func docLines(groups ...*ast.CommentGroup) []string {
 type annotation struct {
 	src      *source
 	spec     *ast.TypeSpec
+	doc      []string // its comment
 	callback *directive
 	fetcher  *directive
 }
@@ -131,8 +132,10 @@ func (s *source) annotated() []annotation {
 func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation, bool) {
 	a := annotation{src: s, spec: spec}
 	list := directives(spec.Doc)
+	a.doc = docLines(spec.Doc)
 	if !group.Lparen.IsValid() {
 		list = append(directives(group.Doc), list...)
+		a.doc = docLines(spec.Doc, group.Doc)
 	}
 	for _, d := range list {
 		switch d.word {

@@ -39,7 +39,7 @@ func (c *checker) iface(a annotation) *Interface {
 		c.report.add(CodeConstraint, a.spec.Name.Pos(), a.spec.Name.Name)
 		return nil
 	}
-	i := &Interface{Name: obj.Name(), Pkg: a.src.types, Pos: a.spec.Name.Pos(), Broken: make(map[string]bool)}
+	i := &Interface{Name: obj.Name(), Doc: a.doc, Pkg: a.src.types, Pos: a.spec.Name.Pos(), Broken: make(map[string]bool)}
 	c.roles(i, a)
 	for _, fn := range c.methodsOf(a.src, named.Underlying().(*types.Interface), a.spec) {
 		if m := c.method(i, a.src, fn); m != nil {

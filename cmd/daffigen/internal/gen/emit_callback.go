@@ -69,10 +69,13 @@ func (e *emitter) service(i *Interface) {
 	// 	Name: ShoppingServiceName,
 	// 	Handlers: []daffi.Handler[ShoppingService]{…},
 	// }
-	desc := []jen.Code{
-		pair("Name", jen.Id(interfaceNames(i.Name).wire())),
-		pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))),
+	desc := []jen.Code{pair("Name", jen.Id(interfaceNames(i.Name).wire()))}
+	if len(i.Doc) > 0 {
+		desc = append(desc, pair("Doc", textLit(i.Doc)))
 	}
+	desc = append(desc,
+		pair("Handlers", jen.Index().Qual(pathDaffi, "Handler").Types(jen.Id(i.Name)).Add(rows(handlers...))),
+	)
 	var subs []jen.Code
 	for _, m := range i.below() {
 		subs = append(subs, jen.Values(pair("Name", jen.Lit(m.Name)), pair("Register", jen.Id(e.serve(i, m)))))
@@ -100,27 +103,36 @@ func (e *emitter) registerSub(i *Interface, m *Method) {
 	).Line()
 }
 
-// handler is a row of the service: {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem}.
+// handler is a row of the service.
 func (e *emitter) handler(i *Interface, m *Method) jen.Code {
-	row := []jen.Code{pair("Name", jen.Lit(m.Name))}
+	fields := []jen.Code{pair("Name", jen.Lit(m.Name))}
 	if len(m.Aliases) > 0 {
 		var aliases []jen.Code
 		for _, name := range m.Aliases {
 			aliases = append(aliases, jen.Lit(name))
 		}
-		row = append(row, pair("Aliases", jen.Index().String().Values(aliases...)))
+		fields = append(fields, pair("Aliases", jen.Index().String().Values(aliases...)))
 	}
-	row = append(row,
+	fields = append(fields,
 		pair("Sig", signatureLit(m)),
 		pair("Serve", jen.Id(e.serve(i, m))),
 	)
 	if m.Oneway {
-		row = append(row, pair("Oneway", jen.True()))
+		fields = append(fields, pair("Oneway", jen.True()))
 	}
 	if m.Shape() != Unary {
-		row = append(row, pair("Stream", jen.True()))
+		fields = append(fields, pair("Stream", jen.True()))
 	}
-	return jen.Values(row...)
+	fields = append(fields, namePairs(m)...)
+	if len(m.Doc) == 0 {
+		// {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem, Params: []string{"item"}}
+		return jen.Values(fields...)
+	}
+	// {
+	// 	Name: "GetItems", Sig: "()([]string)", Serve: serveShoppingServiceGetItems,
+	// 	Doc: "GetItems returns the items, oldest first.",
+	// }
+	return rows(jen.List(fields...), pair("Doc", textLit(m.Doc)))
 }
 
 // signatureLit writes the signature of m, in backquotes where a tag brought quotes in.

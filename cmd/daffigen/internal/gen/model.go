@@ -22,6 +22,7 @@ type Package struct {
 // Interface is one annotated interface.
 type Interface struct {
 	Name     string
+	Doc      []string // lines without slashes
 	Pkg      *types.Package
 	Pos      token.Pos
 	Callback *Callback       // nil if it is none

@@ -43,9 +43,13 @@ func RegisterShop(r daffi.Registrar, impl Shop, opts ...daffi.ServeOption) (*daf
 
 var shopDesc = daffi.Service[Shop]{
 	Name: ShopName,
+	Doc:  "Shop sells.",
 	Handlers: []daffi.Handler[Shop]{
-		{Name: "Place", Sig: "(*{ID string;Lines []{Article string;Price int64};At time})(string)", Serve: serveShopPlace},
-		{Name: "PriceOf", Sig: "(string)(int64)", Serve: serveShopPriceOf},
+		{Name: "Place", Sig: "(*{ID string;Lines []{Article string;Price int64};At time})(string)", Serve: serveShopPlace, Params: []string{"o"}, Results: []string{"id"}},
+		{
+			Name: "PriceOf", Sig: "(string)(int64)", Serve: serveShopPriceOf, Params: []string{"article"},
+			Doc: "PriceOf comes from package shop.",
+		},
 	},
 }
 

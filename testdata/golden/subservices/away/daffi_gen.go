@@ -40,8 +40,9 @@ func RegisterFar(r daffi.Registrar, impl Far, opts ...daffi.ServeOption) (*daffi
 
 var farDesc = daffi.Service[Far]{
 	Name: FarName,
+	Doc:  "Far is below a service of another package.",
 	Handlers: []daffi.Handler[Far]{
-		{Name: "Echo", Sig: "(string)(string)", Serve: serveFarEcho},
+		{Name: "Echo", Sig: "(string)(string)", Serve: serveFarEcho, Params: []string{"text"}},
 	},
 }
 

@@ -1,0 +1,304 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
+	"github.com/daffi-rpc/daffi/internal/signature"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// methodKey is a method of a service, whatever its signature.
+type methodKey struct{ service, method string }
+
+// routeKey is what a route stands for.
+type routeKey struct {
+	methodKey
+	print string // fingerprint of the signature
+}
+
+// route is an interned routeKey: the calls of those who have that signature. They reach every provider that they understand, as
+// [signature.Compatible] says, under its own number. What that makes of the providers is worked out when nodes register and resolve, so a
+// call finds it done.
+type route struct {
+	routeKey
+	number    uint32
+	providers atomic.Pointer[[]provider] // whom calls may go to, by session number; a change makes a new slice
+
+	// Guarded by the controller's lock.
+	group  *group
+	index  int                  // in the group
+	called bool                 // a node has asked for the number; until then providers is empty
+	own    []provider           // who serves this very signature, by session number
+	text   string               // the signature, once it was given, if print is not it
+	doc    *control.Description // what the first provider has said of it
+	known  bits                 // the routes of the group whose providers it was compared with
+	reach  bits                 // those of them that it understands
+}
+
+// group is the routes of one method, which are compared with each other; those beyond maxGroup have groups of their own.
+type group struct{ routes []*route }
+
+// bits is a set of indexes in a group.
+type bits [maxGroup / 64]uint64
+
+func (b *bits) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+func (b *bits) add(i int)      { b[i/64] |= 1 << (i % 64) }
+
+// provider is a session that serves a method, under its own number for it.
+type provider struct {
+	s      *session
+	number uint32
+}
+
+func (r *route) String() string { return r.service + "." + r.method }
+
+// signature is the signature itself, if it is known.
+func (r *route) signature() (text string, ok bool) {
+	if !signature.Hashed(r.print) {
+		return r.print, true
+	}
+	return r.text, r.text != ""
+}
+
+// route returns the route of that number, or nil.
+func (c *Controller) route(number uint32) *route {
+	routes := *c.routes.Load()
+	if uint64(number) >= uint64(len(routes)) {
+		return nil
+	}
+	return routes[number]
+}
+
+// intern returns the route of a method, which s names, or nil if there are too many. Call with the lock held.
+func (c *Controller) intern(s *session, key routeKey) *route {
+	routes := *c.routes.Load()
+	if n, ok := c.routeIndex[key]; ok {
+		return routes[n]
+	}
+	if len(routes) > maxRoutes || s.interned >= maxInterned || !s.charge(len(key.service)+len(key.method)+len(key.print)) {
+		return nil
+	}
+	s.interned++
+	g := c.groups[key.methodKey]
+	switch {
+	case g == nil:
+		g = new(group)
+		c.groups[key.methodKey] = g
+	case len(g.routes) == maxGroup: // the first ones keep theirs
+		g = new(group)
+	}
+	r := &route{routeKey: key, number: uint32(len(routes)), group: g, index: len(g.routes)}
+	r.providers.Store(&[]provider{})
+	g.routes = append(g.routes, r)
+	routes = append(routes, r) // readers of the shorter slice do not see the new element
+	c.routeIndex[key] = r.number
+	c.routes.Store(&routes)
+	return r
+}
+
+// charge takes what is to be remembered for ever from the budgets for that. Call with the controller's lock held.
+func (s *session) charge(size int) bool {
+	if s.c.routeBytes+size > maxRouteBytes || s.internBy+size > maxInternedBy {
+		return false
+	}
+	s.c.routeBytes += size
+	s.internBy += size
+	return true
+}
+
+// pair is a route that is called and one of the same group that is served.
+type pair struct{ from, to *route }
+
+// unsettled appends the pairs that must be compared before calls from r may go to what is served.
+func (r *route) unsettled(list []pair) []pair {
+	for _, to := range r.group.routes {
+		if len(to.own) > 0 && to != r && !r.known.has(to.index) {
+			list = append(list, pair{r, to})
+		}
+	}
+	return list
+}
+
+// unsettledTo does so for calls that may come to r.
+func (r *route) unsettledTo(list []pair) []pair {
+	for _, from := range r.group.routes {
+		if from.called && from != r && !from.known.has(r.index) {
+			list = append(list, pair{from, r})
+		}
+	}
+	return list
+}
+
+// gather collects the pairs of all routes, or more than may be compared.
+func gather(routes []*route, unsettled func(*route, []pair) []pair) (list []pair) {
+	for _, r := range routes {
+		if list = unsettled(r, list); len(list) > maxCompared {
+			break
+		}
+	}
+	return list
+}
+
+// settle compares signatures until unsettled finds no more pairs of the routes that s has named, each pair once for all time. Call with the
+// controller's lock held; it is let go while signatures are compared, so that what a peer makes of that holds up nobody but its own session.
+// Others may add pairs meanwhile, at most up to the size of the groups.
+func (s *session) settle(routes []*route, unsettled func(*route, []pair) []pair) *control.Failure {
+	for {
+		pairs := gather(routes, unsettled)
+		if len(pairs) == 0 {
+			return nil
+		}
+		if s.compared+len(pairs) > maxCompared {
+			return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name, Message: fmt.Sprintf(
+				"more than %d pairs of signatures would have to be compared for what the node names: restart the controller to forget old versions", maxCompared)}
+		}
+		s.compared += len(pairs)
+		texts := make([][2]string, len(pairs))
+		for i, p := range pairs {
+			texts[i][0], _ = p.from.signature()
+			texts[i][1], _ = p.to.signature()
+		}
+		s.c.mu.Unlock()
+		understood := make([]bool, len(pairs))
+		for i, t := range texts {
+			understood[i] = understands(t[0], t[1]) == nil
+		}
+		s.c.mu.Lock()
+		for i, p := range pairs {
+			p.from.known.add(p.to.index)
+			if understood[i] {
+				p.from.reach.add(p.to.index)
+			}
+		}
+	}
+}
+
+// reaches reports whether calls from r may go to who serves to, a route of the same method. Call with the lock held.
+func (r *route) reaches(to *route) bool {
+	return r == to || r.group == to.group && r.reach.has(to.index)
+}
+
+// call keeps the providers of r from now on. Call with the lock held, and nothing unsettled.
+func (r *route) call() {
+	if r.called {
+		return
+	}
+	r.called = true
+	var list []provider
+	for _, to := range r.group.routes {
+		if r.reaches(to) {
+			list = append(list, to.own...)
+		}
+	}
+	slices.SortFunc(list, func(a, b provider) int { return cmp.Compare(a.s.number, b.s.number) })
+	r.providers.Store(&list)
+}
+
+// position is where session number is, or would be, among the providers.
+func position(list []provider, number uint32) (int, bool) {
+	return slices.BinarySearchFunc(list, number, func(p provider, n uint32) int { return cmp.Compare(p.s.number, n) })
+}
+
+// offer adds a provider of r. Call with the lock held, and nothing unsettled.
+func (c *Controller) offer(r *route, p provider) {
+	if len(r.own) == 0 {
+		c.list(r)
+	}
+	i, _ := position(r.own, p.s.number)
+	r.own = slices.Insert(r.own, i, p)
+	for _, from := range r.group.routes {
+		if from.called && from.reaches(r) {
+			list := *from.providers.Load()
+			i, _ := position(list, p.s.number)
+			list = slices.Insert(slices.Clone(list), i, p)
+			from.providers.Store(&list)
+		}
+	}
+}
+
+// retract removes s, if it is a provider of r. Call with the lock held.
+func (c *Controller) retract(r *route, s *session) {
+	i, ok := position(r.own, s.number)
+	if !ok {
+		return
+	}
+	if r.own = slices.Delete(r.own, i, i+1); len(r.own) == 0 {
+		c.unlist(r)
+	}
+	for _, from := range r.group.routes {
+		list := *from.providers.Load()
+		if i, ok := position(list, s.number); ok {
+			list = slices.Delete(slices.Clone(list), i, i+1)
+			from.providers.Store(&list)
+		}
+	}
+}
+
+// withdraw takes s out of the choice for all methods. Call with the controller's lock held.
+func (reg *registration) withdraw(s *session) {
+	for _, m := range reg.methods {
+		s.c.retract(m.route, s)
+	}
+}
+
+// find puts the provider with that session number into to and returns how many there are, one or none.
+func (r *route) find(session uint32, to *[2]provider) int {
+	list := *r.providers.Load()
+	i, ok := position(list, session)
+	if !ok {
+		return 0
+	}
+	to[0] = list[i]
+	return 1
+}
+
+// pick chooses two providers at random, the less busy one first, and returns how many it found. The caller itself is chosen only if there is
+// no other.
+func (r *route) pick(caller uint32, to *[2]provider) int {
+	list := *r.providers.Load()
+	n := len(list)
+	self := n // where the caller is
+	if n > 1 {
+		if i, ok := position(list, caller); ok {
+			self = i
+			n--
+		}
+	}
+	at := func(i int) provider {
+		if i >= self {
+			i++
+		}
+		return list[i]
+	}
+	switch n {
+	case 0:
+		return 0
+	case 1:
+		to[0] = at(0)
+		return 1
+	}
+	i := rand.IntN(n)
+	j := rand.IntN(n - 1)
+	if j >= i {
+		j++
+	}
+	to[0], to[1] = at(i), at(j)
+	if to[1].s.running.Load() < to[0].s.running.Load() {
+		to[0], to[1] = to[1], to[0]
+	}
+	return 2
+}
+
+// remote reports whether a provider is on another host.
+func (r *route) remote() bool {
+	for _, p := range *r.providers.Load() {
+		if !p.s.link.Info().Local {
+			return true
+		}
+	}
+	return false
+}
