@@ -8,7 +8,7 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz bench cover night
+.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench cover night
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ race: ## all tests with the race detector, several times
 
 fuzz: ## every fuzz target for FUZZTIME
 	@sh scripts/fuzz.sh $(FUZZTIME)
+
+feel: ## how long daffigen takes, with a warm and an empty build cache
+	@bash scripts/feel.sh
 
 bench: ## benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive

@@ -29,7 +29,8 @@ func (c *checker) iface(a annotation) *Interface {
 		if err, ok := a.src.errorWithin(a.spec.Pos(), a.spec.End()); ok {
 			c.unresolved(a.src, err, a.spec.Name.Pos())
 		} else {
-			c.report.add(CodeNoInterface, a.spec.Name.Pos(), a.spec.Name.Name, notInterface(a))
+			is, cure := notInterface(a)
+			c.report.add(CodeNoInterface, a.spec.Name.Pos(), a.spec.Name.Name, is, cure)
 		}
 		return nil
 	case named.TypeParams().Len() > 0:
@@ -52,11 +53,11 @@ func (c *checker) iface(a annotation) *Interface {
 }
 
 // notInterface says what an annotated type is instead, and what to do.
-func notInterface(a annotation) string {
+func notInterface(a annotation) (is, cure string) {
 	if a.spec.Assign.IsValid() && types.IsInterface(a.object().Type()) {
-		return "an alias, which has no name of its own; take the = away, or embed it: type " + a.spec.Name.Name + " interface{ … }"
+		return "an alias, which has no name of its own", "take the = away, or embed what it stands for: type " + a.spec.Name.Name + " interface{ … }"
 	}
-	return "not an interface; annotate an interface type"
+	return "not an interface", "annotate an interface type"
 }
 
 // roles reads the arguments of the callback and fetcher directives.

@@ -70,7 +70,7 @@ var ruleTexts = map[Code]string{
 	CodeTwice:         "//daffi:%s is said twice; keep one",
 	CodeConflict:      "%s; %s",
 	CodeSpace:         "a directive has no space after the slashes; write //daffi:%s",
-	CodeNoInterface:   "%s is annotated but is %s",
+	CodeNoInterface:   "%s is annotated but is %s; %s",
 	CodeGeneric:       "%s is generic, and a service needs fixed types; annotate an instantiation instead: type My%[1]s interface{ %[1]s[…] }",
 	CodeConstraint:    "%s is a type constraint and cannot be called; leave only methods in it",
 	CodeUnexported:    "method %s is unexported, so no other package could call or serve it; export it%s",
