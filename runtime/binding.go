@@ -121,6 +121,14 @@ func (b *Binding) resolve(ctx context.Context, s *session) ([]control.Route, err
 	return numbers, nil
 }
 
+// errors is the table of errors that keep their identity, nil if there is none.
+func (b *Binding) errors(m int) func() []KnownError {
+	if own := b.client.Methods[m].Errors; own != nil {
+		return own
+	}
+	return b.client.Errors
+}
+
 // notRun is err for a call that was not sent.
 func notRun(err error, method string) *Error {
 	e, ok := errors.AsType[*Error](err)

@@ -28,7 +28,7 @@ func (c Call[R]) With(opts ...CallOption) Call[R] { c.x = c.x.with(opts); return
 // Nothing of c may be stored from here on: escape analysis does not tell the fields of a struct apart, and one that is stored would move
 // every caller's argument closure to the heap.
 func (c Call[R]) Do(ctx context.Context) (R, error) {
-	p, err := c.b.prepare(ctx, c.m, c.enc)
+	p, err := c.b.prepare(ctx, c.m, c.x, c.enc)
 	if err == nil {
 		err = c.b.self.exchange(ctx, p, c.m, c.x, 0)
 	}
@@ -55,7 +55,7 @@ func (a Action) With(opts ...CallOption) Action { a.x = a.x.with(opts); return a
 
 // Do sends the call and waits for its end or for ctx. For a oneway method it returns nil once the call is accepted.
 func (a Action) Do(ctx context.Context) error {
-	p, err := a.b.prepare(ctx, a.m, a.enc)
+	p, err := a.b.prepare(ctx, a.m, a.x, a.enc)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (b *Binding) post(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 	if x.hasInput() {
 		return &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: b.methods[m].full, Message: "a call with an input sequence cannot be posted: use Do"}
 	}
-	p, err := b.prepare(ctx, m, enc)
+	p, err := b.prepare(ctx, m, x, enc)
 	if err != nil {
 		return err
 	}

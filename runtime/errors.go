@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
 
 // Code classifies an error. The names and meanings are those of the canonical gRPC codes. The zero Code is Unknown; there is
@@ -115,7 +117,8 @@ type Error struct {
 	Node    string // the node that failed the call, empty where the error was made at the caller
 	Method  string // "Service.Method", empty where no call is involved
 
-	cause error
+	cause      error
+	identities []control.Identity // on their way: to be sent, or as they came
 }
 
 // Error is one line: method, node, code and reason, message.
@@ -141,8 +144,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the local cause: a context's error, an encoder's. It is nil for an error that came over the wire, except that
-// one with Code Canceled or DeadlineExceeded matches the context error of that name.
+// Unwrap gives the local cause: a context's error, an encoder's. Of an error that came over the wire it gives the errors that keep their identity
+// (//daffi:errors), and one with Code Canceled or DeadlineExceeded matches the context error of that name.
 func (e *Error) Unwrap() error {
 	if e.cause != nil {
 		return e.cause

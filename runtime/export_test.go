@@ -28,3 +28,17 @@ func (n *Node) Held() string {
 	}
 	return fmt.Sprintf("calls %d, served %d, credit %d, room %d, waiting %d, running %d", calls, served, credit, room, waiting, running)
 }
+
+// Failed is the payload of an Error frame for a handler that has returned err.
+func Failed(err error, table func() []KnownError) []byte {
+	e := handlerError(err, "Service.Method", "node")
+	e.identities = identify(err, table)
+	return appendFailure(e)
+}
+
+// Recalled is the caller's error of such a payload.
+func Recalled(payload []byte, table func() []KnownError) *Error {
+	e := readFailure(payload)
+	e.recall(table)
+	return e
+}

@@ -38,7 +38,8 @@ func tooDeep(method string) *Error {
 
 // errorOf is the error in the payload of an Error frame.
 func errorOf(f *control.Failure) *Error {
-	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: Outcome(f.Outcome), Message: f.Message, Node: f.Node, Method: f.Method}
+	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: Outcome(f.Outcome), Message: f.Message, Node: f.Node, Method: f.Method,
+		identities: f.Identities}
 }
 
 // readFailure reads the payload of an Error frame; what cannot be read is an error of its own.
@@ -54,8 +55,8 @@ func readFailure(payload []byte) *Error {
 
 // appendFailure is the payload of an Error frame.
 func appendFailure(e *Error) []byte {
-	f := control.Failure{Code: uint8(e.Code), Reason: string(e.Reason), Outcome: uint8(e.Outcome),
-		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method}
+	f := control.Failure{Code: uint8(e.Code), Reason: cut(string(e.Reason), maxErrorText), Outcome: uint8(e.Outcome),
+		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method, Identities: e.identities}
 	var enc codec.Encoder
 	enc.Reset(make([]byte, 0, 128+len(f.Message)))
 	f.AppendTo(&enc)
@@ -94,6 +95,11 @@ func handlerError(err error, method, node string) *Error {
 	}
 	// A call that the handler made has failed: the code is worth handing on, its reason and outcome speak of the other call.
 	return &Error{Code: e.Code, Outcome: Ran, Message: err.Error(), Node: node, Method: method, cause: err}
+}
+
+// notMapped is how a call ends whose arguments could not be made (//daffi:map).
+func notMapped(err error, method string) *Error {
+	return &Error{Code: CodeOf(err), Outcome: NotRun, Method: method, Message: "nothing was sent: " + err.Error(), cause: err}
 }
 
 func tooLarge(size, limit int, method string) *Error {

@@ -7,8 +7,9 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [Receive], [Send] and the methods of
-// [Incoming] beside what they do. It is kept compatible: old generated code compiles against a new runtime, within the window that the constants below state.
+// What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [FeedMapped], [NoError],
+// [Sentinel], [ErrorValue], [ErrorPointer], [NoErrors], [Receive], [Send] and the methods of [Incoming] beside what they do. It is kept compatible:
+// old generated code compiles against a new runtime, within the window that the constants below state.
 
 // Generated code names the constant of its generation, so that it fails to compile, with the cure in the name, against a runtime that
 // does not take it: one that is older, or one that is so much newer that the generation has gone. A constant is removed no earlier than in
@@ -22,16 +23,18 @@ const (
 type Client struct {
 	Service string // the callback's name on the wire
 	Methods []Method
+	Errors  func() []KnownError // the errors that keep their identity; called when a call has failed
 }
 
 // Method is one row of a [Client].
 type Method struct {
-	Name       string        // of the callback's method, without the service
-	Sig        string        // canonical wire signature
-	Oneway     bool          // no reply is awaited
-	Idempotent bool          // may run more than once
-	EachItem   bool          // an item stream: every item of the input is one invocation
-	Timeout    time.Duration // deadline when ctx has none; 0 is the node's default, for a stream none
+	Name       string              // of the callback's method, without the service
+	Sig        string              // canonical wire signature, equal on both sides
+	Oneway     bool                // no reply is awaited
+	Idempotent bool                // may run more than once
+	EachItem   bool                // an item stream: every item of the input is one invocation
+	Timeout    time.Duration       // deadline when ctx has none; 0 is the node's default, for a stream none
+	Errors     func() []KnownError // instead of the client's
 }
 
 // Service describes a callback to [Register]. T is the annotated interface.
@@ -40,6 +43,7 @@ type Service[T any] struct {
 	Doc      string // the interface's comment
 	Handlers []Handler[T]
 	Subs     []Sub[T]
+	Errors   func() []KnownError // the errors that keep their identity; called when a call has failed
 }
 
 // Handler is one row of a [Service].
@@ -53,7 +57,8 @@ type Handler[T any] struct {
 	// Serve reads the arguments from c, calls impl, writes the results to c. An error of its own is returned as it is.
 	Serve  func(ctx context.Context, impl T, c *Incoming) error
 	Oneway bool
-	Stream bool // it has an input sequence, an output sequence, or both
+	Stream bool                // it has an input sequence, an output sequence, or both
+	Errors func() []KnownError // instead of the service's
 }
 
 // NewCall prepares a call with results. m is an index into the client's methods. enc writes the argument array and is nil where
@@ -85,4 +90,10 @@ func NewFeedAction(b *Binding, m int, enc func(*codec.Encoder), in Input) Action
 // NewFeedStream is [NewStream] with an input sequence.
 func NewFeedStream[T any](b *Binding, m int, enc func(*codec.Encoder), in Input, dec func(*codec.Decoder) T) Stream[T] {
 	return Stream[T]{b: b, x: b.ext.feed(in), enc: enc, dec: dec, m: m}
+}
+
+// Mapped has fn write the argument array when the call runs, once for each run, with its context. After an error of fn nothing is sent. It is for
+// generated code: fn must write what the method's signature says.
+func Mapped(fn func(ctx context.Context, e *codec.Encoder) error) CallOption {
+	return CallOption{func(o *callOptions) { o.mapped = fn }}
 }

@@ -157,11 +157,18 @@ func (in *Incoming) call() (err error) {
 	case in.args.Err() != nil:
 		return in.decodeError(in.args.Err())
 	case err != nil:
-		return handlerError(err, in.method.full, in.node.opts.Name)
+		return in.failed(err)
 	case in.out.Err() != nil:
 		return in.failure(Internal, ReasonEncode, Ran, in.out.Err().Error())
 	}
 	return nil
+}
+
+// failed is how the call fails by what its handler returned.
+func (in *Incoming) failed(err error) *Error {
+	e := handlerError(err, in.method.full, in.node.opts.Name)
+	e.identities = identify(err, in.method.errors())
+	return e
 }
 
 // failure is how the call fails here, other than by the handler's own error.
@@ -189,7 +196,7 @@ func (in *Incoming) serveEach() error {
 		b, ok, err := in.recv.next(in.ctx.Done(), in.ctx.Err)
 		if !ok {
 			if err != nil {
-				return handlerError(err, in.method.full, in.node.opts.Name)
+				return in.failed(err)
 			}
 			in.out.Reset(in.out.Bytes())
 			return nil
@@ -205,7 +212,7 @@ func (in *Incoming) serveEach() error {
 			return err
 		})
 		if e, ok := err.(*Error); ok && e.Method == "" { // not the handler's: the frame could not be read
-			return handlerError(err, in.method.full, in.node.opts.Name)
+			return in.failed(err)
 		}
 		if err != nil {
 			return err
@@ -226,7 +233,7 @@ func (in *Incoming) finish(err error) {
 	if err != nil {
 		e, ok := err.(*Error)
 		if !ok {
-			e = handlerError(err, in.method.full, in.node.opts.Name)
+			e = in.failed(err)
 		}
 		f.Kind, f.Flags, f.Payload, f.Buf = transport.Error, 0, appendFailure(e), nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // prepare encodes the arguments. It never keeps enc: that is what lets the argument closure of a plain call live on the stack.
-func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) (*pending, error) {
+func (b *Binding) prepare(ctx context.Context, m int, x *extra, enc func(*codec.Encoder)) (*pending, error) {
 	method := &b.methods[m]
 	if ctx.Err() != nil { // not sent: NotRun, instead of a race between the reply and ctx
 		return nil, notSent(ctx, method.full)
@@ -22,9 +22,19 @@ func (b *Binding) prepare(ctx context.Context, m int, enc func(*codec.Encoder)) 
 	p := b.node.newPending()
 	p.req = transport.NewBuffer(int(max(method.hint.Load(), 256)))
 	p.enc.Reset(p.req.B)
-	if enc == nil {
+	switch {
+	case x.maps():
+		if err := x.mapped(ctx, &p.enc); err != nil {
+			p.release()
+			return nil, notMapped(err, method.full)
+		}
+		if ctx.Err() != nil {
+			p.release()
+			return nil, notSent(ctx, method.full)
+		}
+	case enc == nil:
 		p.enc.Array(0)
-	} else {
+	default:
 		enc(&p.enc)
 	}
 	p.req.B = p.enc.Bytes()
@@ -155,6 +165,7 @@ func (b *Binding) outcome(p *pending, m int) *Error {
 	}
 	e := *p.err
 	e.Method = b.methods[m].full
+	e.recall(b.errors(m))
 	p.err, p.large = nil, nil
 	return &e
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -29,6 +30,7 @@ type Registrar interface{ registrar() *Node }
 // Its methods may be used from any goroutine. A node that loses its controller joins again by itself, for ever, until it is closed.
 type Node struct {
 	opts    Options
+	scope   codec.Scope // of every encoder and decoder of users' values
 	log     *slog.Logger
 	token   [16]byte // of the session
 	work    chan *Incoming
@@ -70,6 +72,7 @@ func New(o Options) *Node {
 	if n.opts.Name == "" {
 		n.opts.Name = generatedName()
 	}
+	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name}
 	n.log = n.opts.Logger.With("node", n.opts.Name)
 	rand.Read(n.token[:])
 	n.admission.node = n

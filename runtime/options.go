@@ -1,9 +1,11 @@
 package daffi
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -31,6 +33,10 @@ type Options struct {
 
 	// Timeout is the deadline of a unary call whose context has none. 0: 30 s (SEM-5); negative: no deadline.
 	Timeout time.Duration
+
+	// Codecs are what //daffi:codec may name beside raw, text and json, which need no registration. Nil: none. Codecs may be registered
+	// later, too, before the first call that needs them.
+	Codecs *codec.Registry
 
 	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 16 MiB. 0: 4 MiB (LIM-6). The
 	// controller's limit holds too.
@@ -138,7 +144,8 @@ func def[T int | time.Duration](v *T, d T) {
 type CallOption struct{ apply func(*callOptions) }
 
 type callOptions struct {
-	to string
+	to     string
+	mapped func(context.Context, *codec.Encoder) error
 }
 
 // To names the node that is to answer. Without it the controller picks a provider.
@@ -184,5 +191,8 @@ func (x *extra) node() string {
 	}
 	return x.to
 }
+
+// maps reports whether the arguments are made when the call runs.
+func (x *extra) maps() bool { return x != nil && x.mapped != nil }
 
 func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

@@ -32,7 +32,10 @@ func (n *Node) newPending() *pending {
 	if p, _ := n.pendings.Get().(*pending); p != nil {
 		return p
 	}
-	return &pending{pool: &n.pendings, done: make(chan struct{}, 1)}
+	p := &pending{pool: &n.pendings, done: make(chan struct{}, 1)}
+	p.enc.SetScope(&n.scope)
+	p.dec.SetScope(&n.scope)
+	return p
 }
 
 // release ends the use of p.

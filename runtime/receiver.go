@@ -295,6 +295,7 @@ func (r *receiver) pay(cost int) {
 // receive is the consumer's loop: it yields items until the sequence ends, and returns how, or until the consumer leaves.
 func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) T, yield func(T, error) bool) (left bool, err error) {
 	var d codec.Decoder
+	d.SetScope(&r.s.node.scope)
 	cause := func() error { return contextError(ctx, "") }
 	for {
 		b, ok, err := r.next(ctx.Done(), cause)

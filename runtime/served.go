@@ -48,6 +48,8 @@ func (s *session) request(f *transport.Frame) error {
 		in = new(Incoming)
 	}
 	in.node, in.session, in.id, in.mode, in.flags, in.method, in.peer = s.node, s, f.Call, f.Mode, f.Flags, m, p
+	in.args.SetScope(&s.node.scope)
+	in.out.SetScope(&s.node.scope)
 	in.ctx = &callCtx{info: CallInfo{Method: m.full, Caller: p.name}, node: s.node, depth: f.Depth}
 	if f.Arg > 0 {
 		in.ctx.deadline = time.Now().Add(time.Duration(min(f.Arg, 1<<62)))

@@ -38,6 +38,7 @@ type servedMethod struct {
 // dispatcher runs the i-th handler of a service.
 type dispatcher interface {
 	serve(ctx context.Context, i int, c *Incoming) error
+	errors(i int) func() []KnownError
 }
 
 type bound[T any] struct {
@@ -48,6 +49,16 @@ type bound[T any] struct {
 func (b *bound[T]) serve(ctx context.Context, i int, c *Incoming) error {
 	return b.svc.Handlers[i].Serve(ctx, b.impl, c)
 }
+
+func (b *bound[T]) errors(i int) func() []KnownError {
+	if own := b.svc.Handlers[i].Errors; own != nil {
+		return own
+	}
+	return b.svc.Errors
+}
+
+// errors is the table of errors that keep their identity, nil if there is none.
+func (m *servedMethod) errors() func() []KnownError { return m.service.errors(m.index) }
 
 // Registration is one service on one node, until Close.
 type Registration struct {

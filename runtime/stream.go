@@ -13,7 +13,8 @@ import (
 
 // Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
 type Input struct {
-	run func(send func(write func(*codec.Encoder)) bool) error
+	run    func(ctx context.Context, send func(write func(*codec.Encoder)) bool) error
+	mapped bool // run uses its context
 }
 
 // Feed makes an Input of a sequence that cannot fail.
@@ -23,7 +24,7 @@ func Feed[T any](seq iter.Seq[T], write func(*codec.Encoder, T)) Input {
 
 // FeedErr makes an Input of a sequence that may fail: its error reaches the callee as the last pair and ends the call.
 func FeedErr[T any](seq iter.Seq2[T, error], write func(*codec.Encoder, T)) Input {
-	return Input{func(send func(func(*codec.Encoder)) bool) error {
+	return Input{run: func(_ context.Context, send func(func(*codec.Encoder)) bool) error {
 		var v T
 		one := func(e *codec.Encoder) { write(e, v) }
 		for item, err := range seq {
@@ -38,6 +39,32 @@ func FeedErr[T any](seq iter.Seq2[T, error], write func(*codec.Encoder, T)) Inpu
 		return nil
 	}}
 }
+
+// FeedMapped is [FeedErr] for a sequence whose items are mapped before they are sent, one after the other, as they are wanted. fn's context ends
+// with the call; its error ends the input as one of the sequence does.
+func FeedMapped[T, U any](seq iter.Seq2[T, error], fn func(context.Context, T) (U, error), write func(*codec.Encoder, U)) Input {
+	return Input{mapped: true, run: func(ctx context.Context, send func(func(*codec.Encoder)) bool) error {
+		items := func(yield func(U, error) bool) {
+			for item, err := range seq {
+				var v U
+				if err == nil {
+					v, err = fn(ctx, item)
+				}
+				if !yield(v, err) || err != nil {
+					return
+				}
+			}
+		}
+		err := FeedErr(items, write).run(ctx, send)
+		if err != nil && ctx.Err() != nil {
+			return errEnded
+		}
+		return err
+	}}
+}
+
+// errEnded says that an input broke because its call had ended, which says so itself.
+var errEnded = errors.New("the call has ended")
 
 // NoError lifts a sequence that cannot fail to one that could, for a method that takes iter.Seq2[T, error].
 func NoError[T any](seq iter.Seq[T]) iter.Seq2[T, error] {
@@ -60,6 +87,9 @@ type stream struct {
 	recv  *receiver // of the output
 	send  *sender   // of the input
 	begun sync.Once
+	ctx   context.Context // of a mapped input
+	stop  context.CancelFunc
+	known func() []KnownError
 
 	mu     sync.Mutex
 	broken error // what the input sequence ended with
@@ -84,6 +114,14 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 	return nil
 }
 
+// take sets the input. A context is made only for one that uses it.
+func (st *stream) take(ctx context.Context, in Input) {
+	st.input = in
+	if in.mapped {
+		st.ctx, st.stop = context.WithCancel(ctx)
+	}
+}
+
 // start lets the input run, on a goroutine of its own: a producer that blocks cannot hold back the end of the call, and learns of it when
 // it yields next. That may be after everything else has ended, so the goroutine touches nothing that is reused.
 func (st *stream) start() {
@@ -106,8 +144,9 @@ func (st *stream) pump() {
 		}
 	}()
 	var e codec.Encoder
+	e.SetScope(&st.s.node.scope)
 	var failed *Error
-	err := st.input.run(func(write func(*codec.Encoder)) bool {
+	err := st.input.run(st.ctx, func(write func(*codec.Encoder)) bool {
 		e.Reset(e.Bytes())
 		if st.mode&transport.Each != 0 {
 			e.Array(1)
@@ -129,12 +168,13 @@ func (st *stream) pump() {
 	case failed != nil:
 		failed.Outcome = MayHaveRun
 		st.fail(failed)
+	case err == errEnded: // a plain end would look complete
 	case err != nil:
 		st.mu.Lock()
 		st.broken = err
 		st.mu.Unlock()
 		f := transport.Frame{Header: st.send.header(transport.End | transport.Broken)}
-		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error()}
+		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error(), identities: identify(err, st.known)}
 		if e.Code == Unknown {
 			e.Code = Aborted
 		}
@@ -171,6 +211,7 @@ func (st *stream) cancel() {
 
 // ended is called when the call has ended, with its error.
 func (st *stream) ended(e *Error) {
+	st.stop()
 	if st.send != nil {
 		st.send.abort(nil, nil)
 	}
@@ -185,6 +226,7 @@ func (st *stream) ended(e *Error) {
 
 // close ends what is still open: the consumer takes nothing more.
 func (st *stream) close() {
+	st.stop()
 	if st.s == nil {
 		return
 	}
@@ -225,7 +267,8 @@ func (st *stream) inputError(method string, callee *Error) *Error {
 
 // feed is roundTrip for a call with an input sequence. It is not sent again: the sequence can be had only once.
 func (b *Binding) feed(ctx context.Context, p *pending, m int, x *extra) error {
-	st := &stream{mode: transport.Input, input: x.input, p: p}
+	st := &stream{mode: transport.Input, p: p, known: b.errors(m), stop: func() {}}
+	st.take(ctx, x.input)
 	if b.client.Methods[m].EachItem {
 		st.mode |= transport.Each
 	}
@@ -243,14 +286,14 @@ func (b *Binding) feed(ctx context.Context, p *pending, m int, x *extra) error {
 
 // openStream sends the request of a call with an output sequence.
 func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*codec.Encoder)) (*stream, *Error) {
-	p, err := b.prepare(ctx, m, enc)
+	p, err := b.prepare(ctx, m, x, enc)
 	if err != nil {
 		return nil, notRun(err, b.methods[m].full)
 	}
-	st := &stream{mode: transport.Output, p: p}
+	st := &stream{mode: transport.Output, p: p, known: b.errors(m), stop: func() {}}
 	if x.hasInput() {
 		st.mode |= transport.Input
-		st.input = x.input
+		st.take(ctx, x.input)
 	}
 	p.stream = st
 	deadline, _ := ctx.Deadline()
@@ -308,6 +351,7 @@ func (b *Binding) streamError(st *stream, m int, err error) error {
 			e = &Error{Code: Internal, Reason: ReasonDecode, Outcome: Ran, Message: "an item cannot be read: " + err.Error(), cause: err}
 		}
 		e.Method = b.methods[m].full
+		e.recall(st.known)
 	}
 	if e = st.inputError(b.methods[m].full, e); e == nil {
 		return nil
@@ -318,7 +362,7 @@ func (b *Binding) streamError(st *stream, m int, err error) error {
 // Receive is the caller's input sequence: its items, then, if it broke, one error. It is single use; leaving the loop tells the caller to
 // stop.
 func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error] {
-	recv, ctx, s, id := c.recv, c.ctx, c.session, c.id
+	recv, ctx, s, id, known := c.recv, c.ctx, c.session, c.id, c.method.errors()
 	var used atomic.Bool
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -332,8 +376,13 @@ func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error
 			s.send(transport.Frame{Header: transport.Header{Kind: transport.Stop, Flags: transport.Bulk, Call: id}})
 		}
 		if err != nil && !left {
-			if _, ok := errors.AsType[*Error](err); !ok {
+			switch e, ok := errors.AsType[*Error](err); {
+			case !ok:
 				err = &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: "an item cannot be read: " + err.Error(), cause: err}
+			case err == error(e):
+				x := *e
+				x.recall(known)
+				err = &x
 			}
 			yield(zero, err)
 		}
@@ -344,6 +393,7 @@ func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error
 func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
 	limit := min(c.node.opts.MaxMessage, c.session.limit)
 	var e codec.Encoder
+	e.SetScope(&c.node.scope)
 	for v, err := range seq {
 		if err != nil {
 			return err

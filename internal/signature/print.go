@@ -35,6 +35,13 @@ type printer struct {
 	notes   []string      // of structs, in the order of their numbers
 }
 
+// String is the canonical text of t alone.
+func (t *Type) String() string {
+	p := printer{numbers: make(map[*Type]int)}
+	p.typ(t)
+	return p.String()
+}
+
 func (p *printer) method(m *Method) {
 	p.WriteByte('(')
 	p.list(m.Params)

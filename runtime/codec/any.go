@@ -11,8 +11,8 @@ import (
 // extDuration is the extension in which an any holds a duration, which could not be told from an integer else.
 const extDuration = 1
 
-// WriteAny writes what v holds: nil, a bool, integer, float, string, []byte, [time.Time], [time.Duration], []any or map[string]any.
-// Other types, also those that are defined by one of these, are refused.
+// WriteAny writes what v holds: nil, a bool, integer, float, string, []byte, [time.Time], [time.Duration], []any, map[string]any or a
+// [Message]. Other types, also those that are defined by one of these, are refused.
 func WriteAny(e *Encoder, v any) {
 	switch v := v.(type) {
 	case nil:
@@ -55,8 +55,10 @@ func WriteAny(e *Encoder, v any) {
 		WriteSlice(e, v, WriteAny)
 	case map[string]any:
 		WriteMap(e, v, WriteString, WriteAny)
+	case Message:
+		WriteMessage(e, v)
 	default:
-		e.Fail(fmt.Errorf("any holds a %T, which cannot travel in it", v))
+		e.Fail(fmt.Errorf("any holds a %T, which cannot travel in it; a pointer to a type marked //daffi:message can", v))
 	}
 }
 

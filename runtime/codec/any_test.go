@@ -48,10 +48,10 @@ func TestAnyRefuses(t *testing.T) {
 	loop[0] = loop
 	type named string
 	for text, v := range map[string]any{
-		"encode: any holds a codec_test.named, which cannot travel in it": named("x"),
-		"encode: any holds a []string, which cannot travel in it":         []any{[]string{}},
-		"encode: any holds a *int, which cannot travel in it":             map[string]any{"p": new(int)},
-		"encode: nested deeper than 64":                                   loop,
+		"encode: any holds a codec_test.named, which cannot travel in it; a pointer to a type marked //daffi:message can": named("x"),
+		"encode: any holds a []string, which cannot travel in it; a pointer to a type marked //daffi:message can":         []any{[]string{}},
+		"encode: any holds a *int, which cannot travel in it; a pointer to a type marked //daffi:message can":             map[string]any{"p": new(int)},
+		"encode: nested deeper than 64": loop,
 	} {
 		var e codec.Encoder
 		codec.WriteAny(&e, v)

@@ -25,16 +25,20 @@ type Decoder struct {
 	depth    int
 	pointers int
 	closed   func()
+	scope    *Scope
 }
 
-// Reset starts reading b and forgets any error. The budget is 64 KiB and 64 bytes per byte of b, at most 16 MiB.
+// Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, at most 16 MiB.
 func (d *Decoder) Reset(b []byte) {
 	limit := maxBudget
 	if len(b) < (maxBudget-baseBudget)/budgetPerByte {
 		limit = baseBudget + budgetPerByte*len(b)
 	}
-	*d = Decoder{b: b, budget: limit, limit: limit}
+	*d = Decoder{b: b, budget: limit, limit: limit, scope: d.scope}
 }
+
+// SetScope says where the codecs of [ReadWith] are found. Without it there are none.
+func (d *Decoder) SetScope(s *Scope) { d.scope = s }
 
 // SetBudget replaces the budget, in bytes, for the rest of this message; zero or less leaves nothing to spend. Call it
 // after Reset. Charged are strings and blobs with their length, elements of slices and what pointers point to with their Go

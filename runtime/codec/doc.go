@@ -77,10 +77,14 @@
 //	pointer         the value
 //	error           its text, as str
 //	any             what it holds, if that is nil or one of bool, integer, float, string, []byte, time.Time, []any and
-//	                map[string]any; a time.Duration in it is extension 1, eight bytes of nanoseconds
+//	                map[string]any; a time.Duration in it is extension 1, eight bytes of nanoseconds; a [Message] travels too
+//	                and arrives as what it is on the wire
 //
 // Types that encode themselves travel as what they give: the value that MarshalMsg writes, AppendBinary's or MarshalBinary's
 // bytes as bin, AppendText's or MarshalText's text as str. Nil is read as their zero value.
+//
+// What a method carries whose annotation names a [Codec] is bin: the codec's id in one byte, then what the codec made of the value. The
+// ids below 32 are daffi's own: 1 is raw, bytes as they are; 2 is text, a string or what MarshalText gives; 3 is json.
 //
 // A nil slice, map, []byte or pointer is nil, and an empty one is empty: they arrive as they were. A pointer to one of
 // these cannot tell "points to nil" from nil and arrives as nil. In an any, nil slices and maps arrive as nil, and an integer

@@ -19,10 +19,14 @@ type Encoder struct {
 	err      error
 	depth    int
 	pointers int
+	scope    *Scope
 }
 
-// Reset starts a message in b's capacity and forgets any error. The encoder owns b until the next Reset.
-func (e *Encoder) Reset(b []byte) { *e = Encoder{b: b[:0]} }
+// Reset starts a message in b's capacity and forgets any error, but not the scope. The encoder owns b until the next Reset.
+func (e *Encoder) Reset(b []byte) { *e = Encoder{b: b[:0], scope: e.scope} }
+
+// SetScope says where the codecs of [WriteWith] are found. Without it there are none.
+func (e *Encoder) SetScope(s *Scope) { e.scope = s }
 
 // Bytes gives what was written, valid until the next write or Reset.
 func (e *Encoder) Bytes() []byte { return e.b }

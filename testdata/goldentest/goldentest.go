@@ -22,11 +22,16 @@ type Type struct {
 
 // Of describes a golden type.
 func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, values ...T) Type {
+	return In(nil, write, read, values...)
+}
+
+// In is Of for a type with codecs that are registered.
+func In[T any](scope *codec.Scope, write func(*codec.Encoder, T), read func(*codec.Decoder) T, values ...T) Type {
 	t := Type{name: reflect.TypeFor[T]().String()}
 	var zero T
 	values = append(values, zero)
 	for _, v := range values {
-		data, err := encode(write, v)
+		data, err := encode(scope, write, v)
 		if err != nil {
 			panic(fmt.Sprintf("%s: %v", t.name, err))
 		}
@@ -35,7 +40,7 @@ func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, value
 	t.trip = func(tb testing.TB) {
 		tb.Helper()
 		for k, v := range values {
-			got, err := decode(read, t.seeds[k])
+			got, err := decode(scope, read, t.seeds[k])
 			if err != nil || !reflect.DeepEqual(got, v) {
 				tb.Errorf("%s: %+v became %+v, error %v", t.name, v, got, err)
 			}
@@ -44,6 +49,7 @@ func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, value
 	t.bench = func(b *testing.B) {
 		b.Run("encode", func(b *testing.B) {
 			var e codec.Encoder
+			e.SetScope(scope)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(t.seeds[0])))
 			for b.Loop() {
@@ -53,6 +59,7 @@ func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, value
 		})
 		b.Run("decode", func(b *testing.B) {
 			var d codec.Decoder
+			d.SetScope(scope)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(t.seeds[0])))
 			for b.Loop() {
@@ -62,11 +69,11 @@ func Of[T any](write func(*codec.Encoder, T), read func(*codec.Decoder) T, value
 		})
 	}
 	t.decode = func(data []byte) ([]byte, error) {
-		v, err := decode(read, data)
+		v, err := decode(scope, read, data)
 		if err != nil {
 			return nil, err
 		}
-		return encode(write, v)
+		return encode(scope, write, v)
 	}
 	return t
 }
@@ -81,14 +88,16 @@ func Results[T any](read func(*codec.Decoder) T) func(*codec.Decoder) T {
 	}
 }
 
-func encode[T any](write func(*codec.Encoder, T), v T) ([]byte, error) {
+func encode[T any](scope *codec.Scope, write func(*codec.Encoder, T), v T) ([]byte, error) {
 	var e codec.Encoder
+	e.SetScope(scope)
 	write(&e, v)
 	return e.Bytes(), e.Err()
 }
 
-func decode[T any](read func(*codec.Decoder) T, data []byte) (T, error) {
+func decode[T any](scope *codec.Scope, read func(*codec.Decoder) T, data []byte) (T, error) {
 	var d codec.Decoder
+	d.SetScope(scope)
 	d.Reset(data)
 	v := read(&d)
 	return v, d.Err()

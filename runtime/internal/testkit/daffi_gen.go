@@ -130,6 +130,7 @@ var kitDesc = daffi.Service[Kit]{
 			Doc: "Quick has a deadline of its own.",
 		},
 	},
+	Errors: kitErrors,
 }
 
 func serveKitEcho(ctx context.Context, impl Kit, c *daffi.Incoming) error {
@@ -461,6 +462,7 @@ var kitClient = daffi.Client{
 		kitNote:  {Name: "Note", Sig: "(string)()", Oneway: true},
 		kitQuick: {Name: "Quick", Sig: "()()", Timeout: 200 * time.Millisecond},
 	},
+	Errors: kitErrors,
 }
 
 // Echo returns what it is given.
@@ -606,11 +608,19 @@ var manyClient = daffi.Client{
 	Methods: []daffi.Method{
 		manyAddEach: {Name: "Add", Sig: "(int)()", EachItem: true},
 	},
+	Errors: kitErrors,
 }
 
 // AddEach prepares a call of Add.
 func (c ManyCalls) AddEach(numbers iter.Seq2[int, error]) daffi.Action {
 	return daffi.NewFeedAction(c.b, manyAddEach, nil, daffi.FeedErr(numbers, codec.WriteInt))
+}
+
+// kitErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func kitErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrPlain", ErrPlain),
+	}
 }
 
 func readKitWhoResult(d *codec.Decoder) (r KitWhoResult) {

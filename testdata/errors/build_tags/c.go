@@ -6,3 +6,6 @@ import "context"
 type C interface { // want "C is built always, but A at .*a_linux.go:7:6 where linux"
 	Do(ctx context.Context) error
 }
+
+//daffi:message
+type M struct{ X int } // want "M is built always, but A at .*a_linux.go:7:6 where linux"

@@ -6,19 +6,13 @@ import "context"
 // Later uses directives of later versions.
 //
 //daffi:callback
-//daffi:errors ErrA // want "//daffi:errors is not supported by this version of daffigen; remove it or use a newer version \[DF011\]"
 type Later interface {
 	//daffi:serial // want "//daffi:serial is not supported .* \[DF011\]"
 	Do(ctx context.Context) error
-	//daffi:codec json // want "//daffi:codec is not supported"
 	//daffi:key user // want "//daffi:key is not supported"
 	//daffi:event // want "//daffi:event is not supported"
-	//daffi:map fn // want "//daffi:map is not supported"
 	Other(ctx context.Context, user string) error
 }
-
-//daffi:message // want "//daffi:message is not supported"
-type message struct{}
 
 //daffi:object // want "//daffi:object is not supported"
 type object interface{}

@@ -82,19 +82,24 @@ func RegisterLedger(r daffi.Registrar, impl Ledger, opts ...daffi.ServeOption) (
 
 var ledgerDesc = daffi.Service[Ledger]{
 	Name: LedgerName,
+	Doc:  "Ledger keeps the books.",
 	Handlers: []daffi.Handler[Ledger]{
-		{Name: "Open", Sig: "({Owner binary;Name string},[]{Amount binary;Currency text})()", Serve: serveLedgerOpen},
-		{Name: "Transfer", Sig: "({From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})(*text,$2)", Serve: serveLedgerTransfer},
-		{Name: "Balances", Sig: "([]binary)(map[{Account {Owner binary;Name string};Currency text}]binary)", Serve: serveLedgerBalances},
-		{Name: "Post", Sig: "(<{From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})(map[text]binary,[]text)", Serve: serveLedgerPost, Stream: true},
-		{Name: "Statement", Sig: "({Owner binary;Name string},time,time)>{From $0;To $0;Money {Amount binary;Currency text};Reference string;At time}", Serve: serveLedgerStatement, Stream: true},
-		{Name: "Invoice", Sig: "([]{Text string;Quantity binary;Price {Amount binary;Currency text};Discount text;TaxRate *binary;Hours map[int]duration},{Year int;Month int;Day int},*duration)({Number string;Issued $2;Due *$2;Lines []$0;Taxes map[text]binary;Total map[text]$1;Paid bool})", Serve: serveLedgerInvoice},
-		{Name: "Split", Sig: "({Amount binary;Currency text},[]*binary)([]$0)", Serve: serveLedgerSplit},
-		{Name: "Interest", Sig: "(binary,text,uint)(*text,*text,text)", Serve: serveLedgerInterest},
-		{Name: "Reconcile", Sig: "(<{From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})>*$0", Serve: serveLedgerReconcile, Stream: true},
-		{Name: "Convert", Sig: "({Amount binary;Currency text},text,{Year int;Month int;Day int})($0,*text)", Serve: serveLedgerConvert},
-		{Name: "Rates", Sig: "([]text)(map[[2]text]*text)", Serve: serveLedgerRates},
+		{Name: "Open", Sig: "({Owner binary;Name string},[]{Amount binary;Currency text})()", Serve: serveLedgerOpen, Params: []string{"a", "initial"}},
+		{Name: "Transfer", Sig: "({From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})(*text,$2)", Serve: serveLedgerTransfer, Params: []string{"e"}, Results: []string{"id", "balance"}},
+		{Name: "Balances", Sig: "([]binary)(map[{Account {Owner binary;Name string};Currency text}]binary)", Serve: serveLedgerBalances, Params: []string{"owners"}},
+		{Name: "Post", Sig: "(<{From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})(map[text]binary,[]text)", Serve: serveLedgerPost, Stream: true, Params: []string{"entries"}, Results: []string{"sum", "ids"}},
+		{Name: "Statement", Sig: "({Owner binary;Name string},time,time)>{From $0;To $0;Money {Amount binary;Currency text};Reference string;At time}", Serve: serveLedgerStatement, Stream: true, Params: []string{"a", "from", "to"}},
+		{Name: "Invoice", Sig: "([]{Text string;Quantity binary;Price {Amount binary;Currency text};Discount text;TaxRate *binary;Hours map[int]duration},{Year int;Month int;Day int},*duration)({Number string;Issued $2;Due *$2;Lines []$0;Taxes map[text]binary;Total map[text]$1;Paid bool})", Serve: serveLedgerInvoice, Params: []string{"lines", "issued", "terms"}},
+		{Name: "Split", Sig: "({Amount binary;Currency text},[]*binary)([]$0)", Serve: serveLedgerSplit, Params: []string{"total", "weights"}},
+		{Name: "Interest", Sig: "(binary,text,uint)(*text,*text,text)", Serve: serveLedgerInterest, Params: []string{"principal", "rate", "years"}},
+		{
+			Name: "Reconcile", Sig: "(<{From {Owner binary;Name string};To $1;Money {Amount binary;Currency text};Reference string;At time})>*$0", Serve: serveLedgerReconcile, Stream: true, Params: []string{"bank"},
+			Doc: "Reconcile answers every entry of a bank with the one that fits, or nil.",
+		},
+		{Name: "Convert", Sig: "({Amount binary;Currency text},text,{Year int;Month int;Day int})($0,*text)", Serve: serveLedgerConvert, Params: []string{"amount", "to", "on"}, Results: []string{"converted", "rate"}},
+		{Name: "Rates", Sig: "([]text)(map[[2]text]*text)", Serve: serveLedgerRates, Params: []string{"of"}},
 	},
+	Errors: ledgerErrors,
 }
 
 func serveLedgerOpen(ctx context.Context, impl Ledger, c *daffi.Incoming) error {
@@ -417,6 +422,7 @@ var ledgerClient = daffi.Client{
 		ledgerConvert:   {Name: "Convert", Sig: "({Amount binary;Currency text},text,{Year int;Month int;Day int})($0,*text)"},
 		ledgerRates:     {Name: "Rates", Sig: "([]text)(map[[2]text]*text)"},
 	},
+	Errors: ledgerErrors,
 }
 
 // Open prepares a call of Open.
@@ -534,6 +540,15 @@ func (c LedgerCalls) Rates(of ...Currency) daffi.Call[map[[2]Currency]*big.Rat] 
 		e.Array(1)
 		codec.WriteSlice(e, of, codec.WriteTextAppend[Currency])
 	}, readCurrencyx2BigRatPtrMapResult)
+}
+
+// ledgerErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func ledgerErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrCurrency", ErrCurrency),
+		daffi.Sentinel("ErrFunds", ErrFunds),
+		daffi.Sentinel("ErrNoAccount", ErrNoAccount),
+	}
 }
 
 func readLedgerTransferResult(d *codec.Decoder) (r LedgerTransferResult) {

@@ -76,19 +76,27 @@ func RegisterBucket(r daffi.Registrar, impl Bucket, opts ...daffi.ServeOption) (
 
 var bucketDesc = daffi.Service[Bucket]{
 	Name: BucketName,
+	Doc:  "Bucket keeps objects.",
 	Handlers: []daffi.Handler[Bucket]{
-		{Name: "Attributes", Sig: "(string)(*{CacheControl string;ContentType string;ContentLanguage string;Metadata map[string]string;CreateTime time;ModTime time;Size int64;MD5 [16]byte;ETag string})", Serve: serveBucketAttributes},
-		{Name: "Exists", Sig: "(string)(bool)", Serve: serveBucketExists},
-		{Name: "ListPage", Sig: "(bytes,int,*{Prefix string;Delimiter string})([]*{Key string;ModTime time;Size int64;MD5 bytes;IsDir bool},bytes)", Serve: serveBucketListPage},
-		{Name: "List", Sig: "(*{Prefix string;Delimiter string})>*{Key string;ModTime time;Size int64;MD5 bytes;IsDir bool}", Serve: serveBucketList, Stream: true},
-		{Name: "ReadAll", Sig: "(string)(bytes)", Serve: serveBucketReadAll},
-		{Name: "NewRangeReader", Sig: "(string,int64,int64,int)>bytes", Serve: serveBucketNewRangeReader, Stream: true},
-		{Name: "WriteAll", Sig: "(string,bytes,*{ContentType string;ContentMD5 bytes;Metadata map[string]string;IfNotExist bool})()", Serve: serveBucketWriteAll},
-		{Name: "Upload", Sig: "(string,*{ContentType string;ContentMD5 bytes;Metadata map[string]string;IfNotExist bool},<bytes)(int64,[16]byte)", Serve: serveBucketUpload, Stream: true},
-		{Name: "Copy", Sig: "(string,string)()", Serve: serveBucketCopy},
-		{Name: "Delete", Sig: "([]string)(map[string]bool)", Serve: serveBucketDelete},
-		{Name: "SignedURL", Sig: "(string,*{Expiry duration;Method string;ContentType string;EnforceAbsentContentType bool})(*binary,map[string][]string)", Serve: serveBucketSignedURL},
+		{Name: "Attributes", Sig: "(string)(*{CacheControl string;ContentType string;ContentLanguage string;Metadata map[string]string;CreateTime time;ModTime time;Size int64;MD5 [16]byte;ETag string})", Serve: serveBucketAttributes, Params: []string{"key"}},
+		{Name: "Exists", Sig: "(string)(bool)", Serve: serveBucketExists, Params: []string{"key"}},
+		{Name: "ListPage", Sig: "(bytes,int,*{Prefix string;Delimiter string})([]*{Key string;ModTime time;Size int64;MD5 bytes;IsDir bool},bytes)", Serve: serveBucketListPage, Params: []string{"pageToken", "pageSize", "opts"}, Results: []string{"retval", "nextPageToken"}},
+		{Name: "List", Sig: "(*{Prefix string;Delimiter string})>*{Key string;ModTime time;Size int64;MD5 bytes;IsDir bool}", Serve: serveBucketList, Stream: true, Params: []string{"opts"}},
+		{Name: "ReadAll", Sig: "(string)(bytes)", Serve: serveBucketReadAll, Params: []string{"key"}},
+		{
+			Name: "NewRangeReader", Sig: "(string,int64,int64,int)>bytes", Serve: serveBucketNewRangeReader, Stream: true, Params: []string{"key", "offset", "length", "whence"},
+			Doc: "NewRangeReader yields the bytes from offset on, all of them if length is negative. Whence is io's.",
+		},
+		{Name: "WriteAll", Sig: "(string,bytes,*{ContentType string;ContentMD5 bytes;Metadata map[string]string;IfNotExist bool})()", Serve: serveBucketWriteAll, Params: []string{"key", "p", "opts"}},
+		{
+			Name: "Upload", Sig: "(string,*{ContentType string;ContentMD5 bytes;Metadata map[string]string;IfNotExist bool},<bytes)(int64,[16]byte)", Serve: serveBucketUpload, Stream: true, Params: []string{"key", "opts", "chunks"}, Results: []string{"written", "sum"},
+			Doc: "Upload writes what chunks yields, if it comes to its end.",
+		},
+		{Name: "Copy", Sig: "(string,string)()", Serve: serveBucketCopy, Params: []string{"dstKey", "srcKey"}},
+		{Name: "Delete", Sig: "([]string)(map[string]bool)", Serve: serveBucketDelete, Params: []string{"keys"}, Results: []string{"deleted"}},
+		{Name: "SignedURL", Sig: "(string,*{Expiry duration;Method string;ContentType string;EnforceAbsentContentType bool})(*binary,map[string][]string)", Serve: serveBucketSignedURL, Params: []string{"key", "opts"}},
 	},
+	Errors: bucketErrors,
 }
 
 func serveBucketAttributes(ctx context.Context, impl Bucket, c *daffi.Incoming) error {
@@ -411,6 +419,7 @@ var bucketClient = daffi.Client{
 		bucketDelete:         {Name: "Delete", Sig: "([]string)(map[string]bool)"},
 		bucketSignedURL:      {Name: "SignedURL", Sig: "(string,*{Expiry duration;Method string;ContentType string;EnforceAbsentContentType bool})(*binary,map[string][]string)"},
 	},
+	Errors: bucketErrors,
 }
 
 // Attributes prepares a call of Attributes.
@@ -527,6 +536,15 @@ func (c BucketCalls) SignedURL(key string, opts *SignedURLOptions) daffi.Call[Bu
 		e.String(key)
 		codec.WritePtr(e, opts, writeSignedURLOptions)
 	}, readBucketSignedURLResult)
+}
+
+// bucketErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func bucketErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrChanged", ErrChanged),
+		daffi.Sentinel("ErrMD5", ErrMD5),
+		daffi.Sentinel("ErrNotFound", ErrNotFound),
+	}
 }
 
 func readBucketListPageResult(d *codec.Decoder) (r BucketListPageResult) {

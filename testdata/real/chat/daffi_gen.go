@@ -94,19 +94,27 @@ func RegisterServer(r daffi.Registrar, impl Server, opts ...daffi.ServeOption) (
 
 var serverDesc = daffi.Service[Server]{
 	Name: ServerName,
+	Doc:  "Server has rooms.",
 	Handlers: []daffi.Handler[Server]{
-		{Name: "Connect", Sig: "(string,string,*uint64,<{Post *{Text string;Blocks []bytes;ReplyTo *binary};Typing *bool;React *{To binary;Emoji int32};Read *uint64;Leave *{};Unknown any})>{Header {Seq uint64;Room string;At time};Message *{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$6;Edited *{By string;At time};SentAt time};Typing map[string]bool;Receipts map[string]uint64;Failed error;Echo any}", Serve: serveServerConnect, Stream: true},
-		{Name: "Create", Sig: "(string,string,[]{User string;Joined time;Power int8;Avatar bytes})(bool)", Serve: serveServerCreate},
+		{
+			Name: "Connect", Sig: "(string,string,*uint64,<{Post *{Text string;Blocks []bytes;ReplyTo *binary};Typing *bool;React *{To binary;Emoji int32};Read *uint64;Leave *{};Unknown any})>{Header {Seq uint64;Room string;At time};Message *{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$6;Edited *{By string;At time};SentAt time};Typing map[string]bool;Receipts map[string]uint64;Failed error;Echo any}", Serve: serveServerConnect, Stream: true, Params: []string{"room", "as", "resume", "events"},
+			Doc: "Connect is the life of a client in a room: it goes on where resume left off.",
+		},
+		{Name: "Create", Sig: "(string,string,[]{User string;Joined time;Power int8;Avatar bytes})(bool)", Serve: serveServerCreate, Params: []string{"room", "topic", "members"}, Results: []string{"created"}},
 		{Name: "Rooms", Sig: "()(map[string][]{User string;Joined time;Power int8;Avatar bytes})", Serve: serveServerRooms},
-		{Name: "History", Sig: "(string,{Latest *time;Oldest *time;Inclusive bool;Limit int;From []string})([]*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$1;Edited *{By string;At time};SentAt time},bool)", Serve: serveServerHistory},
-		{Name: "Thread", Sig: "(string,binary)(*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time})", Serve: serveServerThread},
-		{Name: "Sync", Sig: "(string,uint64)>{Header {Seq uint64;Room string;At time};Message *{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$2;Edited *{By string;At time};SentAt time};Typing map[string]bool;Receipts map[string]uint64;Failed error;Echo any}", Serve: serveServerSync, Stream: true},
-		{Name: "Import", Sig: "(string,<*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time})(time,time,int)", Serve: serveServerImport, Stream: true},
-		{Name: "Delete", Sig: "(string)()", Serve: serveServerDelete},
+		{Name: "History", Sig: "(string,{Latest *time;Oldest *time;Inclusive bool;Limit int;From []string})([]*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$1;Edited *{By string;At time};SentAt time},bool)", Serve: serveServerHistory, Params: []string{"room", "opts"}, Results: []string{"messages", "hasMore"}},
+		{Name: "Thread", Sig: "(string,binary)(*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time})", Serve: serveServerThread, Params: []string{"room", "root"}},
+		{Name: "Sync", Sig: "(string,uint64)>{Header {Seq uint64;Room string;At time};Message *{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$2;Edited *{By string;At time};SentAt time};Typing map[string]bool;Receipts map[string]uint64;Failed error;Echo any}", Serve: serveServerSync, Stream: true, Params: []string{"room", "since"}},
+		{
+			Name: "Import", Sig: "(string,<*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time})(time,time,int)", Serve: serveServerImport, Stream: true, Params: []string{"room", "messages"}, Results: []string{"first", "last", "n"},
+			Doc: "Import adds messages of another server.",
+		},
+		{Name: "Delete", Sig: "(string)()", Serve: serveServerDelete, Params: []string{"room"}},
 	},
 	Subs: []daffi.Sub[Server]{
 		{Name: "Moderation", Register: registerServerModeration},
 	},
+	Errors: serverErrors,
 }
 
 func serveServerConnect(ctx context.Context, impl Server, c *daffi.Incoming) error {
@@ -354,6 +362,7 @@ var serverClient = daffi.Client{
 		serverImport:  {Name: "Import", Sig: "(string,<*{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time})(time,time,int)"},
 		serverDelete:  {Name: "Delete", Sig: "(string)()"},
 	},
+	Errors: serverErrors,
 }
 
 // Connect is the life of a client in a room: it goes on where resume left off.
@@ -458,11 +467,13 @@ func RegisterModeration(r daffi.Registrar, impl Moderation, opts ...daffi.ServeO
 
 var moderationDesc = daffi.Service[Moderation]{
 	Name: ModerationName,
+	Doc:  "Moderation is below a Server.",
 	Handlers: []daffi.Handler[Moderation]{
-		{Name: "Ban", Sig: "(string,string,*string)()", Serve: serveModerationBan},
-		{Name: "Banned", Sig: "(string)(map[string]*string)", Serve: serveModerationBanned},
-		{Name: "Redact", Sig: "(string,[]binary)>{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time}", Serve: serveModerationRedact, Stream: true},
+		{Name: "Ban", Sig: "(string,string,*string)()", Serve: serveModerationBan, Params: []string{"room", "user", "reason"}},
+		{Name: "Banned", Sig: "(string)(map[string]*string)", Serve: serveModerationBanned, Params: []string{"room"}},
+		{Name: "Redact", Sig: "(string,[]binary)>{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time}", Serve: serveModerationRedact, Stream: true, Params: []string{"room", "ids"}},
 	},
+	Errors: serverErrors,
 }
 
 func serveModerationBan(ctx context.Context, impl Moderation, c *daffi.Incoming) error {
@@ -568,6 +579,7 @@ var moderationClient = daffi.Client{
 		moderationBanned: {Name: "Banned", Sig: "(string)(map[string]*string)"},
 		moderationRedact: {Name: "Redact", Sig: "(string,[]binary)>{ID binary;From string;Text string;Blocks []bytes;Reactions map[string][]string;Thread []*$0;Edited *{By string;At time};SentAt time}"},
 	},
+	Errors: serverErrors,
 }
 
 // Ban prepares a call of Ban.
@@ -595,6 +607,15 @@ func (c ModerationCalls) Redact(room RoomID, ids ...uuid.UUID) daffi.Stream[Mess
 		e.String(string(room))
 		codec.WriteSlice(e, ids, codec.WriteBinary[uuid.UUID])
 	}, readMessage)
+}
+
+// serverErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func serverErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrBanned", ErrBanned),
+		daffi.Sentinel("ErrForbidden", ErrForbidden),
+		daffi.Sentinel("ErrNoRoom", ErrNoRoom),
+	}
 }
 
 func readServerHistoryResult(d *codec.Decoder) (r ServerHistoryResult) {

@@ -83,18 +83,23 @@ func RegisterQueue(r daffi.Registrar, impl Queue, opts ...daffi.ServeOption) (*d
 
 var queueDesc = daffi.Service[Queue]{
 	Name: QueueName,
+	Doc:  "Queue is both, and what an operator wants.",
 	Handlers: []daffi.Handler[Queue]{
 		{Name: "Stats", Sig: "()(map[string]map[string]int)", Serve: serveQueueStats},
-		{Name: "Jobs", Sig: "([]string,[]string)>{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte}", Serve: serveQueueJobs, Stream: true},
-		{Name: "Dead", Sig: "(uint8)([2][]{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte},bool)", Serve: serveQueueDead},
-		{Name: "Insert", Sig: "(string,bytes,*{MaxAttempts int16;Queue string;Priority int8;Tags []string;ScheduledAt *time;UniqueOpts {ByArgs bool;ByState []string};Retry {Backoff []duration;Jitter float32}})(*{Job *{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};UniqueSkippedAsDuplicate bool})", Serve: serveQueueInsert},
-		{Name: "InsertMany", Sig: "(<{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte})([]int64,map[int64]binary)", Serve: serveQueueInsertMany, Stream: true},
-		{Name: "Cancel", Sig: "(int64,[]string)(string,*{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte})", Serve: serveQueueCancel},
-		{Name: "Lease", Sig: "(string,int,duration)([]{ID [16]byte;Job {ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};Until time})", Serve: serveQueueLease},
-		{Name: "Heartbeat", Sig: "(map[[16]byte]duration)(map[[16]byte]{})", Serve: serveQueueHeartbeat},
-		{Name: "Finish", Sig: "({Lease [16]byte;Err error;Snooze *duration;Output any})(string)", Serve: serveQueueFinish},
-		{Name: "Work", Sig: "(string,<*{Lease [16]byte;Err error;Snooze *duration;Output any})>*{ID [16]byte;Job {ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};Until time}", Serve: serveQueueWork, Stream: true},
+		{Name: "Jobs", Sig: "([]string,[]string)>{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte}", Serve: serveQueueJobs, Stream: true, Params: []string{"states", "kinds"}},
+		{Name: "Dead", Sig: "(uint8)([2][]{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte},bool)", Serve: serveQueueDead, Params: []string{"limit"}, Results: []string{"list", "truncated"}},
+		{Name: "Insert", Sig: "(string,bytes,*{MaxAttempts int16;Queue string;Priority int8;Tags []string;ScheduledAt *time;UniqueOpts {ByArgs bool;ByState []string};Retry {Backoff []duration;Jitter float32}})(*{Job *{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};UniqueSkippedAsDuplicate bool})", Serve: serveQueueInsert, Params: []string{"kind", "args", "opts"}},
+		{Name: "InsertMany", Sig: "(<{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte})([]int64,map[int64]binary)", Serve: serveQueueInsertMany, Stream: true, Params: []string{"jobs"}, Results: []string{"ids", "duplicates"}},
+		{Name: "Cancel", Sig: "(int64,[]string)(string,*{ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte})", Serve: serveQueueCancel, Params: []string{"id", "reason"}, Results: []string{"before", "job"}},
+		{Name: "Lease", Sig: "(string,int,duration)([]{ID [16]byte;Job {ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};Until time})", Serve: serveQueueLease, Params: []string{"queue", "n", "d"}},
+		{Name: "Heartbeat", Sig: "(map[[16]byte]duration)(map[[16]byte]{})", Serve: serveQueueHeartbeat, Params: []string{"leases"}, Results: []string{"lost"}},
+		{Name: "Finish", Sig: "({Lease [16]byte;Err error;Snooze *duration;Output any})(string)", Serve: serveQueueFinish, Params: []string{"done"}},
+		{
+			Name: "Work", Sig: "(string,<*{Lease [16]byte;Err error;Snooze *duration;Output any})>*{ID [16]byte;Job {ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};Until time}", Serve: serveQueueWork, Stream: true, Params: []string{"queue", "done"},
+			Doc: "Work hands out the next job each time that the one before is done.",
+		},
 	},
+	Errors: queueErrors,
 }
 
 func serveQueueStats(ctx context.Context, impl Queue, c *daffi.Incoming) error {
@@ -379,6 +384,7 @@ var queueClient = daffi.Client{
 		queueFinish:     {Name: "Finish", Sig: "({Lease [16]byte;Err error;Snooze *duration;Output any})(string)"},
 		queueWork:       {Name: "Work", Sig: "(string,<*{Lease [16]byte;Err error;Snooze *duration;Output any})>*{ID [16]byte;Job {ID int64;Kind string;Args bytes;Queue string;State string;Priority int8;Attempt int16;MaxAttempts int16;ScheduledAt time;FinalizedAt *time;Errors []{At time;Attempt int16;Error error;Trace []string};Tags []string;Metadata map[string]bytes;UniqueKey *[32]byte};Until time}"},
 	},
+	Errors: queueErrors,
 }
 
 // Stats prepares a call of Stats.
@@ -477,6 +483,15 @@ func (c QueueCalls) Work(queue string, done iter.Seq2[*Done, error]) daffi.Strea
 		e.Array(1)
 		e.String(queue)
 	}, daffi.FeedErr(done, writeDonePtr), readLeasePtr)
+}
+
+// queueErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func queueErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrDuplicate", ErrDuplicate),
+		daffi.Sentinel("ErrLeaseLost", ErrLeaseLost),
+		daffi.Sentinel("ErrNoJob", ErrNoJob),
+	}
 }
 
 func readQueueDeadResult(d *codec.Decoder) (r QueueDeadResult) {

@@ -93,26 +93,34 @@ func RegisterStore(r daffi.Registrar, impl Store, opts ...daffi.ServeOption) (*d
 
 var storeDesc = daffi.Service[Store]{
 	Name: StoreName,
+	Doc:  "Store is a store of bytes, hashes and sorted sets.",
 	Handlers: []daffi.Handler[Store]{
-		{Name: "ZAdd", Sig: "(string,[]{Score float64;Member string})(int64)", Serve: serveStoreZAdd},
-		{Name: "ZRangeByScore", Sig: "(string,*{Min float64;Max float64;Offset int64;Count int64})([]{Score float64;Member string})", Serve: serveStoreZRangeByScore},
-		{Name: "ZScores", Sig: "(string)(map[string]float64)", Serve: serveStoreZScores},
-		{Name: "Get", Sig: "(string)(*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Serve: serveStoreGet},
-		{Name: "MGet", Sig: "([]string)([]*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Serve: serveStoreMGet},
-		{Name: "Exists", Sig: "([]string)(int64)", Serve: serveStoreExists},
-		{Name: "TTL", Sig: "(string)(duration)", Serve: serveStoreTTL},
-		{Name: "Scan", Sig: "(uint64,string,int64)([]string,uint64)", Serve: serveStoreScan},
-		{Name: "Iterate", Sig: "({Prefix bytes;Reverse bool;PrefetchValues bool})>{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time}", Serve: serveStoreIterate, Stream: true},
-		{Name: "Set", Sig: "(string,bytes,duration)()", Serve: serveStoreSet},
-		{Name: "SetArgs", Sig: "(string,bytes,{Mode string;TTL duration;Get bool;UserMeta uint8})(bytes,bool)", Serve: serveStoreSetArgs},
-		{Name: "Del", Sig: "([]string)(int64)", Serve: serveStoreDel},
-		{Name: "IncrBy", Sig: "(string,int64)(int64)", Serve: serveStoreIncrBy},
-		{Name: "Write", Sig: "([]{Set *{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time};Delete *string;CAS *{Item $1;Expect uint64}})([]uint64)", Serve: serveStoreWrite},
-		{Name: "Load", Sig: "(bool,<{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})(int)", Serve: serveStoreLoad, Stream: true},
-		{Name: "HSet", Sig: "(string,map[string]any)(int)", Serve: serveStoreHSet},
-		{Name: "HGetAll", Sig: "(string)(map[string]any)", Serve: serveStoreHGetAll},
-		{Name: "HMGet", Sig: "(string,[]string)([]any)", Serve: serveStoreHMGet},
+		{Name: "ZAdd", Sig: "(string,[]{Score float64;Member string})(int64)", Serve: serveStoreZAdd, Params: []string{"key", "members"}, Results: []string{"added"}},
+		{Name: "ZRangeByScore", Sig: "(string,*{Min float64;Max float64;Offset int64;Count int64})([]{Score float64;Member string})", Serve: serveStoreZRangeByScore, Params: []string{"key", "by"}},
+		{Name: "ZScores", Sig: "(string)(map[string]float64)", Serve: serveStoreZScores, Params: []string{"key"}},
+		{Name: "Get", Sig: "(string)(*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Serve: serveStoreGet, Params: []string{"key"}},
+		{Name: "MGet", Sig: "([]string)([]*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Serve: serveStoreMGet, Params: []string{"keys"}},
+		{Name: "Exists", Sig: "([]string)(int64)", Serve: serveStoreExists, Params: []string{"keys"}, Results: []string{"n"}},
+		{Name: "TTL", Sig: "(string)(duration)", Serve: serveStoreTTL, Params: []string{"key"}},
+		{
+			Name: "Scan", Sig: "(uint64,string,int64)([]string,uint64)", Serve: serveStoreScan, Params: []string{"cursor", "match", "count"}, Results: []string{"keys", "next"},
+			Doc: "Scan is one step of going through all keys: begin with cursor 0, go on with next until that is 0.",
+		},
+		{Name: "Iterate", Sig: "({Prefix bytes;Reverse bool;PrefetchValues bool})>{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time}", Serve: serveStoreIterate, Stream: true, Params: []string{"opts"}},
+		{Name: "Set", Sig: "(string,bytes,duration)()", Serve: serveStoreSet, Params: []string{"key", "value", "expiration"}},
+		{Name: "SetArgs", Sig: "(string,bytes,{Mode string;TTL duration;Get bool;UserMeta uint8})(bytes,bool)", Serve: serveStoreSetArgs, Params: []string{"key", "value", "a"}, Results: []string{"old", "done"}},
+		{Name: "Del", Sig: "([]string)(int64)", Serve: serveStoreDel, Params: []string{"keys"}},
+		{Name: "IncrBy", Sig: "(string,int64)(int64)", Serve: serveStoreIncrBy, Params: []string{"key", "value"}},
+		{Name: "Write", Sig: "([]{Set *{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time};Delete *string;CAS *{Item $1;Expect uint64}})([]uint64)", Serve: serveStoreWrite, Params: []string{"batch"}, Results: []string{"versions"}},
+		{
+			Name: "Load", Sig: "(bool,<{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})(int)", Serve: serveStoreLoad, Stream: true, Params: []string{"overwrite", "items"}, Results: []string{"loaded"},
+			Doc: "Load sets what items yields, all of it or nothing.",
+		},
+		{Name: "HSet", Sig: "(string,map[string]any)(int)", Serve: serveStoreHSet, Params: []string{"key", "fields"}, Results: []string{"added"}},
+		{Name: "HGetAll", Sig: "(string)(map[string]any)", Serve: serveStoreHGetAll, Params: []string{"key"}},
+		{Name: "HMGet", Sig: "(string,[]string)([]any)", Serve: serveStoreHMGet, Params: []string{"key", "fields"}},
 	},
+	Errors: storeErrors,
 }
 
 func serveStoreZAdd(ctx context.Context, impl Store, c *daffi.Incoming) error {
@@ -616,6 +624,7 @@ var storeClient = daffi.Client{
 		storeHGetAll:       {Name: "HGetAll", Sig: "(string)(map[string]any)"},
 		storeHMGet:         {Name: "HMGet", Sig: "(string,[]string)([]any)"},
 	},
+	Errors: storeErrors,
 }
 
 // ZAdd prepares a call of ZAdd.
@@ -783,6 +792,15 @@ func (c StoreCalls) HMGet(key string, fields ...string) daffi.Call[[]any] {
 		e.String(key)
 		codec.WriteStrings(e, fields)
 	}, readAnysResult)
+}
+
+// storeErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func storeErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrConflict", ErrConflict),
+		daffi.Sentinel("ErrNotFound", ErrNotFound),
+		daffi.Sentinel("ErrWrongType", ErrWrongType),
+	}
 }
 
 func readStoreScanResult(d *codec.Decoder) (r StoreScanResult) {

@@ -91,21 +91,32 @@ func RegisterLogs(r daffi.Registrar, impl Logs, opts ...daffi.ServeOption) (*daf
 
 var logsDesc = daffi.Service[Logs]{
 	Name: LogsName,
+	Doc:  "Logs is both.",
 	Handlers: []daffi.Handler[Logs]{
 		{Name: "Build", Sig: "()(*{GoVersion string;Path string;Main {Path string;Version string;Sum string;Replace *$1};Deps []*$1;Settings []{Key string;Value string}})", Serve: serveLogsBuild},
-		{Name: "Targets", Sig: "([]*binary)([]binary,map[string][]string)", Serve: serveLogsTargets},
-		{Name: "Emit", Sig: "([]{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})()", Serve: serveLogsEmit, Oneway: true},
-		{Name: "EmitAll", Sig: "(<{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})(uint64,uint64)", Serve: serveLogsEmitAll, Stream: true},
-		{Name: "Observe", Sig: "(map[{Metric string;Labels {Job string;Instance string}}][]{T time;V float64})(int)", Serve: serveLogsObserve},
-		{Name: "ObserveHistogram", Sig: "({Metric string;Labels {Job string;Instance string}},*{Bounds [8]float32;Buckets [9]uint64;Sum float64;Exemplar map[int]*{T time;V float64}})()", Serve: serveLogsObserveHistogram},
-		{Name: "Query", Sig: "({Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})([]{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})", Serve: serveLogsQuery},
-		{Name: "Tail", Sig: "(*{Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})>{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte}", Serve: serveLogsTail, Stream: true},
-		{Name: "Range", Sig: "(string,time,time,duration)(map[{Metric string;Labels {Job string;Instance string}}][]{T time;V float64})", Serve: serveLogsRange},
-		{Name: "Histogram", Sig: "({Metric string;Labels {Job string;Instance string}})({Bounds [8]float32;Buckets [9]uint64;Sum float64;Exemplar map[int]*{T time;V float64}},bool)", Serve: serveLogsHistogram},
+		{Name: "Targets", Sig: "([]*binary)([]binary,map[string][]string)", Serve: serveLogsTargets, Params: []string{"add"}},
+		{
+			Name: "Emit", Sig: "([]{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})()", Serve: serveLogsEmit, Oneway: true, Params: []string{"records"},
+			Doc: "Emit takes records and does not wait.",
+		},
+		{
+			Name: "EmitAll", Sig: "(<{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})(uint64,uint64)", Serve: serveLogsEmitAll, Stream: true, Params: []string{"records"}, Results: []string{"kept", "dropped"},
+			Doc: "EmitAll waits until all records are kept.",
+		},
+		{Name: "Observe", Sig: "(map[{Metric string;Labels {Job string;Instance string}}][]{T time;V float64})(int)", Serve: serveLogsObserve, Params: []string{"samples"}},
+		{Name: "ObserveHistogram", Sig: "({Metric string;Labels {Job string;Instance string}},*{Bounds [8]float32;Buckets [9]uint64;Sum float64;Exemplar map[int]*{T time;V float64}})()", Serve: serveLogsObserveHistogram, Params: []string{"s", "h"}},
+		{Name: "Query", Sig: "({Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})([]{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte})", Serve: serveLogsQuery, Params: []string{"q"}},
+		{Name: "Tail", Sig: "(*{Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})>{Time time;Level text;Message string;Source *{Function string;File string;Line int};Attrs map[string]any;Err error;TraceID [16]byte;SpanID [8]byte}", Serve: serveLogsTail, Stream: true, Params: []string{"q"}},
+		{Name: "Range", Sig: "(string,time,time,duration)(map[{Metric string;Labels {Job string;Instance string}}][]{T time;V float64})", Serve: serveLogsRange, Params: []string{"name", "from", "to", "step"}},
+		{Name: "Histogram", Sig: "({Metric string;Labels {Job string;Instance string}})({Bounds [8]float32;Buckets [9]uint64;Sum float64;Exemplar map[int]*{T time;V float64}},bool)", Serve: serveLogsHistogram, Params: []string{"s"}, Results: []string{"h", "ok"}},
 		{Name: "Levels", Sig: "()(map[text]int)", Serve: serveLogsLevels},
-		{Name: "Tree", Sig: "(int8)(*{Name string;Count int;Below map[string]*$0;Spans [][]complex64})", Serve: serveLogsTree},
-		{Name: "Follow", Sig: "(<{Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})>map[text]uint32", Serve: serveLogsFollow, Stream: true},
+		{Name: "Tree", Sig: "(int8)(*{Name string;Count int;Below map[string]*$0;Spans [][]complex64})", Serve: serveLogsTree, Params: []string{"depth"}},
+		{
+			Name: "Follow", Sig: "(<{Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})>map[text]uint32", Serve: serveLogsFollow, Stream: true, Params: []string{"queries"},
+			Doc: "Follow answers every query of a sequence with how many records it selects.",
+		},
 	},
+	Errors: logsErrors,
 }
 
 func serveLogsBuild(ctx context.Context, impl Logs, c *daffi.Incoming) error {
@@ -433,6 +444,7 @@ var logsClient = daffi.Client{
 		logsTree:             {Name: "Tree", Sig: "(int8)(*{Name string;Count int;Below map[string]*$0;Spans [][]complex64})"},
 		logsFollow:           {Name: "Follow", Sig: "(<{Since *time;Until *time;AtLeast text;Match *text;Attrs map[string]any;Traces [][16]byte;Limit uint16})>map[text]uint32"},
 	},
+	Errors: logsErrors,
 }
 
 // Build prepares a call of Build.
@@ -547,6 +559,13 @@ func (c LogsCalls) Tree(depth int8) daffi.Call[*Tree] {
 // Follow answers every query of a sequence with how many records it selects.
 func (c LogsCalls) Follow(queries iter.Seq2[Query, error]) daffi.Stream[map[slog.Level]uint32] {
 	return daffi.NewFeedStream(c.b, logsFollow, nil, daffi.FeedErr(queries, writeQuery), readSlogLevelUint32Map)
+}
+
+// logsErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func logsErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrRange", ErrRange),
+	}
 }
 
 func readLogsTargetsResult(d *codec.Decoder) (r LogsTargetsResult) {

@@ -75,15 +75,17 @@ func RegisterMailer(r daffi.Registrar, impl Mailer, opts ...daffi.ServeOption) (
 
 var mailerDesc = daffi.Service[Mailer]{
 	Name: MailerName,
+	Doc:  "Mailer sends mail.",
 	Handlers: []daffi.Handler[Mailer]{
-		{Name: "Send", Sig: "([]*{From *{Name string;Address string};To []*$1;Cc []*$1;Bcc []*$1;Subject string;Header map[string][]string;Text string;HTML string;Attachments []{Filename string;ContentType string;Content bytes;Inline bool;Settings {CopyHeader map[string][]string}};Priority *int8;SendAt time;UniqueArgs map[string]string})([]{ID binary;State text;At time;Took duration;Peer binary;Rejected map[string]error})", Serve: serveMailerSend},
-		{Name: "SendBulk", Sig: "({Name string;Address string},{Name string;Data map[string]any;Tags []string},<{Address $0;Substitutions map[string]any})>{To $0;ID *binary;Err error}", Serve: serveMailerSendBulk, Stream: true},
-		{Name: "Status", Sig: "([]binary)(map[binary]text)", Serve: serveMailerStatus},
-		{Name: "Counts", Sig: "()(map[text]int,int,time,time)", Serve: serveMailerCounts},
-		{Name: "Parse", Sig: "(string)([]*{Name string;Address string})", Serve: serveMailerParse},
-		{Name: "LookupMX", Sig: "(string)([]*{Host string;Pref uint16},[]text,*{IP text;Mask bytes})", Serve: serveMailerLookupMX},
+		{Name: "Send", Sig: "([]*{From *{Name string;Address string};To []*$1;Cc []*$1;Bcc []*$1;Subject string;Header map[string][]string;Text string;HTML string;Attachments []{Filename string;ContentType string;Content bytes;Inline bool;Settings {CopyHeader map[string][]string}};Priority *int8;SendAt time;UniqueArgs map[string]string})([]{ID binary;State text;At time;Took duration;Peer binary;Rejected map[string]error})", Serve: serveMailerSend, Params: []string{"m"}},
+		{Name: "SendBulk", Sig: "({Name string;Address string},{Name string;Data map[string]any;Tags []string},<{Address $0;Substitutions map[string]any})>{To $0;ID *binary;Err error}", Serve: serveMailerSendBulk, Stream: true, Params: []string{"from", "t", "to"}},
+		{Name: "Status", Sig: "([]binary)(map[binary]text)", Serve: serveMailerStatus, Params: []string{"ids"}},
+		{Name: "Counts", Sig: "()(map[text]int,int,time,time)", Serve: serveMailerCounts, Results: []string{"byState", "total", "oldest", "newest"}},
+		{Name: "Parse", Sig: "(string)([]*{Name string;Address string})", Serve: serveMailerParse, Params: []string{"list"}},
+		{Name: "LookupMX", Sig: "(string)([]*{Host string;Pref uint16},[]text,*{IP text;Mask bytes})", Serve: serveMailerLookupMX, Params: []string{"host"}},
 		{Name: "Ping", Sig: "()()", Serve: serveMailerPing},
 	},
+	Errors: mailerErrors,
 }
 
 func serveMailerSend(ctx context.Context, impl Mailer, c *daffi.Incoming) error {
@@ -276,6 +278,7 @@ var mailerClient = daffi.Client{
 		mailerLookupMX: {Name: "LookupMX", Sig: "(string)([]*{Host string;Pref uint16},[]text,*{IP text;Mask bytes})"},
 		mailerPing:     {Name: "Ping", Sig: "()()"},
 	},
+	Errors: mailerErrors,
 }
 
 // Send prepares a call of Send.
@@ -342,6 +345,13 @@ func (c MailerCalls) LookupMX(host string) daffi.Call[MailerLookupMXResult] {
 // Ping prepares a call of Ping.
 func (c MailerCalls) Ping() daffi.Action {
 	return daffi.NewAction(c.b, mailerPing, nil)
+}
+
+// mailerErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func mailerErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrNoRecipient", ErrNoRecipient),
+	}
 }
 
 func readMailerCountsResult(d *codec.Decoder) (r MailerCountsResult) {

@@ -18,6 +18,31 @@ type directive struct {
 	pos  token.Pos
 	word string
 	args []string
+	text string // of the comment
+}
+
+// argument is one of a list of names, with its place.
+type argument struct {
+	text string
+	pos  token.Pos
+}
+
+// list reads arguments that commas or spaces separate.
+func (d directive) list() []argument {
+	var args []argument
+	start := len("//" + prefix + d.word)
+	text, _, _ := strings.Cut(d.text[start:], " //") // what follows is an ordinary comment
+	from := -1
+	for k, r := range text + " " {
+		switch separates := r == ',' || r == ' ' || r == '\t'; {
+		case !separates && from < 0:
+			from = k
+		case separates && from >= 0:
+			args = append(args, argument{text[from:k], d.pos + token.Pos(start+from)})
+			from = -1
+		}
+	}
+	return args
 }
 
 // place says what a directive may stand on.
@@ -26,6 +51,8 @@ type place int
 const (
 	onInterface place = iota
 	onMethod
+	onBoth // an interface or a method
+	onMessage
 	notYet
 )
 
@@ -39,13 +66,13 @@ var words = map[string]place{
 	"local":      onMethod,
 	"idempotent": onMethod,
 	"serial":     notYet,
-	"codec":      notYet,
+	"codec":      onBoth,
 	"key":        notYet,
 	"event":      notYet,
-	"map":        notYet,
-	"errors":     notYet,
+	"map":        onMethod,
+	"errors":     onBoth,
 	"object":     notYet,
-	"message":    notYet,
+	"message":    onMessage,
 	"transfer":   notYet,
 }
 
@@ -60,7 +87,7 @@ func parseDirective(c *ast.Comment) (directive, bool) {
 	if len(fields) == 0 || strings.HasPrefix(text, " ") {
 		fields = append([]string{""}, fields...)
 	}
-	return directive{pos: c.Slash, word: fields[0], args: fields[1:]}, true
+	return directive{pos: c.Slash, word: fields[0], args: fields[1:], text: c.Text}, true
 }
 
 // directives reads the raw comments, since [ast.CommentGroup.Text] leaves directives out.
@@ -89,14 +116,20 @@ func docLines(groups ...*ast.CommentGroup) []string {
 	return nil
 }
 
-// annotation is a type declaration with a callback or fetcher directive.
+// annotation is a type declaration with a callback, fetcher or message directive.
 type annotation struct {
 	src      *source
 	spec     *ast.TypeSpec
 	doc      []string // its comment
 	callback *directive
 	fetcher  *directive
+	codec    *directive // of all methods
+	message  *directive
+	errors   *directive
 }
+
+// isInterface reports whether a is that of a service or of its callers.
+func (a annotation) isInterface() bool { return a.callback != nil || a.fetcher != nil }
 
 // annotations finds the annotated types of a target and reports directives that do not exist.
 func (s *source) annotations() []annotation {
@@ -143,9 +176,19 @@ func (s *source) annotation(group *ast.GenDecl, spec *ast.TypeSpec) (annotation,
 			s.once(&a.callback, d)
 		case "fetcher":
 			s.once(&a.fetcher, d)
+		case "message":
+			s.once(&a.message, d)
 		}
 	}
-	return a, a.callback != nil || a.fetcher != nil
+	for _, d := range list {
+		if d.word == "codec" && a.isInterface() {
+			s.once(&a.codec, d)
+		}
+		if d.word == "errors" && a.isInterface() {
+			s.once(&a.errors, d)
+		}
+	}
+	return a, a.isInterface() || a.message != nil
 }
 
 // once stores d unless there is one already.
@@ -203,14 +246,18 @@ func (s *source) checkPlaces() {
 				if s.used[d.pos] {
 					continue
 				}
-				cure := "put it directly above a method of an annotated interface"
-				if words[d.word] == onInterface {
-					cure = "put it directly above the type declaration of an interface"
-				}
-				s.report.add(CodePlacement, d.pos, d.word, cure)
+				s.report.add(CodePlacement, d.pos, d.word, cures[words[d.word]])
 			}
 		}
 	}
+}
+
+// cures say where a directive belongs.
+var cures = map[place]string{
+	onInterface: "put it directly above the type declaration of an interface",
+	onMethod:    "put it directly above a method of an annotated interface",
+	onBoth:      "put it directly above an annotated interface, or one of its methods",
+	onMessage:   "put it directly above a type declaration",
 }
 
 // suggestion lists what may be meant by word.

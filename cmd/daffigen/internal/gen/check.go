@@ -18,6 +18,7 @@ type checker struct {
 	typer    typer
 	reported map[string]bool // refusals, so that a bad type is explained once
 	broken   bool            // the method at hand has a type that cannot travel
+	codec    string          // of the method at hand, if it has one
 }
 
 // iface makes the model of one annotated type, nil if it cannot.
@@ -42,6 +43,13 @@ func (c *checker) iface(a annotation) *Interface {
 	}
 	i := &Interface{Name: obj.Name(), Doc: a.doc, Pkg: a.src.types, Pos: a.spec.Name.Pos(), Broken: make(map[string]bool)}
 	c.roles(i, a)
+	if a.codec != nil {
+		c.interfaceCodec(i, *a.codec)
+	}
+	if a.errors != nil {
+		choice := c.chosen[a.errors.pos]
+		i.errors = &choice
+	}
 	for _, fn := range c.methodsOf(a.src, named.Underlying().(*types.Interface), a.spec) {
 		if m := c.method(i, a.src, fn); m != nil {
 			i.Methods = append(i.Methods, m)
@@ -168,7 +176,7 @@ func (c *checker) compilerError(err types.Error, at token.Pos, where string) {
 // method makes the model of one method, nil if it is not on the wire or cannot be.
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
-	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name()}
+	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name(), Codec: i.Codec}
 	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
@@ -198,13 +206,15 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		return m
 	}
 	before := len(c.report.list)
-	c.broken = false
+	c.broken, c.codec = false, m.Codec
 	c.shape(i, m, src, fn.Type().(*types.Signature))
 	if c.broken || len(c.report.list) > before {
 		return nil
 	}
 	c.conflicts(i, m)
-	c.signature(i, m)
+	if m.Map == nil { // else what is sent is not known yet
+		c.signature(i, m)
+	}
 	return m
 }
 
@@ -246,7 +256,9 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 		at := cmp.Or(p.Pos(), m.Pos)
 		item, seq := sequence(p.Type())
 		if seq == noSequence {
-			if w := c.travels(src, i, p, at, name, n+1); w != nil {
+			if m.Map != nil { // what its function makes of it travels
+				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type()})
+			} else if w := c.travels(src, i, p, at, name, n+1); w != nil {
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
 			}
 			continue
@@ -258,6 +270,8 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 			c.report.add(CodeSequence, at, name, "the second type of an input sequence must be error; take iter.Seq2[T, error]")
 		case seq == plainSequence && i.Callback != nil:
 			c.report.add(CodeUncheckedSeq, at, name, typeName(item, src.types))
+		case m.Map != nil:
+			m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item}, Fallible: seq == fallibleSequence}
 		default:
 			if w := c.itemTravels(src, i, item, at, name, p.Name()); w != nil {
 				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w}, Fallible: seq == fallibleSequence}
@@ -333,6 +347,9 @@ func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos,
 }
 
 func (c *checker) itemTravels(src *source, i *Interface, t types.Type, at token.Pos, method, path string) *Type {
+	if c.codec != "" {
+		return c.coded(src, t, at, method+": "+path)
+	}
 	root := path
 	if obj := typeObject(t); obj != nil && !types.IsInterface(t) {
 		root = typeName(t, src.types)

@@ -12,7 +12,7 @@ import (
 func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 	said := make(map[string]bool)
 	for _, d := range list {
-		if words[d.word] != onMethod {
+		if where := words[d.word]; where != onMethod && where != onBoth {
 			continue
 		}
 		c.used[d.pos] = true
@@ -46,6 +46,14 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 		c.timeout(m, d)
 	case "alias":
 		c.alias(i, m, d)
+	case "codec":
+		c.methodCodec(i, m, d)
+	case "map":
+		c.mapDirective(i, m, d)
+	case "errors":
+		if choice, ok := c.chosen[d.pos]; ok {
+			m.errors = &choice
+		}
 	}
 }
 
@@ -99,6 +107,9 @@ func (c *checker) conflicts(i *Interface, m *Method) {
 		case m.Input != nil:
 			c.report.add(CodeConflict, m.Pos, name+" is oneway and takes a sequence, whose end must be acknowledged", "drop //daffi:oneway")
 		}
+	}
+	if m.CodecPos.IsValid() && len(m.values()) == 0 {
+		c.report.add(CodePlacement, m.CodecPos, "codec", "the method carries no values; leave it out")
 	}
 	if m.Idempotent && m.Input != nil {
 		c.report.add(CodeConflict, m.Pos, name+" is idempotent and takes a sequence, which cannot be sent a second time", "drop //daffi:idempotent")

@@ -13,7 +13,8 @@ type services struct {
 	all       []*Interface
 	byWire    map[string]*Interface
 	named     map[string]*Interface // by import path and name
-	annotated map[string]bool       // the same of all that is annotated, also what has no model
+	tables    map[*source][]*ErrorTable
+	annotated map[string]bool // the same of all that is annotated, also what has no model
 }
 
 // index finds the callbacks and reports those that share a name.
@@ -44,7 +45,7 @@ func (s *services) find(i *Interface) {
 		return
 	}
 	if local := s.named[i.Pkg.Path()+"."+f.Ref]; local != nil && local.Callback != nil {
-		f.Service, f.Wire = local, local.Callback.Wire
+		f.Service, f.Wire, f.Local = local, local.Callback.Wire, true
 		return
 	}
 	f.Service = s.byWire[f.Ref]
@@ -113,7 +114,9 @@ func (s *services) match(i *Interface) {
 				"make two interfaces of it")
 		}
 		if service == nil {
-			s.decideAlone(i, m)
+			if s.decideAlone(i, m) {
+				s.mapping(i, m)
+			}
 			continue
 		}
 		if service == i || service.Broken[m.Call] || i.Broken[m.Name] {
@@ -134,18 +137,21 @@ func (s *services) hasNoModel(i *Interface) bool {
 	return s.annotated[name] && s.named[name] == nil
 }
 
-// decideAlone settles an alias whose callback is not known.
-func (s *services) decideAlone(i *Interface, m *Method) {
+// decideAlone settles an alias whose callback is not known. It reports false if it cannot.
+func (s *services) decideAlone(i *Interface, m *Method) bool {
 	if m.Alias == nil || m.Input == nil {
-		return
+		return true
 	}
 	switch m.Alias.Mode {
 	case "each":
 		s.eachItem(i, m)
+		return m.EachItem
 	case "":
 		s.report.add(CodeEachWhole, m.Alias.Pos, i.Name+"."+m.Name,
 			fmt.Sprintf("the source of %s is not in this run; say //daffi:alias %s each to call %[2]s for every item, or whole to send it the sequence", i.Fetcher.reference(), m.Alias.Name))
+		return false
 	}
+	return true
 }
 
 // eachItem makes m an item stream, if it has the shape of one.
@@ -196,8 +202,13 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 			return
 		}
 	}
+	if !s.mapping(i, m) {
+		return
+	}
 	name, other, at := i.Name+"."+m.Name, service.Name+"."+target.Name, s.report.position(target.Pos)
 	switch {
+	case m.Codec != target.Codec && m.signature() != target.signature():
+		s.report.add(CodeMismatch, m.Pos, name, m.codec(), other, at, target.codec())
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
 	case m.EachItem && len(target.Results) > 0:

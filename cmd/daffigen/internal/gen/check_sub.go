@@ -77,7 +77,7 @@ func withSubs(all []annotation) []annotation {
 // subMethod checks the form of a method that returns a service below its own.
 func (c *checker) subMethod(i *Interface, m *Method, list []directive) {
 	for _, d := range list {
-		if words[d.word] == onMethod && (d.word != "alias" || i.Callback != nil) {
+		if where := words[d.word]; (where == onMethod || where == onBoth) && (d.word != "alias" || i.Callback != nil) {
 			c.report.add(CodeConflict, d.pos, fmt.Sprintf("%[1]s.%[2]s returns a service below %[1]s, and //daffi:%[3]s is said of calls", i.Name, m.Name, d.word),
 				"put it on the methods of "+typeName(m.Sub.obj.Type(), i.Pkg))
 		}

@@ -3,6 +3,7 @@ package gen
 import (
 	"go/ast"
 	"go/build/constraint"
+	"go/token"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,6 +36,14 @@ func (s *source) constraintOf(f *ast.File) string {
 	return all.String()
 }
 
+// constraintAt is constraintOf for the file that pos is in.
+func (s *source) constraintAt(pos token.Pos) string {
+	if f := s.fileOf(pos); f != nil {
+		return s.constraintOf(f)
+	}
+	return ""
+}
+
 // nameTags are the systems and processors that the end of a file's name asks for: name_GOOS.go, name_GOARCH.go, name_GOOS_GOARCH.go.
 func nameTags(name string) []string {
 	parts := strings.Split(strings.TrimSuffix(name, ".go"), "_")
@@ -64,13 +73,14 @@ var (
 // constraints gives p the condition under which its annotated interfaces are built. There is one generated file, so there must be one
 // condition.
 func (l *loader) constraints(p *Package, src *source) {
-	for k, i := range p.Interfaces {
+	annotated := p.annotated()
+	for k, i := range annotated {
 		this := src.constraintOf(src.fileOf(i.Pos))
 		if k == 0 {
 			p.Constraint = this
 		}
 		if this != p.Constraint {
-			other := p.Interfaces[0]
+			other := annotated[0]
 			l.report.add(CodeBuildTags, i.Pos, i.Name, orAlways(this), other.Name, l.report.position(other.Pos), orAlways(p.Constraint))
 		}
 	}

@@ -52,6 +52,14 @@ const (
 	CodeSub           Code = 46
 	CodeNameTaken     Code = 50
 	CodeGeneratedName Code = 51
+	CodeCodec         Code = 60
+	CodeMessage       Code = 61
+	CodeMessageName   Code = 62
+	CodeErrorName     Code = 70
+	CodeNoErrorValue  Code = 71
+	CodeErrorTravels  Code = 72
+	CodeMapFunc       Code = 75
+	CodeMapSignature  Code = 76
 )
 
 // ruleTexts holds the text of every rule: what is wrong, then what to do.
@@ -91,7 +99,15 @@ var ruleTexts = map[Code]string{
 	CodeNoCallback:    "%s; %s",
 	CodeSub:           "%s: %s",
 	CodeNameTaken:     "daffigen needs the name %s for %s, but it is declared at %s; rename that, or the interface",
+	CodeCodec:         "%s: %s",
+	CodeMessage:       "%s cannot be a message: %s",
+	CodeMessageName:   "the message %s gets a method DaffiMessage, but that name is declared at %s; rename what is there",
 	CodeGeneratedName: "daffigen needs the name %s for %s and for %s; rename a method or an interface",
+	CodeErrorName:     "//daffi:errors: %s: %s",
+	CodeNoErrorValue:  "//daffi:errors: %s: %s",
+	CodeErrorTravels:  "//daffi:errors: %s: %s",
+	CodeMapFunc:       "//daffi:map: %s; %s",
+	CodeMapSignature:  "//daffi:map: %s at %s is %s; for %s make it %s",
 }
 
 func (c Code) String() string { return fmt.Sprintf("DF%03d", int(c)) }

@@ -42,6 +42,9 @@ func emit(p *Package, n *namer) ([]byte, error) {
 			e.fetcher(i)
 		}
 	}
+	for _, m := range p.Messages {
+		e.message(m)
+	}
 	e.helpers()
 	var buf bytes.Buffer
 	if err := e.file.Render(&buf); err != nil {

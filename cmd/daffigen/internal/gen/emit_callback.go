@@ -83,6 +83,7 @@ func (e *emitter) service(i *Interface) {
 	if len(subs) > 0 {
 		desc = append(desc, pair("Subs", jen.Index().Qual(pathDaffi, "Sub").Types(jen.Id(i.Name)).Add(rows(subs...))))
 	}
+	desc = append(desc, e.errorsField(i.Callback.Errors)...)
 	e.file.Var().Id(e.namer.service(i)).Op("=").Qual(pathDaffi, "Service").Types(jen.Id(i.Name)).Add(rows(desc...)).Line()
 }
 
@@ -123,6 +124,7 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 	if m.Shape() != Unary {
 		fields = append(fields, pair("Stream", jen.True()))
 	}
+	fields = append(fields, e.methodErrors(m.ServeErrors, i.Callback.Errors)...)
 	fields = append(fields, namePairs(m)...)
 	if len(m.Doc) == 0 {
 		// {Name: "AddItem", Sig: "(string)()", Serve: serveShoppingServiceAddItem, Params: []string{"item"}}
@@ -137,11 +139,15 @@ func (e *emitter) handler(i *Interface, m *Method) jen.Code {
 
 // signatureLit writes the signature of m, in backquotes where a tag brought quotes in.
 func signatureLit(m *Method) *jen.Statement {
-	sig := m.signature()
-	if strings.Contains(sig, `"`) && !strings.Contains(sig, "`") {
-		return jen.Op("`" + sig + "`")
+	return quoted(m.signature())
+}
+
+// quoted writes s as a literal, in backquotes where it has quotes in it.
+func quoted(s string) *jen.Statement {
+	if strings.Contains(s, `"`) && !strings.Contains(s, "`") {
+		return jen.Op("`" + s + "`")
 	}
-	return jen.Lit(sig)
+	return jen.Lit(s)
 }
 
 func (e *emitter) serveMethod(i *Interface, m *Method) {

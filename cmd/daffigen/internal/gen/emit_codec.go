@@ -17,7 +17,7 @@ const (
 
 // place is where a function of t stands among helpers.
 func (e *emitter) place(t *Type, function int) int {
-	return slices.IndexFunc(e.all, func(other *Type) bool { return types.Identical(other.Go, t.Go) })*placesPerType + function
+	return slices.IndexFunc(e.all, func(other *Type) bool { return types.Identical(other.Go, t.Go) && other.by() == t.by() })*placesPerType + function
 }
 
 // decoder is the parameter d *codec.Decoder.
@@ -80,6 +80,11 @@ func (e *emitter) writeTo(encoder, v *jen.Statement, t *Type) *jen.Statement {
 		return jen.Qual(pathCodec, "WriteAny").Call(encoder, v)
 	case Own:
 		return jen.Qual(pathCodec, t.Codec.Write).Call(encoder, v) // codec.WriteText(e, v.Level)
+	case Coded:
+		if t.By.Write != "" {
+			return jen.Qual(t.By.Path, t.By.Write).Call(encoder, v) // jsoncodec.Write(e, v)
+		}
+		return jen.Qual(pathCodec, "WriteWith").Call(encoder, jen.Lit(t.By.Name), v) // codec.WriteWith(e, "table", v)
 	}
 	return e.writer(t).Call(encoder, v) // writeItem(e, v)
 }
@@ -131,6 +136,14 @@ func codecFunc(verb string, t *Type) *jen.Statement {
 			name = t.Codec.Write
 		}
 		return jen.Qual(pathCodec, name).Types(goType(t.Go))
+	case Coded:
+		switch {
+		case t.By.Write == "":
+			return nil
+		case verb == "Write":
+			return jen.Qual(t.By.Path, t.By.Write).Types(goType(t.Go))
+		}
+		return jen.Qual(t.By.Path, t.By.Read).Types(goType(t.Go))
 	default:
 		return nil
 	}
@@ -184,6 +197,11 @@ func (e *emitter) readValue(decoder *jen.Statement, t *Type) *jen.Statement {
 		return jen.Qual(pathCodec, "ReadAny").Call(decoder)
 	case Own:
 		return codecFunc("Read", t).Call(decoder) // codec.ReadText[slog.Level](d)
+	case Coded:
+		if read := codecFunc("Read", t); read != nil {
+			return read.Call(decoder) // jsoncodec.Read[Item](d)
+		}
+		return jen.Qual(pathCodec, "ReadWith").Types(goType(t.Go)).Call(decoder, jen.Lit(t.By.Name)) // codec.ReadWith[string](d, "table")
 	}
 	return e.reader(t).Call(decoder) // readItem(d)
 }

@@ -195,7 +195,7 @@ func (e *emitter) callsType(f fetcherNames) {
 	}
 	var methods []jen.Code
 	for _, m := range i.remote() {
-		methods = append(methods, pair(e.index(i, m), e.clientRow(m)))
+		methods = append(methods, pair(e.index(i, m), e.clientRow(i, m)))
 	}
 	// var shopperClient = daffi.Client{
 	// 	Service: ShoppingServiceName,
@@ -203,10 +203,11 @@ func (e *emitter) callsType(f fetcherNames) {
 	// 		shopperGetItems: {Name: "GetItems", Sig: "()([]string)"},
 	// 	},
 	// }
-	e.file.Var().Id(e.client(i)).Op("=").Qual(pathDaffi, "Client").Add(rows(
+	desc := []jen.Code{
 		pair("Service", e.serviceName(i)),
 		pair("Methods", jen.Index().Qual(pathDaffi, "Method").Add(rows(methods...))),
-	)).Line()
+	}
+	e.file.Var().Id(e.client(i)).Op("=").Qual(pathDaffi, "Client").Add(rows(append(desc, e.errorsField(i.Fetcher.Errors)...)...)).Line()
 }
 
 // serviceName is the constant of the service's name where it can be named, else a literal.
@@ -222,7 +223,7 @@ func (e *emitter) serviceName(i *Interface) jen.Code {
 }
 
 // clientRow is a row of the client: {Name: "AddItem", Sig: "(string)()", EachItem: true}.
-func (e *emitter) clientRow(m *Method) jen.Code {
+func (e *emitter) clientRow(i *Interface, m *Method) jen.Code {
 	row := []jen.Code{pair("Name", jen.Lit(m.Call)), pair("Sig", signatureLit(m))}
 	for _, flag := range []struct {
 		name string
@@ -235,6 +236,7 @@ func (e *emitter) clientRow(m *Method) jen.Code {
 	if m.Timeout > 0 {
 		row = append(row, pair("Timeout", duration(m.Timeout)))
 	}
+	row = append(row, e.methodErrors(m.CallErrors, i.Fetcher.Errors)...)
 	return jen.Values(row...)
 }
 
@@ -276,10 +278,9 @@ func (e *emitter) readResults(f fetcherNames, m *Method) jen.Code {
 // prepareMethod emits the method of the calls type.
 func (e *emitter) prepareMethod(f fetcherNames, m *Method) {
 	l := e.locals(m)
-	encoder := l.local("e", "enc", "encoder")
 	kind, result := e.preparedType(f, m)
 	create := "New" + kind
-	args := []jen.Code{jen.Id(f.call).Dot(bindingField), jen.Id(e.index(f.iface, m)), e.argumentWriter(m, l, encoder)}
+	args := []jen.Code{jen.Id(f.call).Dot(bindingField), jen.Id(e.index(f.iface, m)), e.argumentWriter(m, l)}
 	if m.Input != nil {
 		create = "NewFeed" + kind
 		args = append(args, e.feed(m, l))
@@ -293,7 +294,7 @@ func (e *emitter) prepareMethod(f fetcherNames, m *Method) {
 	// }
 	e.file.Func().Params(jen.Id(f.call).Id(f.calls())).Id(m.Name).Params(parameters(m, l)...).
 		Add(jen.Qual(pathDaffi, kind).Add(result)).
-		Block(jen.Return(jen.Qual(pathDaffi, create).Call(args...))).Line()
+		Block(jen.Return(e.withMapping(jen.Qual(pathDaffi, create).Call(args...), m, l))).Line()
 }
 
 // preparedType is Action, Call[R] or Stream[T], in two parts.
@@ -310,10 +311,11 @@ func (e *emitter) preparedType(f fetcherNames, m *Method) (kind string, result j
 }
 
 // argumentWriter is nil or the function that writes the argument array.
-func (e *emitter) argumentWriter(m *Method, l *locals, encoder string) jen.Code {
-	if len(m.Params) == 0 {
+func (e *emitter) argumentWriter(m *Method, l *locals) jen.Code {
+	if len(m.Params) == 0 || m.Map != nil {
 		return jen.Nil()
 	}
+	encoder := l.local("e", "enc", "encoder")
 	// func(e *codec.Encoder) {
 	// 	e.Array(1)
 	// 	e.String(item)
@@ -328,6 +330,9 @@ func (e *emitter) argumentWriter(m *Method, l *locals, encoder string) jen.Code 
 
 // feed is daffi.Feed(items, codec.WriteString), or FeedErr for a sequence with errors.
 func (e *emitter) feed(m *Method, l *locals) jen.Code {
+	if m.Map != nil && m.EachItem {
+		return e.feedMapped(m, l)
+	}
 	feed := "Feed"
 	if m.Input.Fallible {
 		feed = "FeedErr"

@@ -116,7 +116,7 @@ func nameable(t types.Type, user *types.Package) bool {
 		}
 		return r.refuseName(t) == ""
 	case *types.Basic:
-		return t.Kind() != types.Invalid
+		return t.Kind() != types.Invalid && t.Kind() != types.UnsafePointer
 	case *types.Tuple:
 		for v := range t.Variables() {
 			if !nameable(v.Type(), user) {

@@ -171,10 +171,11 @@ type Cart interface {
 	CodePlacement: {
 		Title: "a directive stands where it has no effect",
 		Why: `
-callback and fetcher belong directly above a type declaration, the others directly
-above a method, as part of its comment: a blank line in between takes them away
-from it, and so does a group of types. timeout and idempotent concern the caller
-and so belong to a fetcher.`,
+callback, fetcher and message belong directly above a type declaration, codec there
+or above a method, and the others directly above a method, as part of its comment: a
+blank line in between takes them away from it, and so does a group of types. timeout
+and idempotent concern the caller and so belong to a fetcher. A codec has no effect
+on a method that carries no values.`,
 		Wrong: `
 //daffi:callback
 
@@ -703,6 +704,140 @@ type Stock interface {
 	Count(ctx context.Context, item string) (int, error)
 }`,
 	},
+	CodeErrorName: {
+		Title: "an error that is to keep its identity is not found",
+		Why: `
+What //daffi:errors names must be a variable or a type that generated code can refer
+to: one of the package, or one of another package, with the name of an import of this
+package or with the whole import path, as in io.EOF and *io/fs.PathError. That other
+package must not import this one.`,
+		Wrong: `
+type ErrSoldOut struct{ Item string }
+
+func (e ErrSoldOut) Error() string { return e.Item + " is sold out" }
+
+//daffi:callback
+//daffi:errors ErrSoldout
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+		Right: `
+type ErrSoldOut struct{ Item string }
+
+func (e ErrSoldOut) Error() string { return e.Item + " is sold out" }
+
+//daffi:callback
+//daffi:errors ErrSoldOut, io.EOF
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+	},
+	CodeNoErrorValue: {
+		Title: "what is named by //daffi:errors is no error",
+		Why: `
+A variable must have a type that is an error, and a type must have the method
+Error() string. Where that method has a pointer as receiver, only pointers are errors:
+then the type is named with a star, as it stands in errors.AsType[*OutOfStock](err).`,
+		Wrong: `
+type OutOfStock struct{ Item string }
+
+func (e *OutOfStock) Error() string { return e.Item + " is out of stock" }
+
+//daffi:callback
+//daffi:errors OutOfStock
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+		Right: `
+type OutOfStock struct{ Item string }
+
+func (e *OutOfStock) Error() string { return e.Item + " is out of stock" }
+
+//daffi:callback
+//daffi:errors *OutOfStock
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+	},
+	CodeErrorTravels: {
+		Title: "an error that is to keep its identity cannot travel",
+		Why: `
+A caller gets an error type with its exported fields, so those must be of types that
+travel, as arguments and results are (DF030). Of a variable the caller's own value
+counts; only its type must be told by its declaration: daffigen does not run what it
+is initialized with, and does not look into calls of methods. What is left out by
+default without a word is reported where a directive names it.`,
+		Wrong: `
+type OutOfStock struct{ item string }
+
+func (e OutOfStock) Error() string { return e.item + " is out of stock" }
+
+//daffi:callback
+//daffi:errors OutOfStock
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+		Right: `
+type OutOfStock struct{ Item string }
+
+func (e OutOfStock) Error() string { return e.Item + " is out of stock" }
+
+//daffi:callback
+//daffi:errors OutOfStock
+type Shop interface {
+	Sell(ctx context.Context, item string) error
+}`,
+	},
+	CodeMapFunc: {
+		Title: "there is no function to map arguments with",
+		Why: `
+//daffi:map names a function of the same package, in a file that is no test, that is
+called with the arguments of the fetcher's method and returns what is sent. It must be
+declared by func and have no type parameters.`,
+		Wrong: `
+//daffi:fetcher Shop
+type Shopper interface {
+	//daffi:map joined
+	Note(ctx context.Context, words []string) error
+}`,
+		Right: `
+//daffi:fetcher Shop
+type Shopper interface {
+	//daffi:map joined
+	Note(ctx context.Context, words []string) error
+}
+
+func joined(ctx context.Context, words []string) (line string, err error) {
+	for _, word := range words {
+		line += word + " "
+	}
+	return line, nil
+}`,
+	},
+	CodeMapSignature: {
+		Title: "a function takes other arguments than the method that it maps",
+		Why: `
+The function of //daffi:map takes ctx and then what the fetcher's method takes, without
+an input sequence, in the same order and of the same types. It returns what is sent and
+an error. Of a method that is called for every item of a sequence it takes one item and
+returns one.`,
+		Wrong: `
+//daffi:fetcher Shop
+type Shopper interface {
+	//daffi:map joined
+	Note(ctx context.Context, words []string) error
+}
+
+func joined(words []string) (string, error) { return words[0], nil }`,
+		Right: `
+//daffi:fetcher Shop
+type Shopper interface {
+	//daffi:map joined
+	Note(ctx context.Context, words []string) error
+}
+
+func joined(ctx context.Context, words []string) (string, error) { return words[0], nil }`,
+	},
 	CodeNameTaken: {
 		Title: "a name that generated code needs is declared already",
 		Why: `
@@ -748,6 +883,61 @@ type Cart interface {
 //daffi:callback
 type LargeCart interface {
 	Add(ctx context.Context) error
+}`,
+	},
+	CodeCodec: {
+		Title: "a type cannot go by the codec that a method names",
+		Why: `
+A codec decides what becomes of a value, and daffi's own rules for types do not hold
+under it. What it cannot do is said here where it is known: raw takes []byte, text
+takes strings and what has MarshalText and UnmarshalText, json takes no channels,
+functions and complex numbers. Under every codec the type must be one that generated
+code can name, and may copy.`,
+		Wrong: `
+//daffi:callback
+type Cart interface {
+	//daffi:codec raw
+	Restore(ctx context.Context, backup string) error
+}`,
+		Right: `
+//daffi:callback
+type Cart interface {
+	//daffi:codec raw
+	Restore(ctx context.Context, backup []byte) error
+}`,
+	},
+	CodeMessage: {
+		Title: "a type cannot be a message",
+		Why: `
+A message gets a method by which it can be written without an interface around it.
+Methods stand in the package of the type, on a type that is defined there: not on an
+alias, an interface or a pointer. A generic type has no one form; a type that is
+defined by an instance of it has.`,
+		Wrong: `
+//daffi:message
+type Pair[T any] struct{ A, B T }`,
+		Right: `
+type Pair[T any] struct{ A, B T }
+
+//daffi:message
+type Names Pair[string]`,
+	},
+	CodeMessageName: {
+		Title: "a message has something called DaffiMessage already",
+		Why: `
+daffigen writes the method DaffiMessage of every message. A method or field of the
+same name cannot stand beside it.`,
+		Wrong: `
+//daffi:message
+type Item struct {
+	ID           string
+	DaffiMessage bool
+}`,
+		Right: `
+//daffi:message
+type Item struct {
+	ID        string
+	IsMessage bool
 }`,
 	},
 }

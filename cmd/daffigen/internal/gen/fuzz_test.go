@@ -33,6 +33,7 @@ func FuzzGenerate(f *testing.F) {
 			}
 		}
 	}
+	f.Add("package p\n\nfunc () f() {}\n")
 	std := standard(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		before := std.compile(text)
@@ -86,7 +87,7 @@ type library struct {
 
 func standard(f testing.TB) *library {
 	lib := &library{dir: f.TempDir(), imports: make(map[string]*packages.Package), compiled: make(map[string]*types.Package)}
-	paths := []string{"context", "errors", "fmt", "io", "io/fs", "iter", "math/big", "net/netip", "net/url", "strings", "sync", "time", pathDaffi, pathCodec}
+	paths := []string{"context", "errors", "fmt", "io", "io/fs", "iter", "math/big", "net/netip", "net/url", "strings", "sync", "time", pathDaffi, pathCodec, pathJSON}
 	listed, err := packages.Load(&packages.Config{Mode: listing, Dir: root}, paths...)
 	if err != nil {
 		f.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"go/token"
+	"go/types"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -78,6 +79,10 @@ func (l *loader) model(ctx context.Context, targets []*source) ([]*Package, erro
 	}
 	for _, a := range all {
 		a.src.want(a.spec.Name.Name)
+		a.wantMaps()
+	}
+	if err := l.errorChoices(ctx, all); err != nil {
+		return nil, err
 	}
 	for _, a := range all {
 		a.src.check()
@@ -123,12 +128,23 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 // check makes the model of the annotated interfaces and checks them against each other.
 func (l *loader) check(all []annotation) []*Package {
 	c := &checker{loader: l, reported: make(map[string]bool)}
-	s := &services{checker: c, named: make(map[string]*Interface), annotated: make(map[string]bool)}
+	s := &services{checker: c, named: make(map[string]*Interface), annotated: make(map[string]bool), tables: make(map[*source][]*ErrorTable)}
 	var targets []*Interface
+	var messages []*Message
 	for _, a := range all {
-		s.annotated[a.src.path+"."+a.spec.Name.Name] = true
+		if a.message != nil && a.src.target {
+			if m := c.message(a); m != nil {
+				messages = append(messages, m)
+			}
+		}
+		if a.isInterface() {
+			s.annotated[a.src.path+"."+a.spec.Name.Name] = true
+		}
 	}
 	for _, a := range all {
+		if !a.isInterface() {
+			continue
+		}
 		i := c.iface(a)
 		if i == nil {
 			continue
@@ -162,15 +178,16 @@ func (l *loader) check(all []annotation) []*Package {
 		if i.Fetcher != nil {
 			s.match(i)
 		}
+		s.errorTables(i)
 	}
-	return l.packages(targets)
+	return l.packages(targets, messages)
 }
 
-// packages groups interfaces by package, in the order of their places in the source.
-func (l *loader) packages(list []*Interface) []*Package {
+// packages groups interfaces and messages by package, in the order of their places in the source.
+func (l *loader) packages(list []*Interface, messages []*Message) []*Package {
 	byPath := make(map[string]*Package)
-	for _, i := range list {
-		src := l.sourceOf(i.Pkg.Path())
+	of := func(pkg *types.Package) *Package {
+		src := l.sourceOf(pkg.Path())
 		p := byPath[src.path]
 		if p == nil {
 			p = &Package{Name: src.name, Path: src.path, Types: src.types, File: filepath.Join(src.dir(), FileName), Declared: src.declared(), Imported: src.importedNames()}
@@ -179,11 +196,22 @@ func (l *loader) packages(list []*Interface) []*Package {
 				l.report.add(CodeHandWritten, src.files[0].Name.Pos(), token.Position{Filename: p.File})
 			}
 		}
+		return p
+	}
+	for _, i := range list {
+		p := of(i.Pkg)
 		p.Interfaces = append(p.Interfaces, i)
+	}
+	for _, m := range messages {
+		p := of(m.Pkg)
+		p.Messages = append(p.Messages, m)
 	}
 	pkgs := slices.SortedFunc(maps.Values(byPath), func(a, b *Package) int { return cmp.Compare(a.File, b.File) })
 	for _, p := range pkgs {
 		slices.SortFunc(p.Interfaces, func(a, b *Interface) int {
+			return comparePositions(l.report.position(a.Pos), l.report.position(b.Pos))
+		})
+		slices.SortFunc(p.Messages, func(a, b *Message) int {
 			return comparePositions(l.report.position(a.Pos), l.report.position(b.Pos))
 		})
 		l.constraints(p, l.sourceOf(p.Path))

@@ -30,7 +30,8 @@ type loader struct {
 	report  *report
 	sources map[string]*source // by package ID
 	methods map[token.Pos]*ast.Field
-	used    map[token.Pos]bool // directives that were understood, by position
+	used    map[token.Pos]bool        // directives that were understood, by position
+	chosen  map[token.Pos]errorChoice // by the position of the directive
 }
 
 func newLoader(cfg Config) *loader {
@@ -40,6 +41,7 @@ func newLoader(cfg Config) *loader {
 		sources: make(map[string]*source),
 		methods: make(map[token.Pos]*ast.Field),
 		used:    make(map[token.Pos]bool),
+		chosen:  make(map[token.Pos]errorChoice),
 	}
 }
 
@@ -111,6 +113,8 @@ func (s *source) parse() {
 	}
 	s.decls = make(map[string]*decl)
 	s.marshalers = make(map[string][]*decl)
+	s.variables = make(map[string]bool)
+	s.origins = make(map[string]origin)
 	for _, name := range s.pkg.GoFiles {
 		if filepath.Base(name) == FileName {
 			s.output = name

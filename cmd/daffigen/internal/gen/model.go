@@ -17,6 +17,7 @@ type Package struct {
 	Declared   map[string]token.Pos // the user's names at package level
 	Imported   map[string]token.Pos // names in the scope of one of the user's files, which none at package level may have
 	Interfaces []*Interface
+	Messages   []*Message
 }
 
 // Interface is one annotated interface.
@@ -29,18 +30,24 @@ type Interface struct {
 	Fetcher  *Fetcher        // nil if it is none
 	Methods  []*Method       // as they stand in the source, embedded ones after the interface's own
 	Broken   map[string]bool // methods that were reported and left out
+	Codec    string          // of the methods that say no other
+
+	errors *errorChoice // nil without a directive
 }
 
 // Callback is what makes an Interface a service.
 type Callback struct {
-	Wire string // the service's name on the wire
-	Pos  token.Pos
+	Wire   string // the service's name on the wire
+	Errors *ErrorTable
+	Pos    token.Pos
 }
 
 // Fetcher is what makes an Interface callable.
 type Fetcher struct {
 	Wire    string     // the service's name on the wire
 	Service *Interface // the callback, nil if its source is not known
+	Local   bool       // it is in the same package
+	Errors  *ErrorTable
 	// Importable is set where the fetcher's package imports the callback's, so that its constant can be named.
 	Importable bool
 	Path       string // of the callback's package, if the directive names it
@@ -83,10 +90,30 @@ type Method struct {
 	Alias      *Alias   // the fetcher's alias directive
 	Oneway     bool
 	Idempotent bool
-	Local      bool // not on the wire
-	Sub        *Sub // nil of a call
+	Local      bool   // not on the wire
+	Sub        *Sub   // nil of a call
+	Codec      string // of all that it carries; empty is daffi's own
+	CodecPos   token.Pos
 	EachItem   bool // an item stream: every item of Input is one invocation
 	Timeout    time.Duration
+	Map        *Mapping // nil if the arguments are sent as they are
+
+	ServeErrors, CallErrors *ErrorTable // nil where the interface's count
+
+	errors *errorChoice // nil without a directive
+}
+
+// ErrorTable is a table of errors that keep their identity.
+type ErrorTable struct{ Known []KnownError }
+
+// KnownError is a variable or a type of errors.
+type KnownError struct {
+	Wire    string
+	Path    string // of its package
+	Package string // the package's name
+	Name    string
+	Type    *Type // nil of a variable
+	Pointer bool  // only pointers to Type are errors
 }
 
 // Alias is a fetcher's //daffi:alias.
@@ -138,7 +165,8 @@ const (
 	Struct
 	Error
 	Any
-	Own // it encodes itself
+	Own   // it encodes itself
+	Coded // by a codec that the method names
 )
 
 // Type is a type that travels. There is one for every Go type of a run, so recursive ones refer to themselves.
@@ -151,6 +179,7 @@ type Type struct {
 	Len    int64           // of an Array
 	Fields []Field         // of a Struct
 	Codec  *OwnCodec       // of an Own
+	By     *NamedCodec     // of a Coded
 }
 
 // OwnCodec is how a type encodes itself.
@@ -158,6 +187,29 @@ type OwnCodec struct {
 	Marshal, Unmarshal string // its methods
 	Sig                string // what it is in signatures
 	Write, Read        string // the functions of codec that call the methods
+}
+
+// NamedCodec is the codec of a Coded type.
+type NamedCodec struct {
+	Name        string
+	Path        string // of the package of the functions
+	Write, Read string // the functions, which are generic; empty for a codec that is looked up by name
+}
+
+// by is the name of the codec of a Coded type, else empty.
+func (t *Type) by() string {
+	if t.By == nil {
+		return ""
+	}
+	return t.By.Name
+}
+
+// Message is a type with generated methods of its own.
+type Message struct {
+	Name string
+	Pkg  *types.Package
+	Pos  token.Pos
+	Type *Type
 }
 
 // Field is a field of a struct that travels.
@@ -176,14 +228,15 @@ func (i *Interface) values() []*Param {
 	return list
 }
 
-// values are all parameters, items and results of m.
+// values are all arguments, items and results of m that travel.
 func (m *Method) values() []*Param {
-	list := slices.Clone(m.Params)
+	list := slices.Clone(m.sent())
 	if m.Input != nil {
-		list = append(list, &m.Input.Param)
+		list = append(list, m.item())
 	}
 	if m.Output != nil {
 		list = append(list, m.Output)
 	}
-	return append(list, m.Results...)
+	list = append(list, m.Results...)
+	return slices.DeleteFunc(list, func(p *Param) bool { return p.Type == nil }) // what a map directive that was reported leaves open
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/token"
 	"go/types"
+	"path"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +20,7 @@ const (
 	pathTime    = "time"
 	pathDaffi   = "github.com/daffi-rpc/daffi/runtime"
 	pathCodec   = "github.com/daffi-rpc/daffi/runtime/codec"
+	pathJSON    = "github.com/daffi-rpc/daffi/runtime/codec/jsoncodec"
 )
 
 // bindingField is the only field of proxies and calls.
@@ -50,12 +52,14 @@ func (n namesOf) verb(s string) string {
 type namer struct {
 	pkg     *Package
 	report  *report
-	taken   map[string]string // package-level names: the user's (empty), ours with what they are for
-	private map[string]string // what an unexported name of ours is for, to the name
-	types   typeutil.Map      // what the functions of a type are for, by type
+	taken   map[string]string        // package-level names: the user's (empty), ours with what they are for
+	private map[string]string        // what an unexported name of ours is for, to the name
+	types   map[string]*typeutil.Map // what the functions of a type are for, by its codec and by type
 	all     []*Type
 	imports map[string]string // by path
 	outer   scope             // what no parameter or local may be called
+
+	errorTables map[*ErrorTable]string // their functions
 }
 
 func newNamer(p *Package, r *report) *namer {
@@ -64,8 +68,11 @@ func newNamer(p *Package, r *report) *namer {
 		report:  r,
 		taken:   make(map[string]string),
 		private: make(map[string]string),
+		types:   make(map[string]*typeutil.Map),
 		imports: make(map[string]string),
 		outer:   make(scope),
+
+		errorTables: make(map[*ErrorTable]string),
 	}
 	for name := range p.Declared {
 		n.taken[name] = ""
@@ -74,11 +81,22 @@ func newNamer(p *Package, r *report) *namer {
 	for _, i := range p.Interfaces {
 		n.publicNames(i)
 	}
+	n.tableNames(p.Interfaces)
 	for _, i := range p.Interfaces {
 		n.privateNames(i)
 		for _, p := range i.values() {
 			n.typeNames(p.Type)
 		}
+		i.tables(func(t *ErrorTable, _ string) {
+			for _, k := range t.Known {
+				if k.Type != nil {
+					n.typeNames(k.Type)
+				}
+			}
+		})
+	}
+	for _, m := range p.Messages {
+		n.typeNames(m.Type)
 	}
 	n.importNames()
 	n.reserve()
@@ -91,7 +109,7 @@ func (n *namer) predeclared() {
 	for _, name := range types.Universe.Names() {
 		_, builtin := types.Universe.Lookup(name).(*types.Builtin)
 		if _, declared := n.pkg.Declared[name]; declared && !builtin {
-			n.claim(n.pkg.Interfaces[0], name, "what it means in Go")
+			n.claim(n.pkg.annotated()[0], name, "what it means in Go")
 		}
 	}
 }
@@ -205,13 +223,18 @@ func (n *namer) readAll(i *Interface, m *Method) string { return n.private["read
 
 // typeNames chooses names for the functions of t and of the types in it.
 func (n *namer) typeNames(t *Type) {
-	if n.types.At(t.Go) != nil {
+	known := n.types[t.by()]
+	if known == nil {
+		known = new(typeutil.Map)
+		n.types[t.by()] = known
+	}
+	if known.At(t.Go) != nil {
 		return
 	}
-	key := "type " + strconv.Itoa(n.types.Len())
-	n.types.Set(t.Go, key)
+	key := "type " + strconv.Itoa(len(n.all))
+	known.Set(t.Go, key)
 	n.all = append(n.all, t)
-	n.chooseAll(n.base(t.Go), map[string]func(base string) string{
+	n.chooseAll(codecBase(t.by())+n.base(t.Go), map[string]func(base string) string{
 		"write " + key:  func(base string) string { return "write" + base },
 		"read " + key:   func(base string) string { return "read" + base },
 		"result " + key: func(base string) string { return "read" + base + "Result" },
@@ -229,7 +252,7 @@ func (n *namer) typeNames(t *Type) {
 }
 
 func (n *namer) of(verb string, t *Type) string {
-	key, _ := n.types.At(t.Go).(string)
+	key, _ := n.types[t.by()].At(t.Go).(string)
 	return n.private[verb+" "+key]
 }
 
@@ -272,6 +295,18 @@ func (n *namer) base(t types.Type) string {
 	return "Struct"
 }
 
+// codecBase is a codec's name in the names of functions: Table, MyTable.
+func codecBase(codec string) string {
+	var b strings.Builder
+	for _, word := range strings.FieldsFunc(codec, func(r rune) bool { return r == '-' || r == '_' }) {
+		b.WriteString(upperFirst(word))
+	}
+	if codec == "json" {
+		return "JSON"
+	}
+	return b.String()
+}
+
 func plural(s string) string {
 	if strings.HasSuffix(s, "s") {
 		return s + "List"
@@ -308,7 +343,20 @@ func (n *namer) importNames() {
 		if f := i.Fetcher; f != nil && f.Importable {
 			name(f.Service.Pkg.Path(), f.Service.Pkg.Name())
 		}
+		i.tables(func(t *ErrorTable, _ string) {
+			for _, k := range t.Known {
+				name(k.Path, k.Package)
+			}
+		})
+		for _, m := range i.Methods {
+			if m.Map != nil {
+				packagesOf(m.Func.Type(), func(p *types.Package) { name(p.Path(), p.Name()) })
+			}
+		}
 		for _, p := range i.values() {
+			if p.Type.By != nil {
+				name(p.Type.By.Path, path.Base(p.Type.By.Path))
+			}
 			packagesOf(p.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
 		}
 	}

@@ -10,15 +10,18 @@ import (
 // signature is the canonical wire signature of m, equal at caller and callee. Package signature says what is in it.
 func (m *Method) signature() string { return m.wire().String() }
 
+// signature is that of one type.
+func (t *Type) signature() string { return wireTypes{}.typ(t).String() }
+
 // wire is the signature of m. A method that is called for each item of a sequence has that of the callback's.
 func (m *Method) wire() *signature.Method {
 	w := wireTypes{}
-	s := &signature.Method{Params: w.of(m.Params)}
+	s := &signature.Method{Params: w.of(m.sent())}
 	switch {
 	case m.Input != nil && m.EachItem:
-		s.Params = append(s.Params, w.typ(m.Input.Type))
+		s.Params = append(s.Params, w.typ(m.item().Type))
 	case m.Input != nil:
-		s.Input = w.typ(m.Input.Type)
+		s.Input = w.typ(m.item().Type)
 	}
 	if m.Output != nil {
 		s.Output = w.typ(m.Output.Type)
@@ -77,6 +80,8 @@ func (w wireTypes) typ(t *Type) *signature.Type {
 		return word("error")
 	case Any:
 		return word("any")
+	case Coded:
+		return &signature.Type{Kind: signature.Codec, Name: t.By.Name}
 	case Own:
 		return word(t.Codec.Sig)
 	}

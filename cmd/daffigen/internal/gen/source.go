@@ -32,17 +32,20 @@ type source struct {
 	decls      map[string]*decl   // by package-level name
 	marshalers map[string][]*decl // methods that make a type encode itself, by the type's name
 	kept       []*decl            // the wanted ones
+	variables  map[string]bool    // whose types are wanted
+	origins    map[string]origin  // of the types of some of them
 
 	types    *types.Package
 	checking bool
 	errs     []types.Error
 }
 
-// decl is a declaration at package level: a type, a group of constants or variables, or a method.
+// decl is a declaration at package level: a type, a group of constants, one or more variables, a function or a method.
 type decl struct {
 	file   *ast.File
 	node   ast.Decl
-	spec   *ast.TypeSpec // of a type
+	spec   *ast.TypeSpec  // of a type
+	value  *ast.ValueSpec // of variables
 	wanted bool
 	// generated is set on what stands in for a declaration that is yet to be generated.
 	generated bool
@@ -99,8 +102,13 @@ func (s *source) indexGroup(f *ast.File, group *ast.GenDecl) {
 			s.decls[spec.Name.Name] = &decl{file: f, node: single, spec: spec}
 			s.indexMethods(spec)
 		case *ast.ValueSpec:
+			d := whole
+			if group.Tok == token.VAR {
+				single := &ast.GenDecl{Doc: group.Doc, TokPos: group.TokPos, Tok: token.VAR, Specs: []ast.Spec{spec}}
+				d = &decl{file: f, node: single, value: spec}
+			}
 			for _, name := range spec.Names {
-				s.decls[name.Name] = whole
+				s.decls[name.Name] = d
 			}
 		}
 	}
@@ -119,7 +127,11 @@ func (s *source) indexMethods(spec *ast.TypeSpec) {
 	}
 }
 
+// receiverName is the name of the type that fn is a method of, empty where it does not parse.
 func receiverName(fn *ast.FuncDecl) string {
+	if len(fn.Recv.List) == 0 {
+		return "" // the parser accepts func () f()
+	}
 	for expr := fn.Recv.List[0].Type; ; {
 		switch e := expr.(type) {
 		case *ast.StarExpr:
@@ -148,7 +160,7 @@ func (s *source) want(name string) {
 		}
 		return
 	}
-	if _, ok := d.node.(*ast.FuncDecl); ok {
+	if isFunc(d) {
 		return // no type depends on a function
 	}
 	s.keep(d)
@@ -164,7 +176,9 @@ func (s *source) keep(d *decl) {
 	d.wanted = true
 	s.kept = append(s.kept, d)
 	if fn, ok := d.node.(*ast.FuncDecl); ok {
-		s.follow(d.file, fn.Recv)
+		if fn.Recv != nil {
+			s.follow(d.file, fn.Recv)
+		}
 		s.follow(d.file, fn.Type)
 		return
 	}

@@ -106,6 +106,7 @@ var cacheClient = daffi.Client{
 		cacheHGetAll:  {Name: "HGetAll", Sig: "(string)(map[string]any)"},
 		cacheHMGet:    {Name: "HMGet", Sig: "(string,[]string)([]any)"},
 	},
+	Errors: cacheErrors,
 }
 
 // Lookup prepares a call of Get.
@@ -166,6 +167,15 @@ func (c CacheCalls) HMGet(key string, fields ...string) daffi.Call[[]any] {
 		e.String(key)
 		codec.WriteStrings(e, fields)
 	}, readAnysResult)
+}
+
+// cacheErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func cacheErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("ErrConflict", kv.ErrConflict),
+		daffi.Sentinel("ErrNotFound", kv.ErrNotFound),
+		daffi.Sentinel("ErrWrongType", kv.ErrWrongType),
+	}
 }
 
 func readKvItemPtr(d *codec.Decoder) *kv.Item {
