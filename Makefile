@@ -8,7 +8,7 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test generate fresh lint vet staticcheck unit plain race fuzz bench cover night
+.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench cover night
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -17,10 +17,11 @@ demo: ## run the shopping example: a service and a shopper, two processes
 	$(GO) generate ./examples/...
 	@sh examples/shopping/demo.sh
 
-test: lint fresh unit plain ## everything that must hold on every commit
+test: lint fresh unit plain real ## everything that must hold on every commit
 
 generate: ## write generated code
 	$(GO) generate ./...
+	cd testdata/real && $(GO) generate ./...
 
 fresh: ## fail if generated code or the examples' lock file is stale
 	$(GO) tool daffigen -check ./...
@@ -33,6 +34,7 @@ vet:
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -checks all $$(sh scripts/generated.sh)
 
 # The race detector needs cgo and a C compiler that works.
 unit:
@@ -49,11 +51,19 @@ unit:
 plain:
 	$(GO) test -run Alloc -bench . -benchtime 1x -timeout $(TIMEOUT) ./runtime/... ./testdata/golden/types
 
+# Their dependencies are not daffi's. Every test is many, on random arguments; one that fails prints its seed.
+real: ## interfaces as people write them, in the module testdata/real: vet, staticcheck, freshness, tests
+	cd testdata/real && $(GO) vet ./... && $(GO) run $(STATICCHECK) -checks all ./... && $(GO) tool daffigen -check ./...
+	cd testdata/real && $(GO) test $$(sh ../../scripts/can-race.sh && echo -race) -timeout $(TIMEOUT) ./...
+
 race: ## all tests with the race detector, several times
 	CGO_ENABLED=1 $(GO) test -race -count=3 -timeout $(TIMEOUT) ./...
 
 fuzz: ## every fuzz target for FUZZTIME
 	@sh scripts/fuzz.sh $(FUZZTIME)
+
+feel: ## how long daffigen takes, with a warm and an empty build cache
+	@bash scripts/feel.sh
 
 bench: ## benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive

@@ -35,7 +35,7 @@ type printer struct {
 	notes   []string      // of structs, in the order of their numbers
 }
 
-// String is the canonical text of t alone.
+// String is the canonical text of t by itself.
 func (t *Type) String() string {
 	p := printer{numbers: make(map[*Type]int)}
 	p.typ(t)

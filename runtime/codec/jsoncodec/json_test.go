@@ -98,9 +98,9 @@ type wide struct {
 	Next *wide
 }
 
-// repeat is a JSON text that is as long as a message may be.
+// repeat is a JSON text that is long enough for the most that any message may take.
 func repeat(open, part, end string) string {
-	return open + strings.Repeat(part, (4<<20-100)/len(part)) + end
+	return open + strings.Repeat(part, (300<<10)/len(part)) + end
 }
 
 // bombs are texts that ask for much memory.
@@ -113,8 +113,8 @@ var bombs = []struct{ name, text string }{
 	{"deep", strings.Repeat(`{"Next":`, 9999) + "null" + strings.Repeat("}", 9999)},
 	{"deep arrays", strings.Repeat("[", 9999) + strings.Repeat("]", 9999)},
 	{"deep members", strings.Repeat(`{"":`, 9999) + "0" + strings.Repeat("}", 9999)},
-	{"open", strings.Repeat("[", 4<<20)},
-	{"quotes", strings.Repeat(`"\`, 2<<20)},
+	{"open", strings.Repeat("[", 300<<10)},
+	{"quotes", strings.Repeat(`"\`, 150<<10)},
 	{"spaces", repeat("[", "[ ", "")},
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -65,8 +66,8 @@ type C interface {
 	Place(ctx context.Context, o Order) error                  // want "C.Place: Order.Lines\[\].Price: func values cannot travel; use another type, or leave the field out with the tag `daffi:\"-\"` \[DF030\]"
 	Again(ctx context.Context, o *Order) (Order, error)        // explained above, once
 	Chan(ctx context.Context, c chan int) error                // want "C.Chan: c chan int: channels cannot travel; make the method take or return an iter.Seq2 of the values \[DF030\]"
-	Func(ctx context.Context, f func()) error                  // want "C.Func: f func\(\): func values cannot travel"
-	Reader(ctx context.Context) (r io.Reader, err error)       // want "C.Reader: r io.Reader: interface values cannot travel, but for error and any; use a struct, or one method for each type \[DF030\]"
+	Func(ctx context.Context, f func()) error                  // want "C.Func: f func\(\): func values cannot travel; make options a struct, and a func that is called with values an iter.Seq2 of them \[DF030\]"
+	Reader(ctx context.Context) (r io.Reader, err error)       // want "C.Reader: r io.Reader: readers and writers cannot travel; make the method take or return an iter.Seq2\[\[\]byte, error\] of the chunks \[DF030\]"
 	Unsafe(ctx context.Context, p unsafe.Pointer) error        // want "C.Unsafe: p unsafe.Pointer: Pointer means nothing in another process; use an integer or a value \[DF030\]"
 	Uintptr(ctx context.Context, p []uintptr) error            // want "C.Uintptr: p\[\]: uintptr means nothing in another process"
 	Mutex(ctx context.Context, m *Guarded) error               // want "C.Mutex: m.mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF030\]"
@@ -78,5 +79,7 @@ type C interface {
 	Stamp(ctx context.Context, s Stamp) error                  // want "C.Stamp: Stamp: it has AppendBinary from its embedded Time, which would leave Name behind; name the embedded field, or write AppendBinary and UnmarshalBinary for the whole \[DF030\]"
 	Locked(ctx context.Context, l []Locked) error              // want "C.Locked: l\[\]: a struct with a lock must not be copied; put what travels into a struct of its own \[DF030\]"
 	Deep(ctx context.Context, o Outer) error                   // want "C.Deep: Outer.state: a struct with a lock must not be copied"
-	Stream(ctx context.Context) iter.Seq2[fmt.Stringer, error] // want "C.Stream: its results fmt.Stringer: interface values cannot travel"
+	Stream(ctx context.Context) iter.Seq2[fmt.Stringer, error] // want "C.Stream: its results fmt.Stringer: interface values cannot travel, but for error and any; use a struct, or one method for each type \[DF030\]"
+	Location(ctx context.Context, l *time.Location) error      // want "C.Location: l \*time.Location: time.Location has no exported fields, so nothing of it would travel; use another type \[DF030\]"
+	Atomic(ctx context.Context, n *atomic.Int64) error         // want "C.Atomic: n \*atomic.Int64: locks and atomics must not be copied; send the value that it holds or guards \[DF030\]"
 }

@@ -2,8 +2,10 @@
 package imports
 
 import (
+	//lint:ignore ST1001 dot imports are what this package is about
 	. "context"
 	serviceClient "iter"
+	//lint:ignore ST1001 the same
 	. "net/netip"
 	clock "time"
 

@@ -30,7 +30,8 @@ func (c *checker) iface(a annotation) *Interface {
 		if err, ok := a.src.errorWithin(a.spec.Pos(), a.spec.End()); ok {
 			c.unresolved(a.src, err, a.spec.Name.Pos())
 		} else {
-			c.report.add(CodeNoInterface, a.spec.Name.Pos(), a.spec.Name.Name)
+			is, cure := notInterface(a)
+			c.report.add(CodeNoInterface, a.spec.Name.Pos(), a.spec.Name.Name, is, cure)
 		}
 		return nil
 	case named.TypeParams().Len() > 0:
@@ -57,6 +58,14 @@ func (c *checker) iface(a annotation) *Interface {
 		}
 	}
 	return i
+}
+
+// notInterface says what an annotated type is instead, and what to do.
+func notInterface(a annotation) (is, cure string) {
+	if a.spec.Assign.IsValid() && types.IsInterface(a.object().Type()) {
+		return "an alias, which has no name of its own", "take the = away, or embed what it stands for: type " + a.spec.Name.Name + " interface{ … }"
+	}
+	return "not an interface", "annotate an interface type"
 }
 
 // roles reads the arguments of the callback and fetcher directives.
@@ -209,7 +218,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	}
 	c.conflicts(i, m)
 	if m.Map == nil { // else what is sent is not known yet
-		c.signature(i, m)
+		c.signature(i.Name+"."+m.Name, m.Pos, m.signature())
 	}
 	return m
 }
@@ -229,7 +238,12 @@ func (c *checker) shape(i *Interface, m *Method, src *source, sig *types.Signatu
 	name := i.Name + "." + m.Name
 	params, results := vars(sig.Params()), vars(sig.Results())
 	if len(params) == 0 || !isNamed(params[0].Type(), "context", "Context") {
-		c.report.add(CodeNoContext, m.Pos, name)
+		local := ""
+		if i.Fetcher == nil {
+			local = ", or keep the method here with //daffi:local"
+		}
+		c.report.add(CodeNoContext, m.Pos, name, local)
+		params = slices.DeleteFunc(params, func(v *types.Var) bool { return isNamed(v.Type(), "context", "Context") }) // one message for one cause
 	} else {
 		m.Context = params[0].Name()
 		params = params[1:]

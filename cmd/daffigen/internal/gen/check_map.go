@@ -141,7 +141,7 @@ func (s *services) mapped(i *Interface, m *Method, src *source) bool {
 		m.Input.Type = s.itemTravels(src, i, m.Input.Go, m.Pos, name, m.Input.Name)
 	}
 	if !s.broken {
-		s.signature(i, m)
+		s.signature(i.Name+"."+m.Name, m.Pos, m.signature())
 	}
 	return !s.broken
 }

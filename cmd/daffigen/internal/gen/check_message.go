@@ -48,7 +48,9 @@ func (c *checker) message(a annotation) *Message {
 		c.refused(refused, pos, refused.path)
 		return nil
 	}
-	return &Message{Name: name, Pkg: a.src.types, Pos: pos, Type: c.typer.of(named)}
+	m := &Message{Name: name, Pkg: a.src.types, Pos: pos, Type: c.typer.of(named)}
+	c.signature(name, pos, "("+typeSignature(m.Type)+")()") // as an argument
+	return m
 }
 
 // declaring is where a type has a method or field of that name, invalid if it has none.

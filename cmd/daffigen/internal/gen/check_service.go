@@ -211,6 +211,8 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 		s.report.add(CodeMismatch, m.Pos, name, m.codec(), other, at, target.codec())
 	case m.Shape() != target.Shape() && !m.EachItem:
 		s.report.add(CodeMismatch, m.Pos, name, "is "+m.Shape().String(), other, at, "is "+target.Shape().String())
+	case m.EachItem && len(target.Results) > 0:
+		s.report.add(CodeMismatch, m.Pos, name, "calls for every item and gives no results", other, at, "returns some")
 	case m.signature() != target.signature():
 		s.report.add(CodeMismatch, m.Pos, name, "sends "+m.signature(), other, at, "takes "+target.signature())
 	case m.Event && !target.Oneway:

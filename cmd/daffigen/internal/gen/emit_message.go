@@ -12,6 +12,6 @@ func (e *emitter) message(m *Message) {
 	// 	return codec.FormOf(m, "{ID string}", writeItem, readItem)
 	// }
 	e.file.Func().Params(jen.Id(v).Op("*").Id(m.Name)).Id(messageMethod).Params().Qual(pathCodec, "Form").Block(
-		jen.Return(jen.Qual(pathCodec, "FormOf").Call(jen.Id(v), quoted(m.Type.signature()), e.writer(m.Type), e.reader(m.Type))),
+		jen.Return(jen.Qual(pathCodec, "FormOf").Call(jen.Id(v), quoted(typeSignature(m.Type)), e.writer(m.Type), e.reader(m.Type))),
 	).Line()
 }

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"errors"
+	"go/token"
 	"go/types"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
@@ -10,8 +11,8 @@ import (
 // signature is the canonical wire signature of m, equal at caller and callee. Package signature says what is in it.
 func (m *Method) signature() string { return m.wire().String() }
 
-// signature is that of one type.
-func (t *Type) signature() string { return wireTypes{}.typ(t).String() }
+// typeSignature is that of one type by itself.
+func typeSignature(t *Type) string { return wireTypes{}.typ(t).String() }
 
 // wire is the signature of m. A method that is called for each item of a sequence has that of the callback's.
 func (m *Method) wire() *signature.Method {
@@ -32,13 +33,13 @@ func (m *Method) wire() *signature.Method {
 }
 
 // signature reports a signature that others could not read.
-func (c *checker) signature(i *Interface, m *Method) {
-	if _, err := signature.Parse(m.signature()); err != nil {
+func (c *checker) signature(name string, pos token.Pos, text string) {
+	if _, err := signature.Parse(text); err != nil {
 		problem := err.Error()
 		if syntax, ok := errors.AsType[*signature.SyntaxError](err); ok {
 			problem = "it has " + syntax.Message
 		}
-		c.report.add(CodeSignature, m.Pos, i.Name+"."+m.Name, problem)
+		c.report.add(CodeSignature, pos, name, problem)
 	}
 }
 
@@ -80,10 +81,10 @@ func (w wireTypes) typ(t *Type) *signature.Type {
 		return word("error")
 	case Any:
 		return word("any")
-	case Coded:
-		return &signature.Type{Kind: signature.Codec, Name: t.By.Name}
 	case Own:
 		return word(t.Codec.Sig)
+	case Coded:
+		return &signature.Type{Kind: signature.Codec, Name: t.By.Name}
 	}
 	return w.structure(t)
 }

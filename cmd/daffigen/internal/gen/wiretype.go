@@ -122,6 +122,9 @@ func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
 	if isNamed(t, "time", "Time") || isNamed(t, "time", "Duration") {
 		return nil
 	}
+	if isLock(t) {
+		return bad("locks and atomics must not be copied; send the value that it holds or guards")
+	}
 	if ownCodec(t) != nil {
 		if reason := r.refuseOwn(t); reason != "" {
 			return bad(reason)
@@ -163,8 +166,14 @@ func (r *refuser) check(t types.Type, path string, pos token.Pos) *refusal {
 	case *types.Chan:
 		return bad("channels cannot travel; make the method take or return an iter.Seq2 of the values")
 	case *types.Signature:
-		return bad("func values cannot travel; " + leaveOut)
+		if pos.IsValid() {
+			return bad("func values cannot travel; " + leaveOut)
+		}
+		return bad("func values cannot travel; make options a struct, and a func that is called with values an iter.Seq2 of them")
 	case *types.Interface:
+		if readsOrWrites(t) {
+			return bad("readers and writers cannot travel; make the method take or return an iter.Seq2[[]byte, error] of the chunks")
+		}
 		if !u.Empty() && !types.Identical(u, types.Universe.Lookup("error").Type().Underlying()) {
 			return bad("interface values cannot travel, but for error and any; use a struct, or one method for each type")
 		}
@@ -209,9 +218,27 @@ func (r *refuser) checkStruct(t types.Type, s *types.Struct, path string, pos to
 		if obj := typeObject(t); obj != nil {
 			pos = cmp.Or(pos, obj.Pos())
 		}
-		return &refusal{CodeType, path, typeName(t, r.user) + " has no exported fields, so nothing of it would travel; export them, or use another type", pos}
+		cure := "export them, or use another type"
+		if obj := typeObject(t); obj != nil && obj.Pkg() != r.user {
+			cure = "use another type"
+		}
+		return &refusal{CodeType, path, typeName(t, r.user) + " has no exported fields, so nothing of it would travel; " + cure, pos}
 	}
 	return nil
+}
+
+// readsOrWrites reports whether t has Read or Write as io has them.
+func readsOrWrites(t types.Type) bool {
+	set := types.NewMethodSet(t)
+	return slices.ContainsFunc([]string{"Read", "Write"}, func(name string) bool {
+		selection := set.Lookup(nil, name)
+		if selection == nil {
+			return false
+		}
+		sig := selection.Type().(*types.Signature)
+		return sameTypes(sig.Params(), []types.Type{types.NewSlice(types.Typ[types.Uint8])}) &&
+			sameTypes(sig.Results(), []types.Type{types.Typ[types.Int], types.Universe.Lookup("error").Type()})
+	})
 }
 
 // refuseName refuses types that generated code could not name.
