@@ -61,7 +61,7 @@ type Client interface {
 	J(ctx context.Context) error
 	//daffi:alias Sum
 	//daffi:map none
-	K(ctx context.Context, in iter.Seq[io.Reader]) (int, error) // want "Client.K: in io.Reader: readers and writers cannot travel, .* \[DF030\]"
+	K(ctx context.Context, in iter.Seq[io.Reader]) (int, error) // want "Client.K: in io.Reader: readers and writers cannot travel; .* \[DF030\]"
 }
 
 //daffi:fetcher Service
