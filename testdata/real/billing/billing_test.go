@@ -39,6 +39,7 @@ func TestLedger(t *testing.T) {
 		Register: RegisterLedger,
 		Proxy:    func(c daffi.Caller) Ledger { return NewLedger(c) },
 		Direct:   func(l Ledger) Ledger { return l },
+		Errors:   both.Is(ErrNoAccount, ErrCurrency, ErrFunds),
 		Args: map[string]func(*rapid.T) []any{
 			"Open": func(t *rapid.T) []any { return []any{Account{uuid.UUID{3}, rapid.String().Draw(t, "name")}} },
 			"Statement": func(t *rapid.T) []any {

@@ -27,6 +27,7 @@ func TestBucket(t *testing.T) {
 		Register: RegisterBucket,
 		Proxy:    func(c daffi.Caller) Bucket { return NewBucket(c) },
 		Direct:   func(b Bucket) Bucket { return b },
+		Errors:   both.Is(ErrNotFound, ErrChanged, ErrMD5),
 		Values: []func(*both.Values){
 			both.Of(rapid.OneOf(rapid.SampledFrom([]string{"a", "a/b", "a/c", "b"}), rapid.String())),
 			both.Of(rapid.OneOf(rapid.Just([]byte("content")), rapid.SliceOf(rapid.Byte()))),

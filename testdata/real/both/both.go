@@ -39,7 +39,7 @@ type Subject[C, F any] struct {
 	Args   map[string]func(*rapid.T) []any   // the first arguments of a method, after its context
 	Settle map[string]func(direct, remote C) // makes the effects of a one-way call seen
 	Local  []string                          // methods of C that are not on the wire
-	Errors []error                           // what errors.Is must find in what direct calls give, and remote ones
+	Errors []Identity                        // what is found in the errors of direct calls, and must be in those of remote ones
 }
 
 // timeout bounds a test, which takes a second or so.
@@ -239,7 +239,7 @@ func (p *pair[C, F]) same(t *rapid.T, what string, got, want outcome, in *input)
 }
 
 // different says how an error of a remote call is not the one that the direct call gave.
-func different(got, want error, service string, known []error) string {
+func different(got, want error, service string, known []Identity) string {
 	if got == nil || want == nil {
 		if got == want {
 			return ""
@@ -261,12 +261,38 @@ func different(got, want error, service string, known []error) string {
 	if e.Message != text || e.Code != code || e.Reason != reason || e.Outcome != daffi.Ran || e.Node != "server" || len(e.Method) <= len(service) {
 		return fmt.Sprintf("%#v, want %v/%v %q", e, code, reason, text)
 	}
-	for _, sentinel := range known {
-		if errors.Is(got, sentinel) != errors.Is(want, sentinel) {
-			return fmt.Sprintf("%v is %v: %v, want %v", got, sentinel, errors.Is(got, sentinel), errors.Is(want, sentinel))
+	for _, found := range known {
+		if diff := gocmp.Diff(found(want), found(got), equal); diff != "" {
+			return fmt.Sprintf("%v: directly (-) and over the connection (+):\n%s", got, diff)
 		}
 	}
 	return ""
+}
+
+// An Identity is what a caller may ask an error for.
+type Identity func(error) any
+
+// Is are the identities of variables.
+func Is(sentinels ...error) (list []Identity) {
+	for _, sentinel := range sentinels {
+		list = append(list, func(err error) any {
+			if errors.Is(err, sentinel) {
+				return "it is " + sentinel.Error()
+			}
+			return nil
+		})
+	}
+	return list
+}
+
+// As is the identity of a type: an error of it is found, with its fields.
+func As[E error]() Identity {
+	return func(err error) any {
+		if e, ok := errors.AsType[E](err); ok {
+			return e
+		}
+		return nil
+	}
 }
 
 // equal tells nil from empty, and looks into unexported fields where a type does not say itself what is equal.

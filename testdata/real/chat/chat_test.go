@@ -31,6 +31,7 @@ func TestServer(t *testing.T) {
 		Register: RegisterServer,
 		Proxy:    func(c daffi.Caller) Server { return NewServer(c) },
 		Direct:   func(s Server) Server { return s },
+		Errors:   both.Is(ErrNoRoom, ErrForbidden, ErrBanned),
 		Args: map[string]func(*rapid.T) []any{
 			"Delete": func(t *rapid.T) []any {
 				return []any{rapid.SampledFrom([]RoomID{"", "!b:x", "!b:x", "!a:x"}).Draw(t, "room")}

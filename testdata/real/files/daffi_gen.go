@@ -86,7 +86,7 @@ func RegisterFS(r daffi.Registrar, impl FS, opts ...daffi.ServeOption) (*daffi.R
 
 var fsDesc = daffi.Service[FS]{
 	Name: FSName,
-	Doc:  "FS is a file system.",
+	Doc:  "FS is a file system. Its errors are what they are everywhere.",
 	Handlers: []daffi.Handler[FS]{
 		{Name: "Stat", Sig: "(string)({Name string;Size int64;Mode uint32;ModTime time;Owner *{UID uint32;GID uint32}})", Serve: serveFSStat, Params: []string{"name"}},
 		{Name: "ReadDir", Sig: "(string)([]{Name string;Size int64;Mode uint32;ModTime time;Owner *{UID uint32;GID uint32}})", Serve: serveFSReadDir, Params: []string{"name"}, Results: []string{"entries"}},
@@ -110,6 +110,7 @@ var fsDesc = daffi.Service[FS]{
 			Doc: "Receive writes blocks of a file and yields how many bytes it has then.",
 		},
 	},
+	Errors: fsErrors,
 }
 
 func serveFSStat(ctx context.Context, impl FS, c *daffi.Incoming) error {
@@ -587,6 +588,7 @@ var fsClient = daffi.Client{
 		fsDu:        {Name: "Du", Sig: "(string)({Files int;Dirs int;Bytes uint64;ByExt map[string]*$0})"},
 		fsReceive:   {Name: "Receive", Sig: "(string,*uint32,<{Offset int64;Data bytes})>int64"},
 	},
+	Errors: fsErrors,
 }
 
 // Stat prepares a call of Stat.
@@ -758,6 +760,17 @@ func (c FSCalls) Receive(name string, perm *fs.FileMode, blocks iter.Seq2[Block,
 		e.String(name)
 		codec.WritePtr(e, perm, codec.WriteUint32Of[fs.FileMode])
 	}, daffi.FeedErr(blocks, writeBlock), codec.ReadInt64)
+}
+
+// fsErrors are the errors that keep their identity. If one is not declared any more: run go generate again.
+func fsErrors() []daffi.KnownError {
+	return []daffi.KnownError{
+		daffi.Sentinel("io/fs.ErrNotExist", fs.ErrNotExist),
+		daffi.Sentinel("io/fs.ErrExist", fs.ErrExist),
+		daffi.Sentinel("io/fs.ErrInvalid", fs.ErrInvalid),
+		daffi.Sentinel("io/fs.ErrClosed", fs.ErrClosed),
+		daffi.ErrorPointer("io/fs.PathError", writeFsPathError, readFsPathError),
+	}
 }
 
 func readFSOpenResult(d *codec.Decoder) (r FSOpenResult) {
@@ -942,4 +955,28 @@ func writeUsagePtr(e *codec.Encoder, v *Usage) {
 
 func readUsagePtr(d *codec.Decoder) *Usage {
 	return codec.ReadPtr(d, readUsage)
+}
+
+func writeFsPathError(e *codec.Encoder, v fs.PathError) {
+	e.Struct(3)
+	e.Key("Op").String(v.Op)
+	e.Key("Path").String(v.Path)
+	codec.WriteError(e.Key("Err"), v.Err)
+	e.Leave()
+}
+
+var fsPathErrorFields = []string{"Op", "Path", "Err"}
+
+func readFsPathError(d *codec.Decoder) (v fs.PathError) {
+	for i := range d.Fields(fsPathErrorFields) {
+		switch i {
+		case 0:
+			v.Op = d.String()
+		case 1:
+			v.Path = d.String()
+		case 2:
+			v.Err = codec.ReadError(d)
+		}
+	}
+	return v
 }

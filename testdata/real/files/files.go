@@ -56,8 +56,9 @@ type Usage struct {
 	ByExt       map[string]*Usage
 }
 
-// FS is a file system.
+// FS is a file system. Its errors are what they are everywhere.
 //
+//daffi:errors fs.ErrNotExist, fs.ErrExist, fs.ErrInvalid, fs.ErrClosed, *fs.PathError
 //daffi:callback
 //daffi:fetcher
 type FS interface {

@@ -29,6 +29,7 @@ func TestFS(t *testing.T) {
 		Register: RegisterFS,
 		Proxy:    func(c daffi.Caller) FS { return NewFS(c) },
 		Direct:   func(f FS) FS { return f },
+		Errors:   append(both.Is(fs.ErrNotExist, fs.ErrExist, fs.ErrInvalid, fs.ErrClosed), both.As[*fs.PathError]()),
 		Args: map[string]func(*rapid.T) []any{
 			"Rename": func(t *rapid.T) []any {
 				return []any{rapid.SampledFrom([]string{"a.txt", "dir/b.go", "dir", "none"}).Draw(t, "old"), rapid.SampledFrom([]string{"c", "dir/d", "dir"}).Draw(t, "new")}

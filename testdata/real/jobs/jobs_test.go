@@ -28,6 +28,7 @@ func TestQueue(t *testing.T) {
 		Register: RegisterQueue,
 		Proxy:    func(c daffi.Caller) Queue { return NewQueue(c) },
 		Direct:   func(q Queue) Queue { return q },
+		Errors:   both.Is(ErrNoJob, ErrLeaseLost, ErrDuplicate),
 		Values: []func(*both.Values){
 			both.Of(rapid.SampledFrom([]string{"default", "default", "", "mail"})),
 			both.Of(rapid.SampledFrom([]State{Available, Scheduled, Running, Completed, Discarded})),

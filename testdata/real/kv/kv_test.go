@@ -27,6 +27,7 @@ func TestStore(t *testing.T) {
 		Register: RegisterStore,
 		Proxy:    func(c daffi.Caller) Store { return NewStore(c) },
 		Direct:   func(s Store) Store { return s },
+		Errors:   both.Is(ErrNotFound, ErrWrongType, ErrConflict),
 		Values: []func(*both.Values){
 			both.Of(rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "b/1"}), rapid.String())),
 			both.Of(rapid.OneOf(rapid.Just([]byte("17")), rapid.Just([]byte(nil)), rapid.SliceOf(rapid.Byte()))),

@@ -19,6 +19,7 @@ func TestLogs(t *testing.T) {
 		Register: RegisterLogs,
 		Proxy:    func(c daffi.Caller) Logs { return NewLogs(c) },
 		Direct:   func(l Logs) Logs { return l },
+		Errors:   both.Is(ErrRange),
 		Values: []func(*both.Values){
 			both.Of(rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.String())),
 			both.Of(rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(-1), math.Copysign(0, -1)}))),

@@ -55,6 +55,10 @@ func _(v Result) Result {
 	return Result{v.To, v.ID, v.Err} // Result has changed since this was generated: run go generate again
 }
 
+func _(v SendError) SendError {
+	return SendError{v.Index, v.Cause} // SendError has changed since this was generated: run go generate again
+}
+
 // Names of Mailer and its methods on the wire.
 const (
 	MailerName           = "Mailer"
@@ -351,6 +355,7 @@ func (c MailerCalls) Ping() daffi.Action {
 func mailerErrors() []daffi.KnownError {
 	return []daffi.KnownError{
 		daffi.Sentinel("ErrNoRecipient", ErrNoRecipient),
+		daffi.ErrorPointer("SendError", writeSendError, readSendError),
 	}
 }
 
@@ -694,6 +699,27 @@ func readNetIPNet(d *codec.Decoder) (v net.IPNet) {
 			v.IP = codec.ReadText[net.IP](d)
 		case 1:
 			v.Mask = d.Blob()
+		}
+	}
+	return v
+}
+
+func writeSendError(e *codec.Encoder, v SendError) {
+	e.Struct(2)
+	e.Key("Index").Int(v.Index)
+	e.Key("Cause").String(v.Cause)
+	e.Leave()
+}
+
+var sendErrorFields = []string{"Index", "Cause"}
+
+func readSendError(d *codec.Decoder) (v SendError) {
+	for i := range d.Fields(sendErrorFields) {
+		switch i {
+		case 0:
+			v.Index = d.Int()
+		case 1:
+			v.Cause = d.String()
 		}
 	}
 	return v

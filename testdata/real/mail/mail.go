@@ -123,6 +123,7 @@ type Result struct {
 
 // Mailer sends mail.
 //
+//daffi:errors ErrNoRecipient, *SendError
 //daffi:callback
 //daffi:fetcher
 type Mailer interface {

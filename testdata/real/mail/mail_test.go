@@ -16,6 +16,7 @@ func TestMailer(t *testing.T) {
 		Register: RegisterMailer,
 		Proxy:    func(c daffi.Caller) Mailer { return NewMailer(c) },
 		Direct:   func(m Mailer) Mailer { return m },
+		Errors:   append(both.Is(ErrNoRecipient), both.As[*SendError]()),
 		Values: []func(*both.Values){
 			both.Of(rapid.SampledFrom([]State{Queued, Sent, Bounced})),
 			both.Field[Address]("Address", rapid.SampledFrom([]string{"a@example.com", "nobody", ""})),

@@ -42,6 +42,7 @@ func TestUsers(t *testing.T) {
 		Register: RegisterUserRepository,
 		Proxy:    func(c daffi.Caller) Users { return NewUsers(c) },
 		Direct:   func(r UserRepository) Users { return local{r} },
+		Errors:   both.Is(ErrNotFound, ErrDuplicate, ErrStale),
 		Values: []func(*both.Values){
 			both.Of(rapid.OneOf(rapid.Map(rapid.Uint64Range(1, 4), ID), rapid.Map(rapid.SliceOfN(rapid.Byte(), 16, 16), func(b []byte) uuid.UUID { return uuid.UUID(b) }))),
 			both.Of(rapid.SampledFrom([]Role{Member, Admin, ""})),

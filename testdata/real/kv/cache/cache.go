@@ -3,6 +3,7 @@ package cache
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -22,10 +23,20 @@ type Cache interface {
 	Lookup(ctx context.Context, key string) (item *kv.Item, err error)
 	//daffi:alias Set
 	Remember(ctx context.Context, key string, value []byte, forHowLong time.Duration) error
+	// RememberJSON stores a value as JSON, which is made of it here.
+	//
+	//daffi:alias Set
+	//daffi:map encode
+	RememberJSON(ctx context.Context, key string, value any) error
 	//daffi:alias Del
 	Forget(ctx context.Context, keys ...string) (int64, error)
 	// Fill loads items that cannot fail to come.
 	//
 	//daffi:alias Load
 	Fill(ctx context.Context, overwrite bool, items iter.Seq[kv.Item]) (int, error)
+}
+
+func encode(_ context.Context, key string, value any) (string, []byte, time.Duration, error) {
+	b, err := json.Marshal(value)
+	return key, b, 0, err
 }

@@ -25,6 +25,14 @@ func (l local) Remember(ctx context.Context, key string, value []byte, forHowLon
 	return l.s.Set(ctx, key, value, forHowLong)
 }
 
+func (l local) RememberJSON(ctx context.Context, key string, value any) error {
+	key, b, forHowLong, err := encode(ctx, key, value)
+	if err != nil {
+		return err
+	}
+	return l.s.Set(ctx, key, b, forHowLong)
+}
+
 func (l local) Forget(ctx context.Context, keys ...string) (int64, error) {
 	return l.s.Del(ctx, keys...)
 }
@@ -42,6 +50,7 @@ func TestCache(t *testing.T) {
 		},
 		Proxy:  func(c daffi.Caller) Cache { return NewCache(c) },
 		Direct: func(s kv.Hashes) Cache { return local{s, s.(kv.Store)} },
+		Errors: both.Is(kv.ErrNotFound, kv.ErrWrongType, kv.ErrConflict),
 		Values: []func(*both.Values){both.Of(rapid.SampledFrom([]string{"a", "b"}))},
 	})
 }

@@ -19,6 +19,7 @@ func _(v Cache) Cache {
 	var was interface {
 		Lookup(context.Context, string) (*kv.Item, error)
 		Remember(context.Context, string, []byte, time.Duration) error
+		RememberJSON(context.Context, string, any) error
 		Forget(context.Context, ...string) (int64, error)
 		Fill(context.Context, bool, iter.Seq[kv.Item]) (int, error)
 		HSet(context.Context, string, map[string]any) (int, error)
@@ -55,6 +56,11 @@ func (p *CacheProxy) Remember(ctx context.Context, key string, value []byte, for
 	return p.Prepare().Remember(key, value, forHowLong).Do(ctx)
 }
 
+// RememberJSON stores a value as JSON, which is made of it here.
+func (p *CacheProxy) RememberJSON(ctx context.Context, key string, value any) error {
+	return p.Prepare().RememberJSON(key, value).Do(ctx)
+}
+
 // Forget calls Del and waits for its result.
 func (p *CacheProxy) Forget(ctx context.Context, keys ...string) (int64, error) {
 	return p.Prepare().Forget(keys...).Do(ctx)
@@ -88,6 +94,7 @@ type CacheCalls struct {
 const (
 	cacheLookup = iota
 	cacheRemember
+	cacheRememberJSON
 	cacheForget
 	cacheFill
 	cacheHSet
@@ -98,13 +105,14 @@ const (
 var cacheClient = daffi.Client{
 	Service: kv.StoreName,
 	Methods: []daffi.Method{
-		cacheLookup:   {Name: "Get", Sig: "(string)(*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Timeout: 2 * time.Second},
-		cacheRemember: {Name: "Set", Sig: "(string,bytes,duration)()"},
-		cacheForget:   {Name: "Del", Sig: "([]string)(int64)"},
-		cacheFill:     {Name: "Load", Sig: "(bool,<{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})(int)"},
-		cacheHSet:     {Name: "HSet", Sig: "(string,map[string]any)(int)"},
-		cacheHGetAll:  {Name: "HGetAll", Sig: "(string)(map[string]any)"},
-		cacheHMGet:    {Name: "HMGet", Sig: "(string,[]string)([]any)"},
+		cacheLookup:       {Name: "Get", Sig: "(string)(*{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})", Timeout: 2 * time.Second},
+		cacheRemember:     {Name: "Set", Sig: "(string,bytes,duration)()"},
+		cacheRememberJSON: {Name: "Set", Sig: "(string,bytes,duration)()"},
+		cacheForget:       {Name: "Del", Sig: "([]string)(int64)"},
+		cacheFill:         {Name: "Load", Sig: "(bool,<{Key string;Value bytes;Version uint64;UserMeta uint8;ExpiresAt *time})(int)"},
+		cacheHSet:         {Name: "HSet", Sig: "(string,map[string]any)(int)"},
+		cacheHGetAll:      {Name: "HGetAll", Sig: "(string)(map[string]any)"},
+		cacheHMGet:        {Name: "HMGet", Sig: "(string,[]string)([]any)"},
 	},
 	Errors: cacheErrors,
 }
@@ -125,6 +133,21 @@ func (c CacheCalls) Remember(key string, value []byte, forHowLong time.Duration)
 		e.Blob(value)
 		e.Duration(forHowLong)
 	})
+}
+
+// RememberJSON stores a value as JSON, which is made of it here.
+func (c CacheCalls) RememberJSON(key string, value any) daffi.Action {
+	return daffi.NewAction(c.b, cacheRememberJSON, nil).With(daffi.Mapped(func(ctx context.Context, e *codec.Encoder) error {
+		sent1, sent2, sent3, err := encode(ctx, key, value)
+		if err != nil {
+			return err
+		}
+		e.Array(3)
+		e.String(sent1)
+		e.Blob(sent2)
+		e.Duration(sent3)
+		return nil
+	}))
 }
 
 // Forget prepares a call of Del.
