@@ -214,7 +214,8 @@ func (s *services) matchMethod(i *Interface, m *Method, service *Interface, targ
 	case m.EachItem && len(target.Results) > 0:
 		s.report.add(CodeMismatch, m.Pos, name, "calls for every item and gives no results", other, at, "returns some")
 	case m.signature() != target.signature():
-		s.report.add(CodeMismatch, m.Pos, name, "sends "+m.signature(), other, at, "takes "+target.signature())
+		sends, takes := apart(m.signature(), target.signature())
+		s.report.add(CodeMismatch, m.Pos, name, "sends "+sends, other, at, "takes "+takes)
 	case m.Event && !target.Oneway:
 		s.report.add(CodeMismatch, m.Pos, name, "is //daffi:event, which nobody answers", other, at, "sends a reply")
 	case target.Event && !m.Event && m.Oneway:

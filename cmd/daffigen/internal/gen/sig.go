@@ -4,6 +4,7 @@ import (
 	"errors"
 	"go/token"
 	"go/types"
+	"unicode/utf8"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
 )
@@ -102,4 +103,39 @@ func (w wireTypes) structure(t *Type) *signature.Type {
 		s.Fields = append(s.Fields, signature.Field{Name: f.Wire, Type: w.typ(f.Type)})
 	}
 	return s
+}
+
+// apart is two signatures that differ, as they are shown beside each other: long ones with … for most of what they have in common.
+func apart(a, b string) (string, string) {
+	const short, around = 160, 40
+	if len(a)+len(b) <= short {
+		return a, b
+	}
+	n := min(len(a), len(b))
+	same := 0 // at the beginning
+	for same < n && a[same] == b[same] {
+		same++
+	}
+	rest := 0 // that is the same at the end
+	for rest < n-same && a[len(a)-1-rest] == b[len(b)-1-rest] {
+		rest++
+	}
+	cut := func(s string) string {
+		from, to := max(same-around, 0), min(len(s)-rest+around, len(s))
+		for from > 0 && !utf8.RuneStart(s[from]) {
+			from--
+		}
+		for to < len(s) && !utf8.RuneStart(s[to]) {
+			to++
+		}
+		text := s[from:to]
+		if from > 0 {
+			text = "…" + text
+		}
+		if to < len(s) {
+			text += "…"
+		}
+		return text
+	}
+	return cut(a), cut(b)
 }
