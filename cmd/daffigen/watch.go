@@ -31,10 +31,12 @@ func (o *options) watch(ctx context.Context, patterns []string, stdout, stderr i
 	if err != nil {
 		return o.trouble(err, nil, stdout, stderr, exitTrouble)
 	}
-	fmt.Fprintf(stderr, "daffigen: watching %s\n", root)
 	for {
 		seen := look(root)
+		// Editors take the two lines for the beginning and the end of a run.
+		fmt.Fprintln(stderr, "daffigen: reading", strings.Join(patterns, " "))
 		o.generate(ctx, patterns, stdout, stderr)
+		fmt.Fprintln(stderr, "daffigen: watching", root)
 		if !settle(ctx, root, seen) {
 			return exitOK
 		}

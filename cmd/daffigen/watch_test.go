@@ -3,11 +3,17 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"go/token"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/daffi-rpc/daffi/cmd/daffigen/internal/gen"
 )
 
 // TestWatch changes sources under a running daffigen -watch and reads what it says: every step waits for a line of it.
@@ -49,8 +55,9 @@ func TestWatch(t *testing.T) {
 		}
 		t.Fatalf("no %q", want)
 	}
-	expect("watching " + dir)
+	expect("reading ./...")
 	expect("daffi_gen.go: written")
+	expect("watching " + dir)
 
 	// A change that changes nothing is not said: the next line is of the one after.
 	write("service.go", "// Package m is for tests.\n"+service("\tAdd(ctx context.Context, item string) error\n"))
@@ -71,6 +78,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("daffi_gen.go: written")
+	expect("watching")
 
 	cancel()
 	for lines.Scan() {
@@ -78,6 +86,35 @@ func TestWatch(t *testing.T) {
 	}
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestProblemMatcher holds that the task in the documentation is JSON and understands what daffigen prints.
+func TestProblemMatcher(t *testing.T) {
+	text, err := os.ReadFile("../../docs/annotations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(text)
+	var tasks struct {
+		Tasks []struct {
+			ProblemMatcher struct {
+				Pattern    struct{ Regexp string }
+				Background struct{ BeginsPattern, EndsPattern string }
+			}
+		}
+	}
+	if block == nil || json.Unmarshal(block[1], &tasks) != nil || len(tasks.Tasks) != 1 {
+		t.Fatalf("no task in %s", block)
+	}
+	matcher := tasks.Tasks[0].ProblemMatcher
+	d := gen.Diagnostic{Pos: token.Position{Filename: "/m/sub/service.go", Line: 7, Column: 2}, Code: gen.CodeNoError, Message: "x [1]; y"}
+	got := regexp.MustCompile(matcher.Pattern.Regexp).FindStringSubmatch(d.Format("/m"))
+	if want := []string{"sub/service.go", "7", "2", "x [1]; y", "DF025"}; got == nil || !slices.Equal(got[1:], want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if matcher.Background.BeginsPattern != "^daffigen: reading " || matcher.Background.EndsPattern != "^daffigen: watching " {
+		t.Errorf("%+v", matcher.Background) // TestWatch has the lines
 	}
 }
 
