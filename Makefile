@@ -8,20 +8,21 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench cover night
+.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check microbench cover night
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the shopping example: a service and a shopper, two processes
 	$(GO) generate ./examples/...
 	@sh examples/shopping/demo.sh
 
-test: lint fresh unit plain real ## everything that must hold on every commit
+test: lint fresh unit plain real bench-check ## everything that must hold on every commit
 
 generate: ## write generated code
 	$(GO) generate ./...
 	cd testdata/real && $(GO) generate ./...
+	cd bench && $(GO) generate ./...
 
 fresh: ## fail if generated code or the examples' lock file is stale
 	$(GO) tool daffigen -check ./...
@@ -65,7 +66,17 @@ fuzz: ## every fuzz target for FUZZTIME
 feel: ## how long daffigen takes, with a warm and an empty build cache
 	@bash scripts/feel.sh
 
-bench: ## benchmarks, with allocations
+# Figures go to files that git does not keep: they are of one machine.
+bench: ## daffi beside its peers, in processes of their own: Markdown, and bench/bench.json; a quarter of an hour, best with nothing else running
+	cd bench && $(GO) run . -json bench.json
+
+bench-quick: ## the same, shorter: three minutes
+	cd bench && $(GO) run . -quick -json bench-quick.json
+
+bench-check: ## that every system of bench works: vet, staticcheck, freshness, one echo each
+	cd bench && $(GO) vet ./... && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 2m ./...
+
+microbench: ## Go benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive
 
 cover: ## what the tests reach
@@ -74,4 +85,4 @@ cover: ## what the tests reach
 
 night: lint fresh race ## what takes long: everything many times, and fuzzing for a minute each
 	@sh scripts/fuzz.sh 1m
-	$(MAKE) bench
+	$(MAKE) microbench

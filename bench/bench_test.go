@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain plays a role where bench starts this program for one, as main does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == roleArg {
+		if err := playRole(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestSystems has each system do a little of everything. The clients compare what comes back.
+func TestSystems(t *testing.T) {
+	for _, sys := range systems {
+		t.Run(sys.name, func(t *testing.T) {
+			g, err := startGroup(t.Context(), sys, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := g.stop(); err != nil {
+					t.Error(err)
+				}
+			}()
+			want := 2
+			if sys.broker != nil {
+				want = 3
+			}
+			for _, s := range scenarios(false) {
+				if s.Pinned || !s.fits(sys) {
+					continue
+				}
+				f, err := g.measure(s, 4*time.Millisecond)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.N == 0 || f.Elapsed <= 0 || len(f.Used) != want {
+					t.Errorf("%s: %d calls in %v, %d processes; there must be calls, and %d processes", s, f.N, f.Elapsed, len(f.Used), want)
+				}
+				for role, u := range f.Used {
+					if u.CPU <= 0 || u.CPU > time.Minute {
+						t.Errorf("%s: the %s used %v", s, role, u.CPU)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestStartSaysWhatFailed(t *testing.T) {
+	_, _, err := start(t.Context(), roleServer, "no such system", "127.0.0.1:0", t.TempDir(), false)
+	if err == nil || !strings.Contains(err.Error(), "the server of no such system did not start") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestItem(t *testing.T) {
+	for _, size := range []int{small, medium, large} {
+		item := newItem(size)
+		have := 8 + len(item.Name) + len(item.Data)
+		for _, tag := range item.Tags {
+			have += len(tag)
+		}
+		if have != size {
+			t.Errorf("an item of %d bytes has %d", size, have)
+		}
+		b := appendItem(nil, &item)
+		item.ID = firstID
+		if out, err := parseItem(appendItem(nil, &item)); err != nil || sameItem(&item, &out) != nil {
+			t.Errorf("%d bytes: %v, or another item", size, err)
+		}
+		for n := range min(len(b), 200) {
+			if _, err := parseItem(b[:n]); !errors.Is(err, errShort) {
+				t.Fatalf("%d of %d bytes: %v", n, len(b), err)
+			}
+		}
+	}
+}
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		all  []float64
+		want spread
+	}{
+		{[]float64{2}, spread{2, 2, 2}},
+		{[]float64{3, 1, 2}, spread{2, 1, 3}},
+		{[]float64{4, 1, 2, 3}, spread{2.5, 1, 4}},
+	} {
+		if got := spreadOf(c.all); got != c.want {
+			t.Errorf("%v: %v, not %v", c.all, got, c.want)
+		}
+	}
+}
+
+// TestReport feeds a report with two rounds of two systems, the second of which takes half of the time.
+func TestReport(t *testing.T) {
+	p := plan{systems: systems, scenarios: scenarios(true), rounds: 2}
+	r := newReport(p)
+	for round := range 2 {
+		for i, name := range []string{"NATS, tcp", separate} {
+			each := time.Duration(2-i) * time.Duration(1+round)
+			r.Figures = append(r.Figures, figure{
+				System: name, Scenario: crowd, Round: round, N: 100, Elapsed: each * time.Millisecond,
+				Used: map[string]usage{roleClient: {CPU: each * time.Millisecond, Allocs: 500}, roleBroker: {CPU: each * time.Millisecond}},
+			})
+		}
+	}
+	r.finish()
+	var b bytes.Buffer
+	if err := r.writeMarkdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| CPU, separate : NATS | ≤ 0.42 | 0.50 (0.50–0.50) | **not met** |", // of each round, not of the medians
+		"| calls/s, separate : NATS | ≥ 2.50 | 2.00 (2.00–2.00) | **not met** |",
+		"| daffi separate, tcp | 3.00 (2.00–4.00) | 75 k (50 k–100 k) |",
+		"| grpc-go, tcp | – | – |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the report has no %q:\n%s", want, &b)
+		}
+	}
+}
+
+func TestMatching(t *testing.T) {
+	some, err := matching(systems, "^NATS", func(s system) string { return s.name })
+	if err != nil || len(some) != 1 {
+		t.Errorf("%d systems, %v", len(some), err)
+	}
+	if _, err := matching(systems, "nothing", func(s system) string { return s.name }); err == nil {
+		t.Error("no system matches, and that is no error")
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"iter"
+
+	"github.com/daffi-rpc/daffi/bench/echo"
+	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/controller"
+)
+
+// daffi with its controller in the process that serves, or alone. Between processes of one host it does not compress unless it is told to.
+var daffiSystems = []system{
+	daffiEmbedded("daffi embedded, tcp", "tcp", daffi.CompressAuto),
+	daffiEmbedded("daffi embedded, unix", "unix", daffi.CompressAuto),
+	daffiEmbedded("daffi embedded, tcp, zstd", "tcp", daffi.CompressOn),
+	daffiSeparate("daffi separate, tcp", "tcp", daffi.CompressAuto),
+	daffiSeparate("daffi separate, unix", "unix", daffi.CompressAuto),
+	daffiSeparate("daffi separate, tcp, zstd", "tcp", daffi.CompressOn),
+}
+
+func daffiEmbedded(name, network string, z daffi.Compression) system {
+	return system{
+		name: name, network: network, stream: true,
+		server: func(ctx context.Context, addr string) (string, error) {
+			ctl, err := controller.Listen(ctx, controller.Options{Addr: network + "://" + addr})
+			if err != nil {
+				return "", err
+			}
+			return ctl.Addr(), daffiServe(ctx, daffi.Options{Name: "server", Controller: ctl, Compression: z})
+		},
+		client: daffiClient(z),
+	}
+}
+
+func daffiSeparate(name, network string, z daffi.Compression) system {
+	return system{
+		name: name, network: network, stream: true,
+		broker: func(ctx context.Context, addr string) (string, error) {
+			ctl, err := controller.Listen(ctx, controller.Options{Addr: network + "://" + addr})
+			if err != nil {
+				return "", err
+			}
+			return ctl.Addr(), nil
+		},
+		server: func(ctx context.Context, addr string) (string, error) {
+			return addr, daffiServe(ctx, daffi.Options{Name: "server", Addr: addr, Compression: z})
+		},
+		client: daffiClient(z),
+	}
+}
+
+func daffiServe(ctx context.Context, o daffi.Options) error {
+	node := daffi.New(o)
+	if _, err := echo.RegisterEcho(node, daffiEcho{}); err != nil {
+		return err
+	}
+	return node.Join(ctx)
+}
+
+type daffiEcho struct{}
+
+func (daffiEcho) Echo(_ context.Context, item echo.Item) (echo.Item, error) { return item, nil }
+
+func (daffiEcho) Up(_ context.Context, in iter.Seq2[echo.Item, error]) (n int, err error) {
+	for _, err := range in {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (daffiEcho) Down(_ context.Context, n, size int) iter.Seq2[echo.Item, error] {
+	return daffiItems(n, size)
+}
+
+func daffiItems(n, size int) iter.Seq2[echo.Item, error] {
+	item := newItem(size)
+	return func(yield func(echo.Item, error) bool) {
+		for range n {
+			if item.ID++; !yield(item, nil) {
+				return
+			}
+		}
+	}
+}
+
+type daffiCaller struct{ p *echo.EchoProxy }
+
+func daffiClient(z daffi.Compression) func(context.Context, string) (client, error) {
+	return func(ctx context.Context, addr string) (client, error) {
+		node, err := daffi.Connect(ctx, daffi.Options{Name: "client", Addr: addr, Compression: z})
+		if err != nil {
+			return nil, err
+		}
+		return daffiCaller{p: echo.NewEcho(node)}, nil
+	}
+}
+
+func (d daffiCaller) caller(size int) func(context.Context) error {
+	in := newItem(size)
+	return func(ctx context.Context) error {
+		in.ID++
+		out, err := d.p.Echo(ctx, in)
+		if err != nil {
+			return err
+		}
+		return sameItem(&in, &out)
+	}
+}
+
+func (d daffiCaller) up(ctx context.Context, n, size int) error {
+	got, err := d.p.Up(ctx, daffiItems(n, size))
+	if err == nil && got != n {
+		err = errWrong
+	}
+	return err
+}
+
+func (d daffiCaller) down(ctx context.Context, n, size int) error {
+	for _, err := range d.p.Down(ctx, n, size) {
+		if err != nil {
+			return err
+		}
+		n--
+	}
+	if n != 0 {
+		return errWrong
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+// Command bench compares daffi with what a Go developer would use instead, on one machine.
+//
+//	bench [-quick] [-systems regexp] [-scenarios regexp] [-rounds n] [-time d] [-json file] [-list]
+//
+// Every role has a process of its own: the client, the server, and the broker or controller where the system has one. All carry the same
+// value (echo.Item) of the same sizes. A round measures each scenario with all systems, one after the other in an order that changes from
+// round to round, so that what else happens on the machine meets all of them; the tables show the median of the rounds, with the least and the greatest.
+//
+// It runs on Linux, and on macOS without the numbers of system calls and without the scenarios that pin all processes to one processor.
+//
+// Absolute figures drift with the machine and its load. What counts is how two systems of the same run compare.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleArg {
+		if err := playRole(os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench %v: %v\n", os.Args[2:], err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	quick := flag.Bool("quick", false, "fewer sizes, shorter measurements: a first look")
+	wantSystems := flag.String("systems", "", "only the systems whose names match the `regexp`")
+	wantScenarios := flag.String("scenarios", "", "only the scenarios whose names match the `regexp`")
+	rounds := flag.Int("rounds", 0, "rounds; 0: 3")
+	each := flag.Duration("time", 0, "how long one measurement takes; 0: 800ms, with -quick 220ms")
+	jsonFile := flag.String("json", "", "write all figures to `file`")
+	list := flag.Bool("list", false, "print the names of systems and scenarios")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	p := plan{rounds: 3, each: 800 * time.Millisecond, systems: systems, scenarios: scenarios(*quick)}
+	if *quick {
+		p.each = 220 * time.Millisecond
+	}
+	if *rounds > 0 {
+		p.rounds = *rounds
+	}
+	if *each > 0 {
+		p.each = *each
+	}
+	var err error
+	if p.systems, err = matching(p.systems, *wantSystems, func(s system) string { return s.name }); err != nil {
+		return fmt.Errorf("-systems: %w", err)
+	}
+	if p.scenarios, err = matching(p.scenarios, *wantScenarios, scenario.String); err != nil {
+		return fmt.Errorf("-scenarios: %w", err)
+	}
+	if *list {
+		for _, s := range p.systems {
+			fmt.Println("system  ", s.name)
+		}
+		for _, s := range p.scenarios {
+			fmt.Println("scenario", s)
+		}
+		return nil
+	}
+
+	r, err := p.run(ctx)
+	if err != nil {
+		return err
+	}
+	if *jsonFile != "" {
+		if err := r.writeJSON(*jsonFile); err != nil {
+			return err
+		}
+	}
+	return r.writeMarkdown(os.Stdout)
+}
+
+// matching returns those of all whose name matches the pattern; that there are none is an error.
+func matching[T any](all []T, pattern string, name func(T) string) ([]T, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var some []T
+	for _, v := range all {
+		if re.MatchString(name(v)) {
+			some = append(some, v)
+		}
+	}
+	if len(some) == 0 {
+		return nil, fmt.Errorf("nothing matches %q; -list prints the names", pattern)
+	}
+	return some, nil
+}

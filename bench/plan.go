@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// A plan is what to measure.
+type plan struct {
+	systems   []system
+	scenarios []scenario
+	rounds    int
+	each      time.Duration
+}
+
+// run measures all, and tells on standard error how far it is.
+func (p plan) run(ctx context.Context) (*report, error) {
+	r := newReport(p)
+	if _, err := exec.LookPath("taskset"); err != nil {
+		fmt.Fprintln(os.Stderr, "no taskset: nothing is pinned to one processor")
+		p.scenarios = unpinned(p.scenarios)
+	}
+	for round := range p.rounds {
+		for _, pinned := range []bool{false, true} {
+			if err := p.round(ctx, r, round, pinned); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.finish()
+	return r, nil
+}
+
+func unpinned(all []scenario) []scenario {
+	var some []scenario
+	for _, s := range all {
+		if !s.Pinned {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// round measures every scenario with every system once, with processes that live for the round.
+func (p plan) round(ctx context.Context, r *report, round int, pinned bool) (err error) {
+	groups := make(map[string]*group)
+	defer func() {
+		for _, g := range groups {
+			err = errors.Join(err, g.stop())
+		}
+	}()
+	for _, s := range p.scenarios {
+		if s.Pinned != pinned {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s round %d of %d: %s\n", time.Now().Format(time.TimeOnly), round+1, p.rounds, s)
+		for i := range p.systems {
+			sys := p.systems[(i+round*len(p.systems)/p.rounds)%len(p.systems)] // another begins in each round
+			if !s.fits(sys) {
+				continue
+			}
+			g := groups[sys.name]
+			if g == nil {
+				if g, err = startGroup(ctx, sys, pinned); err != nil {
+					return err
+				}
+				groups[sys.name] = g
+			}
+			f, err := g.measure(s, p.each)
+			if err != nil {
+				return err
+			}
+			f.Round = round
+			r.Figures = append(r.Figures, f)
+		}
+	}
+	return nil
+}

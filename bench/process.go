@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A process plays one role of one system.
+type process struct {
+	role string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *json.Decoder
+}
+
+// start runs the role and returns when it is ready, with the address at which it is.
+func start(ctx context.Context, role, system, addr, dir string, pinned bool) (*process, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	argv := []string{self, roleArg, role, system, addr}
+	if pinned {
+		argv = append([]string{"taskset", "-c", "0"}, argv...)
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "XDG_RUNTIME_DIR=") // where a controller keeps its token
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	lines := bufio.NewReader(out)
+	p := &process{role: role, cmd: cmd, in: in, out: json.NewDecoder(lines)}
+	bound, err := lines.ReadString('\n')
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("the %s of %s did not start: %w", role, system, err), p.stop())
+	}
+	return p, strings.TrimSpace(bound), nil
+}
+
+func (p *process) ask(c command) (answer, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := p.in.Write(append(text, '\n')); err != nil {
+		return answer{}, err
+	}
+	var a answer
+	if err := p.out.Decode(&a); err != nil {
+		return a, fmt.Errorf("the %s did not answer: %w", p.role, err)
+	}
+	if a.Err != "" {
+		return a, errors.New(a.Err)
+	}
+	return a, nil
+}
+
+// stop has the process end, and waits for it.
+func (p *process) stop() error {
+	p.in.Close()
+	late := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
+	defer late.Stop()
+	return p.cmd.Wait()
+}
+
+// A group is the processes of one system.
+type group struct {
+	system    system
+	processes []*process // the client is the last
+	dir       string
+}
+
+// startGroup starts all roles, the client last.
+func startGroup(ctx context.Context, s system, pinned bool) (*group, error) {
+	dir, err := os.MkdirTemp("", "bench") // short, as the paths of unix sockets must be
+	if err != nil {
+		return nil, err
+	}
+	g := &group{system: s, dir: dir}
+	addr := "127.0.0.1:0"
+	if s.network == "unix" {
+		addr = filepath.Join(dir, "s")
+	}
+	roles := []string{roleServer, roleClient}
+	if s.broker != nil {
+		roles = []string{roleBroker, roleServer, roleClient}
+	}
+	for i, role := range roles {
+		p, bound, err := start(ctx, role, s.name, addr, dir, pinned)
+		if err != nil {
+			return nil, errors.Join(err, g.stop())
+		}
+		g.processes = append(g.processes, p)
+		if i == 0 {
+			addr = bound
+		}
+	}
+	return g, nil
+}
+
+func (g *group) stop() error {
+	var errs []error
+	for i := len(g.processes) - 1; i >= 0; i-- { // the client first
+		errs = append(errs, g.processes[i].stop())
+	}
+	return errors.Join(append(errs, os.RemoveAll(g.dir))...)
+}
+
+// used asks all processes what they have used so far.
+func (g *group) used() (map[string]usage, error) {
+	all := make(map[string]usage)
+	for _, p := range g.processes {
+		a, err := p.ask(command{})
+		if err != nil {
+			return nil, err
+		}
+		all[p.role] = a.Usage
+	}
+	return all, nil
+}
+
+// measure warms the system up and measures it for about the time d.
+func (g *group) measure(s scenario, d time.Duration) (figure, error) {
+	f, err := g.tryMeasure(s, d)
+	if err != nil {
+		return f, fmt.Errorf("%s, %s: %w", g.system.name, s, err)
+	}
+	return f, nil
+}
+
+func (g *group) tryMeasure(s scenario, d time.Duration) (figure, error) {
+	f := figure{System: g.system.name, Scenario: s}
+	client := g.processes[len(g.processes)-1]
+	warm, err := client.ask(command{Scenario: &s, For: d / 4})
+	if err != nil {
+		return f, err
+	}
+	cmd := command{Scenario: &s, For: d}
+	if s.Kind != unary {
+		cmd.N = 4 * warm.N
+	}
+	before, err := g.used()
+	if err != nil {
+		return f, err
+	}
+	a, err := client.ask(cmd)
+	if err != nil {
+		return f, err
+	}
+	after, err := g.used()
+	if err != nil {
+		return f, err
+	}
+	f.N, f.Elapsed, f.P50, f.P99, f.Used = a.N, a.Elapsed, a.P50, a.P99, after
+	for role, u := range before {
+		f.Used[role] = f.Used[role].minus(u)
+	}
+	return f, nil
+}

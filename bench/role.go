@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The program plays a role when it is started as "bench role <broker|server|client> <system> <address>". It prints the address
+// at which it is, a line, and then answers commands of standard input, a JSON value each, until that ends.
+const roleArg = "role"
+
+const (
+	roleBroker = "broker"
+	roleServer = "server"
+	roleClient = "client"
+)
+
+// A command is what the parent asks of a process. Without a scenario: what it has used so far.
+type command struct {
+	Scenario *scenario
+	For      time.Duration // of calls: how long
+	N        int           // of a stream: how many items; 0: find out how many take the time For, as a warm-up
+}
+
+// An answer is what a process says to a command.
+type answer struct {
+	Usage    usage
+	N        int
+	Elapsed  time.Duration
+	P50, P99 time.Duration
+	Err      string
+}
+
+func playRole(args []string) error {
+	if len(args) != 3 {
+		return errors.New("a role takes its name, that of the system, and an address")
+	}
+	role, addr := args[0], args[2]
+	i := slices.IndexFunc(systems, func(s system) bool { return s.name == args[1] })
+	if i < 0 {
+		return errors.New("unknown system")
+	}
+	ctx := context.Background()
+	var c client
+	var err error
+	switch s := systems[i]; role {
+	case roleBroker:
+		addr, err = s.broker(ctx, addr)
+	case roleServer:
+		addr, err = s.server(ctx, addr)
+	case roleClient:
+		c, err = s.client(ctx, addr)
+	default:
+		err = errors.New("unknown role")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(addr)
+
+	in, out := json.NewDecoder(bufio.NewReader(os.Stdin)), json.NewEncoder(os.Stdout)
+	for {
+		var cmd command
+		if err := in.Decode(&cmd); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		var a answer
+		if cmd.Scenario == nil {
+			a.Usage = used()
+		} else if a, err = measure(ctx, c, cmd); err != nil {
+			a.Err = err.Error()
+		}
+		if err := out.Encode(a); err != nil {
+			return err
+		}
+	}
+}
+
+// measure does what the command asks for.
+func measure(ctx context.Context, c client, cmd command) (answer, error) {
+	s := *cmd.Scenario
+	ctx, cancel := context.WithCancel(ctx) // without a deadline, which some systems send along at a cost
+	defer cancel()
+	defer time.AfterFunc(cmd.For+20*time.Second, cancel).Stop() // nothing hangs
+	switch {
+	case s.Kind == unary:
+		if w, ok := c.(windowed); ok && s.Callers > 1 {
+			return w.window(ctx, s, cmd.For)
+		}
+		return call(ctx, c, s, cmd.For)
+	case cmd.N == 0:
+		return calibrate(ctx, c, s, cmd.For)
+	}
+	return stream(ctx, c, s, cmd.N)
+}
+
+// windowed is what the raw floor has in place of calls from many goroutines.
+type windowed interface {
+	window(ctx context.Context, s scenario, d time.Duration) (answer, error)
+}
+
+func stream(ctx context.Context, c client, s scenario, n int) (answer, error) {
+	start := time.Now()
+	f := c.up
+	if s.Kind == down {
+		f = c.down
+	}
+	err := f(ctx, n, s.Size)
+	return answer{N: n, Elapsed: time.Since(start)}, err
+}
+
+// calibrate finds how many items a stream carries in the time d.
+func calibrate(ctx context.Context, c client, s scenario, d time.Duration) (answer, error) {
+	for n := 16; ; n *= 4 {
+		a, err := stream(ctx, c, s, n)
+		if err != nil {
+			return a, err
+		}
+		if a.Elapsed > d/8 {
+			a.N = max(1, int(float64(n)*float64(d)/float64(a.Elapsed)))
+			return a, nil
+		}
+	}
+}
+
+// keep is how many latencies are kept for the quantiles: the last ones, of all callers together.
+const keep = 1 << 19
+
+// call has all callers call for the time d.
+func call(ctx context.Context, c client, s scenario, d time.Duration) (answer, error) {
+	type tally struct {
+		n    int
+		last []uint32 // latencies in nanoseconds, the oldest overwritten
+		err  error
+	}
+	tallies := make([]tally, s.Callers)
+	for i := range tallies {
+		tallies[i].last = make([]uint32, keep/s.Callers)
+	}
+	var wg sync.WaitGroup
+	start := time.Now()
+	end := start.Add(d)
+	for i := range tallies {
+		wg.Go(func() {
+			t := &tallies[i]
+			f := c.caller(s.Size)
+			for before := time.Now(); before.Before(end); t.n++ {
+				if t.err = f(ctx); t.err != nil {
+					return
+				}
+				now := time.Now()
+				t.last[t.n%len(t.last)] = uint32(min(now.Sub(before), 1<<32-1))
+				before = now
+			}
+		})
+	}
+	wg.Wait()
+	a := answer{Elapsed: time.Since(start)}
+	var all []uint32
+	for _, t := range tallies {
+		if t.err != nil {
+			return a, t.err
+		}
+		a.N += t.n
+		all = append(all, t.last[:min(t.n, len(t.last))]...)
+	}
+	slices.Sort(all)
+	a.P50, a.P99 = quantile(all, 50), quantile(all, 99)
+	return a, nil
+}
+
+func quantile(sorted []uint32, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return time.Duration(sorted[(len(sorted)-1)*percent/100])
+}
+
+// used returns what this process has used since it began.
+func used() usage {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err) // its arguments are constants
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{
+		CPU:      time.Duration(r.Utime.Nano() + r.Stime.Nano()),
+		Allocs:   m.Mallocs,
+		IO:       ioCalls(),
+		Switches: uint64(r.Nvcsw + r.Nivcsw),
+	}
+}
+
+// ioCalls returns how often this process has called read, write and their kin, as Linux counts it.
+func ioCalls() uint64 {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	var sum uint64
+	for line := range strings.Lines(string(text)) {
+		var n uint64
+		if _, err := fmt.Sscanf(line, "syscr: %d", &n); err == nil {
+			sum += n
+		} else if _, err := fmt.Sscanf(line, "syscw: %d", &n); err == nil {
+			sum += n
+		}
+	}
+	return sum
+}
