@@ -30,7 +30,7 @@ type report struct {
 
 // peers are the modules whose versions a report names.
 var peers = []string{
-	"google.golang.org/grpc", "github.com/containerd/ttrpc", "connectrpc.com/connect", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go",
+	"github.com/cloudwego/kitex", "google.golang.org/grpc", "github.com/containerd/ttrpc", "connectrpc.com/connect", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go",
 }
 
 func newReport(p plan) *report {

@@ -35,7 +35,7 @@ func (noStreams) up(context.Context, int, int) error   { return errors.ErrUnsupp
 func (noStreams) down(context.Context, int, int) error { return errors.ErrUnsupported }
 
 // systems are in the order in which tables list them.
-var systems = concat(rawSystems, netRPCSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems)
+var systems = concat(rawSystems, netRPCSystems, kitexSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems)
 
 func concat[T any](lists ...[]T) []T {
 	var all []T
