@@ -74,7 +74,7 @@ bench-quick: ## the same, shorter: three minutes
 	cd bench && $(GO) run . -quick -json bench-quick.json
 
 bench-check: ## that every system of bench works: vet, staticcheck, freshness, one echo each
-	cd bench && $(GO) vet ./... && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 2m ./...
+	cd bench && $(GO) vet ./... && $(GO) vet -tags kitex . && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 2m ./...
 
 microbench: ## Go benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive

@@ -24,9 +24,13 @@ func TestMain(m *testing.M) {
 
 // TestSystems has each system do a little of everything. The clients compare what comes back.
 func TestSystems(t *testing.T) {
+	programs, err := build(t.Context(), systems, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, sys := range systems {
 		t.Run(sys.name, func(t *testing.T) {
-			g, err := startGroup(t.Context(), sys, false)
+			g, err := startGroup(t.Context(), programs, sys, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +65,11 @@ func TestSystems(t *testing.T) {
 }
 
 func TestStartSaysWhatFailed(t *testing.T) {
-	_, _, err := start(t.Context(), roleServer, "no such system", "127.0.0.1:0", t.TempDir(), false)
+	programs, err := build(t.Context(), nil, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = start(t.Context(), programs[""], roleServer, "no such system", "127.0.0.1:0", t.TempDir(), false)
 	if err == nil || !strings.Contains(err.Error(), "the server of no such system did not start") {
 		t.Errorf("got %v", err)
 	}

@@ -55,3 +55,12 @@ func parseItem(b []byte) (item echo.Item, err error) {
 	item.Data = append([]byte(nil), piece()...)
 	return item, err
 }
+
+// packWant makes the request for a stream of n items of size bytes.
+func packWant(n, size int) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(n)), uint64(size))
+}
+
+func parseWant(b []byte) (n, size int) {
+	return int(binary.LittleEndian.Uint64(b)), int(binary.LittleEndian.Uint64(b[8:]))
+}

@@ -1,3 +1,5 @@
+//go:build kitex
+
 package main
 
 import (
@@ -17,8 +19,8 @@ import (
 // kitex with thrift and its generated codec, one multiplexed connection as the other systems have, and netpoll, which is its own.
 // Its streams are another protocol on another transport and are left out.
 var kitexSystems = []system{
-	{name: "kitex, tcp", network: "tcp", server: kitexServer("tcp"), client: kitexClient},
-	{name: "kitex, unix", network: "unix", server: kitexServer("unix"), client: kitexClient},
+	{name: kitexTCP, network: "tcp", tag: "kitex", server: kitexServer("tcp"), client: kitexClient},
+	{name: kitexUnix, network: "unix", tag: "kitex", server: kitexServer("unix"), client: kitexClient},
 }
 
 type kitexEcho struct{}

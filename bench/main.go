@@ -42,16 +42,16 @@ func run(ctx context.Context) error {
 	wantSystems := flag.String("systems", "", "only the systems whose names match the `regexp`")
 	wantScenarios := flag.String("scenarios", "", "only the scenarios whose names match the `regexp`")
 	rounds := flag.Int("rounds", 0, "rounds; 0: 3")
-	each := flag.Duration("time", 0, "how long one measurement takes; 0: 800ms, with -quick 220ms")
+	each := flag.Duration("time", 0, "how long one measurement takes; 0: 700ms, with -quick 160ms")
 	jsonFile := flag.String("json", "", "write all figures to `file`")
 	list := flag.Bool("list", false, "print the names of systems and scenarios")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	p := plan{rounds: 3, each: 800 * time.Millisecond, systems: systems, scenarios: scenarios(*quick)}
+	p := plan{rounds: 3, each: 700 * time.Millisecond, systems: systems, scenarios: scenarios(*quick)}
 	if *quick {
-		p.each = 220 * time.Millisecond
+		p.each = 160 * time.Millisecond
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"strconv"
@@ -56,7 +55,7 @@ func natsServer(_ context.Context, addr string) (string, error) {
 		return m.Respond(appendItem(nil, &item))
 	})
 	subs.add(nc, "up", func(m *nats.Msg) error {
-		n, _ := natsParseWant(m.Data)
+		n, _ := parseWant(m.Data)
 		inbox := nats.NewInbox()
 		in, err := natsReceive(nc, inbox, n)
 		if err != nil {
@@ -70,7 +69,7 @@ func natsServer(_ context.Context, addr string) (string, error) {
 		return m.Respond([]byte(inbox))
 	})
 	subs.add(nc, "down", func(m *nats.Msg) error {
-		n, size := natsParseWant(m.Data)
+		n, size := parseWant(m.Data)
 		go natsSend(context.Background(), nc, m.Reply, n, size) // the receiver counts
 		return nil
 	})
@@ -86,14 +85,6 @@ func (s *natsSubs) add(nc *nats.Conn, subject string, f func(*nats.Msg) error) {
 		}
 	})
 	s.err = errors.Join(s.err, err)
-}
-
-func natsWant(n, size int) []byte {
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(n)), uint64(size))
-}
-
-func natsParseWant(b []byte) (n, size int) {
-	return int(binary.LittleEndian.Uint64(b)), int(binary.LittleEndian.Uint64(b[8:]))
 }
 
 const (
@@ -204,7 +195,7 @@ func (c natsCaller) caller(size int) func(context.Context) error {
 }
 
 func (c natsCaller) up(ctx context.Context, n, size int) error {
-	m, err := c.nc.RequestWithContext(ctx, "up", natsWant(n, size))
+	m, err := c.nc.RequestWithContext(ctx, "up", packWant(n, size))
 	if err != nil {
 		return err
 	}
@@ -227,7 +218,7 @@ func (c natsCaller) down(ctx context.Context, n, size int) error {
 	if err != nil {
 		return err
 	}
-	if err := c.nc.PublishRequest("down", inbox, natsWant(n, size)); err != nil {
+	if err := c.nc.PublishRequest("down", inbox, packWant(n, size)); err != nil {
 		return err
 	}
 	return r.wait(ctx)

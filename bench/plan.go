@@ -15,10 +15,20 @@ type plan struct {
 	scenarios []scenario
 	rounds    int
 	each      time.Duration
+
+	programs map[string]string // by tag; made by run
 }
 
 // run measures all, and tells on standard error how far it is.
 func (p plan) run(ctx context.Context) (*report, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if p.programs, err = build(ctx, p.systems, dir); err != nil {
+		return nil, err
+	}
 	r := newReport(p)
 	if _, err := exec.LookPath("taskset"); err != nil {
 		fmt.Fprintln(os.Stderr, "no taskset: nothing is pinned to one processor")
@@ -65,7 +75,7 @@ func (p plan) round(ctx context.Context, r *report, round int, pinned bool) (err
 			}
 			g := groups[sys.name]
 			if g == nil {
-				if g, err = startGroup(ctx, sys, pinned); err != nil {
+				if g, err = startGroup(ctx, p.programs, sys, pinned); err != nil {
 					return err
 				}
 				groups[sys.name] = g

@@ -22,13 +22,30 @@ type process struct {
 	out  *json.Decoder
 }
 
-// start runs the role and returns when it is ready, with the address at which it is.
-func start(ctx context.Context, role, system, addr, dir string, pinned bool) (*process, string, error) {
+// build makes the programs of the systems in dir, as far as they are not this one, and returns where they are by tag.
+func build(ctx context.Context, systems []system, dir string) (map[string]string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	argv := []string{self, roleArg, role, system, addr}
+	programs := map[string]string{"": self}
+	for _, s := range systems {
+		if programs[s.tag] != "" {
+			continue
+		}
+		file := filepath.Join(dir, "bench-"+s.tag)
+		text, err := exec.CommandContext(ctx, "go", "build", "-tags", s.tag, "-o", file, "github.com/daffi-rpc/daffi/bench").CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("build the program for %s: %w; bench must be run in its folder\n%s", s.name, err, text)
+		}
+		programs[s.tag] = file
+	}
+	return programs, nil
+}
+
+// start runs the role and returns when it is ready, with the address at which it is.
+func start(ctx context.Context, program, role, system, addr, dir string, pinned bool) (*process, string, error) {
+	argv := []string{program, roleArg, role, system, addr}
 	if pinned {
 		argv = append([]string{"taskset", "-c", "0"}, argv...)
 	}
@@ -89,7 +106,7 @@ type group struct {
 }
 
 // startGroup starts all roles, the client last.
-func startGroup(ctx context.Context, s system, pinned bool) (*group, error) {
+func startGroup(ctx context.Context, programs map[string]string, s system, pinned bool) (*group, error) {
 	dir, err := os.MkdirTemp("", "bench") // short, as the paths of unix sockets must be
 	if err != nil {
 		return nil, err
@@ -104,7 +121,7 @@ func startGroup(ctx context.Context, s system, pinned bool) (*group, error) {
 		roles = []string{roleBroker, roleServer, roleClient}
 	}
 	for i, role := range roles {
-		p, bound, err := start(ctx, role, s.name, addr, dir, pinned)
+		p, bound, err := start(ctx, programs[s.tag], role, s.name, addr, dir, pinned)
 		if err != nil {
 			return nil, errors.Join(err, g.stop())
 		}

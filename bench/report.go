@@ -1,13 +1,13 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +40,11 @@ func newReport(p plan) *report {
 		Versions: map[string]string{"go": runtime.Version()},
 	}
 	r.Load[0] = load()
-	if info, ok := debug.ReadBuildInfo(); ok {
+	for _, file := range p.programs {
+		info, err := buildinfo.ReadFile(file)
+		if err != nil {
+			continue // no versions, then
+		}
 		for _, m := range info.Deps {
 			if slices.Contains(peers, m.Path) {
 				r.Versions[m.Path] = m.Version

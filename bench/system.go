@@ -9,6 +9,7 @@ import (
 type system struct {
 	name    string
 	network string // "tcp", on the loopback interface, or "unix"
+	tag     string // of the build that has it, or ""
 
 	broker func(ctx context.Context, addr string) (bound string, err error) // in a third process; nil if client and server meet without
 	server func(ctx context.Context, addr string) (bound string, err error) // with a broker addr is where that is, and bound is not looked at
@@ -34,8 +35,13 @@ type noStreams struct{}
 func (noStreams) up(context.Context, int, int) error   { return errors.ErrUnsupported }
 func (noStreams) down(context.Context, int, int) error { return errors.ErrUnsupported }
 
+const (
+	kitexTCP  = "kitex, tcp"
+	kitexUnix = "kitex, unix"
+)
+
 // systems are in the order in which tables list them.
-var systems = concat(rawSystems, netRPCSystems, kitexSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems)
+var systems = concat(rawSystems, handSystems, netRPCSystems, kitexSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems)
 
 func concat[T any](lists ...[]T) []T {
 	var all []T
