@@ -47,7 +47,7 @@ func TestSystems(t *testing.T) {
 				if s.Pinned || !s.fits(sys) {
 					continue
 				}
-				f, err := g.measure(s, 4*time.Millisecond)
+				f, err := g.measure(s, 4*time.Millisecond, "")
 				if err != nil {
 					t.Fatal(err)
 				}

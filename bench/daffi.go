@@ -21,7 +21,7 @@ var daffiSystems = []system{
 
 func daffiEmbedded(name, network string, z daffi.Compression) system {
 	return system{
-		name: name, network: network, stream: true,
+		name: name, network: network, stream: true, ours: true,
 		server: func(ctx context.Context, addr string) (string, error) {
 			ctl, err := controller.Listen(ctx, controller.Options{Addr: network + "://" + addr})
 			if err != nil {
@@ -35,7 +35,7 @@ func daffiEmbedded(name, network string, z daffi.Compression) system {
 
 func daffiSeparate(name, network string, z daffi.Compression) system {
 	return system{
-		name: name, network: network, stream: true,
+		name: name, network: network, stream: true, ours: true,
 		broker: func(ctx context.Context, addr string) (string, error) {
 			ctl, err := controller.Listen(ctx, controller.Options{Addr: network + "://" + addr})
 			if err != nil {

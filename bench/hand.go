@@ -44,7 +44,10 @@ type handLink struct {
 	calls atomic.Int32 // under way: with others there, a writer waits a turn for them to join
 }
 
-const handQueue = 256 << 10 // bytes that may wait to be written
+const (
+	handQueue = 256 << 10 // bytes that may wait to be written
+	handFill  = 32 << 10  // bytes that items of a stream wait for; its end sends them all
+)
 
 func newHandLink(c net.Conn) *handLink {
 	l := &handLink{c: c}
@@ -64,12 +67,12 @@ func (l *handLink) send(what byte, call uint64, content func([]byte) []byte) {
 		l.out = content(l.out)
 	}
 	binary.LittleEndian.PutUint32(l.out[at:], uint32(len(l.out)-at-handHead))
-	if l.busy {
+	if l.busy || what == handItem && len(l.out) < handFill {
 		l.mu.Unlock()
 		return
 	}
 	l.busy = true
-	if l.calls.Load() > 1 || what == handItem {
+	if l.calls.Load() > 1 {
 		l.mu.Unlock()
 		runtime.Gosched()
 		l.mu.Lock()

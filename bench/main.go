@@ -1,6 +1,6 @@
 // Command bench compares daffi with what a Go developer would use instead, on one machine.
 //
-//	bench [-quick] [-systems regexp] [-scenarios regexp] [-rounds n] [-time d] [-json file] [-list]
+//	bench [-quick] [-systems regexp] [-scenarios regexp] [-rounds n] [-time d] [-json file] [-svg file] [-profiles folder] [-list]
 //
 // Every role has a process of its own: the client, the server, and the broker or controller where the system has one. All carry the same
 // value (echo.Item) of the same sizes. A round measures each scenario with all systems, one after the other in an order that changes from
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"time"
 )
@@ -38,18 +39,21 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	p := plan{rounds: 3, each: 700 * time.Millisecond, systems: systems}
 	quick := flag.Bool("quick", false, "fewer sizes, shorter measurements: a first look")
 	wantSystems := flag.String("systems", "", "only the systems whose names match the `regexp`")
 	wantScenarios := flag.String("scenarios", "", "only the scenarios whose names match the `regexp`")
 	rounds := flag.Int("rounds", 0, "rounds; 0: 3")
 	each := flag.Duration("time", 0, "how long one measurement takes; 0: 700ms, with -quick 160ms")
 	jsonFile := flag.String("json", "", "write all figures to `file`")
+	svgFile := flag.String("svg", "", "draw the calls of many callers in `file`")
+	flag.StringVar(&p.profiles, "profiles", "", "write a CPU profile of each process and measurement to the `folder`; the last round's is kept")
 	list := flag.Bool("list", false, "print the names of systems and scenarios")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	p := plan{rounds: 3, each: 700 * time.Millisecond, systems: systems, scenarios: scenarios(*quick)}
+	p.scenarios = scenarios(*quick)
 	if *quick {
 		p.each = 160 * time.Millisecond
 	}
@@ -65,6 +69,14 @@ func run(ctx context.Context) error {
 	}
 	if p.scenarios, err = matching(p.scenarios, *wantScenarios, scenario.String); err != nil {
 		return fmt.Errorf("-scenarios: %w", err)
+	}
+	if p.profiles != "" {
+		if p.profiles, err = filepath.Abs(p.profiles); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(p.profiles, 0o777); err != nil {
+			return err
+		}
 	}
 	if *list {
 		for _, s := range p.systems {
@@ -82,6 +94,11 @@ func run(ctx context.Context) error {
 	}
 	if *jsonFile != "" {
 		if err := r.writeJSON(*jsonFile); err != nil {
+			return err
+		}
+	}
+	if *svgFile != "" {
+		if err := r.writeSVG(*svgFile); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"time"
@@ -15,6 +16,8 @@ type plan struct {
 	scenarios []scenario
 	rounds    int
 	each      time.Duration
+
+	profiles string // folder for CPU profiles of all processes, or ""
 
 	programs map[string]string // by tag; made by run
 }
@@ -63,13 +66,14 @@ func (p plan) round(ctx context.Context, r *report, round int, pinned bool) (err
 			err = errors.Join(err, g.stop())
 		}
 	}()
-	for _, s := range p.scenarios {
+	for i, s := range p.scenarios {
 		if s.Pinned != pinned {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s round %d of %d: %s\n", time.Now().Format(time.TimeOnly), round+1, p.rounds, s)
-		for i := range p.systems {
-			sys := p.systems[(i+round*len(p.systems)/p.rounds)%len(p.systems)] // another begins in each round
+		order := rand.New(rand.NewPCG(uint64(round), uint64(i))).Perm(len(p.systems)) // nobody always comes after the same one
+		for _, at := range order {
+			sys := p.systems[at]
 			if !s.fits(sys) {
 				continue
 			}
@@ -80,7 +84,7 @@ func (p plan) round(ctx context.Context, r *report, round int, pinned bool) (err
 				}
 				groups[sys.name] = g
 			}
-			f, err := g.measure(s, p.each)
+			f, err := g.measure(s, p.each, p.profiles)
 			if err != nil {
 				return err
 			}

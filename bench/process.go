@@ -155,15 +155,15 @@ func (g *group) used() (map[string]usage, error) {
 }
 
 // measure warms the system up and measures it for about the time d.
-func (g *group) measure(s scenario, d time.Duration) (figure, error) {
-	f, err := g.tryMeasure(s, d)
+func (g *group) measure(s scenario, d time.Duration, profiles string) (figure, error) {
+	f, err := g.tryMeasure(s, d, profiles)
 	if err != nil {
 		return f, fmt.Errorf("%s, %s: %w", g.system.name, s, err)
 	}
 	return f, nil
 }
 
-func (g *group) tryMeasure(s scenario, d time.Duration) (figure, error) {
+func (g *group) tryMeasure(s scenario, d time.Duration, profiles string) (figure, error) {
 	f := figure{System: g.system.name, Scenario: s}
 	client := g.processes[len(g.processes)-1]
 	warm, err := client.ask(command{Scenario: &s, For: d / 4})
@@ -177,6 +177,14 @@ func (g *group) tryMeasure(s scenario, d time.Duration) (figure, error) {
 	before, err := g.used()
 	if err != nil {
 		return f, err
+	}
+	if profiles != "" {
+		for _, p := range g.processes {
+			name := strings.NewReplacer(",", "", " ", "-", "/", "-").Replace(g.system.name + "." + s.String() + "." + p.role + ".pprof")
+			if _, err := p.ask(command{Profile: filepath.Join(profiles, name)}); err != nil {
+				return f, err
+			}
+		}
 	}
 	a, err := client.ask(cmd)
 	if err != nil {

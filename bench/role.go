@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,9 @@ const (
 	roleClient = "client"
 )
 
-// A command is what the parent asks of a process. Without a scenario: what it has used so far.
+// A command is what the parent asks of a process. Without a scenario and a profile: what it has used so far, and to end a profile that has begun.
 type command struct {
+	Profile  string // file for a CPU profile that begins now
 	Scenario *scenario
 	For      time.Duration // of calls: how long
 	N        int           // of a stream: how many items; 0: find out how many take the time For, as a warm-up
@@ -78,7 +80,12 @@ func playRole(args []string) error {
 			return err
 		}
 		var a answer
-		if cmd.Scenario == nil {
+		if cmd.Profile != "" {
+			if err := beginProfile(cmd.Profile); err != nil {
+				a.Err = err.Error()
+			}
+		} else if cmd.Scenario == nil {
+			pprof.StopCPUProfile()
 			a.Usage = used()
 		} else if a, err = measure(ctx, c, cmd); err != nil {
 			a.Err = err.Error()
@@ -87,6 +94,15 @@ func playRole(args []string) error {
 			return err
 		}
 	}
+}
+
+// beginProfile writes a CPU profile to the file, until somebody ends it.
+func beginProfile(file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
 }
 
 // measure does what the command asks for.

@@ -15,6 +15,7 @@ type system struct {
 	server func(ctx context.Context, addr string) (bound string, err error) // with a broker addr is where that is, and bound is not looked at
 	client func(ctx context.Context, addr string) (client, error)
 	stream bool // has streams
+	ours   bool // is daffi
 }
 
 // A client makes the calls that are measured.
