@@ -138,17 +138,21 @@ func stream(ctx context.Context, c client, s scenario, n int) (answer, error) {
 	return answer{N: n, Elapsed: time.Since(start)}, err
 }
 
-// calibrate finds how many items a stream carries in the time d.
+// calibrate finds how many items a stream carries in the time d. It goes by the best of several streams, since a short one may meet a pause of the machine.
 func calibrate(ctx context.Context, c client, s scenario, d time.Duration) (answer, error) {
-	for n := 16; ; n *= 4 {
+	best := 0.0 // items in a nanosecond
+	for n := 16; ; {
 		a, err := stream(ctx, c, s, n)
 		if err != nil {
 			return a, err
 		}
-		if a.Elapsed > d/8 {
-			a.N = max(1, int(float64(n)*float64(d)/float64(a.Elapsed)))
+		best = max(best, float64(n)/float64(a.Elapsed))
+		want := max(1, int(best*float64(d)))
+		if 2*n >= want {
+			a.N = want
 			return a, nil
 		}
+		n = min(4*n, want)
 	}
 }
 
