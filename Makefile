@@ -70,7 +70,7 @@ feel: ## how long daffigen takes, with a warm and an empty build cache
 bench: ## daffi beside its peers, in processes of their own: Markdown, and bench/bench.json; a quarter of an hour, best with nothing else running
 	cd bench && $(GO) run . -json bench.json
 
-bench-quick: ## the same, shorter: three minutes
+bench-quick: ## the same, shorter: two minutes
 	cd bench && $(GO) run . -quick -json bench-quick.json
 
 bench-check: ## that every system of bench works: vet, staticcheck, freshness, one echo each

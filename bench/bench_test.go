@@ -2,9 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +146,65 @@ func TestReport(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, &b)
 		}
+	}
+}
+
+// TestRun is the whole of it with one system: the plan, profiles, JSON and the drawing.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	p := plan{systems: daffiSystems[3:4], scenarios: []scenario{crowd, pinned}, rounds: 2, each: 20 * time.Millisecond, profiles: dir}
+	r, err := p.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 4
+	if _, err := exec.LookPath("taskset"); err != nil {
+		want = 2
+	}
+	if len(r.Figures) != want {
+		t.Errorf("%d figures, not %d", len(r.Figures), want)
+	}
+	for _, role := range []string{roleBroker, roleServer, roleClient} {
+		file := filepath.Join(dir, "daffi-separate-tcp.call-64-x64."+role+".pprof")
+		if info, err := os.Stat(file); err != nil || info.Size() == 0 {
+			t.Errorf("profile of the %s: %v, or empty", role, err)
+		}
+	}
+
+	file := filepath.Join(dir, "figures.json")
+	if err := r.writeJSON(file); err != nil {
+		t.Fatal(err)
+	}
+	var again report
+	if text, err := os.ReadFile(file); err != nil {
+		t.Error(err)
+	} else if err := json.Unmarshal(text, &again); err != nil || !reflect.DeepEqual(again.Figures, r.Figures) {
+		t.Errorf("JSON: %v, or other figures", err)
+	}
+
+	file = filepath.Join(dir, "figures.svg")
+	if err := r.writeSVG(file); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	bars := 0
+	for d := xml.NewDecoder(f); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "rect" {
+			bars++
+		}
+	}
+	if bars != 3 { // the background, and one for each panel
+		t.Errorf("%d rectangles, not 3", bars)
 	}
 }
 

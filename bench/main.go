@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,12 +40,12 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	p := plan{rounds: 3, each: 700 * time.Millisecond, systems: systems}
+	p := plan{rounds: 5, each: 500 * time.Millisecond, systems: systems}
 	quick := flag.Bool("quick", false, "fewer sizes, shorter measurements: a first look")
 	wantSystems := flag.String("systems", "", "only the systems whose names match the `regexp`")
 	wantScenarios := flag.String("scenarios", "", "only the scenarios whose names match the `regexp`")
-	rounds := flag.Int("rounds", 0, "rounds; 0: 3")
-	each := flag.Duration("time", 0, "how long one measurement takes; 0: 700ms, with -quick 160ms")
+	rounds := flag.Int("rounds", 0, "rounds; 0: 5, with -quick 3")
+	each := flag.Duration("time", 0, "how long one measurement takes; 0: 500ms, with -quick 160ms")
 	jsonFile := flag.String("json", "", "write all figures to `file`")
 	svgFile := flag.String("svg", "", "draw the calls of many callers in `file`")
 	flag.StringVar(&p.profiles, "profiles", "", "write a CPU profile of each process and measurement to the `folder`; the last round's is kept")
@@ -55,7 +56,7 @@ func run(ctx context.Context) error {
 	}
 	p.scenarios = scenarios(*quick)
 	if *quick {
-		p.each = 160 * time.Millisecond
+		p.rounds, p.each = 3, 160*time.Millisecond
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds
@@ -89,20 +90,16 @@ func run(ctx context.Context) error {
 	}
 
 	r, err := p.run(ctx)
-	if err != nil {
+	if r == nil || len(r.Figures) == 0 {
 		return err
 	}
 	if *jsonFile != "" {
-		if err := r.writeJSON(*jsonFile); err != nil {
-			return err
-		}
+		err = errors.Join(err, r.writeJSON(*jsonFile))
 	}
 	if *svgFile != "" {
-		if err := r.writeSVG(*svgFile); err != nil {
-			return err
-		}
+		err = errors.Join(err, r.writeSVG(*svgFile))
 	}
-	return r.writeMarkdown(os.Stdout)
+	return errors.Join(err, r.writeMarkdown(os.Stdout))
 }
 
 // matching returns those of all whose name matches the pattern; that there are none is an error.

@@ -22,7 +22,7 @@ type plan struct {
 	programs map[string]string // by tag; made by run
 }
 
-// run measures all, and tells on standard error how far it is.
+// run measures all, and tells on standard error how far it is. With an error it returns what it has measured before.
 func (p plan) run(ctx context.Context) (*report, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -40,7 +40,8 @@ func (p plan) run(ctx context.Context) (*report, error) {
 	for round := range p.rounds {
 		for _, pinned := range []bool{false, true} {
 			if err := p.round(ctx, r, round, pinned); err != nil {
-				return nil, err
+				r.finish()
+				return r, err
 			}
 		}
 	}

@@ -65,6 +65,7 @@ func start(ctx context.Context, program, role, system, addr, dir string, pinned 
 	}
 	lines := bufio.NewReader(out)
 	p := &process{role: role, cmd: cmd, in: in, out: json.NewDecoder(lines)}
+	defer p.killAfter(startTime).Stop()
 	bound, err := lines.ReadString('\n')
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("the %s of %s did not start: %w", role, system, err), p.stop())
@@ -77,6 +78,7 @@ func (p *process) ask(c command) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	defer p.killAfter(c.For + answerTime).Stop()
 	if _, err := p.in.Write(append(text, '\n')); err != nil {
 		return answer{}, err
 	}
@@ -93,10 +95,21 @@ func (p *process) ask(c command) (answer, error) {
 // stop has the process end, and waits for it.
 func (p *process) stop() error {
 	p.in.Close()
-	late := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
-	defer late.Stop()
+	defer p.killAfter(stopTime).Stop()
 	return p.cmd.Wait()
 }
+
+// killAfter ends the process when the time is over, so that nothing waits for it without end.
+func (p *process) killAfter(d time.Duration) *time.Timer {
+	return time.AfterFunc(d, func() { p.cmd.Process.Kill() })
+}
+
+// How long a process has for what takes it milliseconds.
+const (
+	startTime  = 30 * time.Second
+	answerTime = 60 * time.Second // more than a role waits for the calls of a measurement, so that its error comes first
+	stopTime   = 5 * time.Second
+)
 
 // A group is the processes of one system.
 type group struct {
