@@ -106,6 +106,7 @@ type named struct {
 
 // misnamed has a name that JSON's tags cannot say, so the field's own counts.
 type misnamed struct {
+	//lint:ignore SA5008 it is to be ignored
 	List []wide `json:"a\\b"`
 }
 
