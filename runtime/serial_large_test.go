@@ -119,6 +119,7 @@ func TestLargeRequestsThatWaitAreBounded(t *testing.T) {
 		}
 		close(hold)
 		require.NoError(t, put(t.Context(), blob))
+		synctest.Wait()
 		require.Empty(t, server.Held())
 	})
 }
