@@ -154,11 +154,13 @@ func TestOrderDoesNotMatter(t *testing.T) {
 
 // TestOutputIsOfThePackageAlone generates for a package alone and among others: what else is in the run must not change it.
 func TestOutputIsOfThePackageAlone(t *testing.T) {
-	dir := filepath.Join(root, "testdata/golden/foreign")
-	alone := generate(t, Config{Dir: dir}, "./away")
-	for _, f := range generate(t, Config{Dir: dir}, "./...") {
-		if f.Path == alone[0].Path && !bytes.Equal(f.Content, alone[0].Content) {
-			t.Errorf("%s", diff.Diff("alone", alone[0].Content, "among others", f.Content))
+	for _, test := range []struct{ dir, pattern string }{{"foreign", "./away"}, {"spelled", "."}, {"spelled", "./base"}} {
+		dir := filepath.Join(root, "testdata/golden", test.dir)
+		alone := generate(t, Config{Dir: dir}, test.pattern)
+		for _, f := range generate(t, Config{Dir: dir}, "./...") {
+			if f.Path == alone[0].Path && !bytes.Equal(f.Content, alone[0].Content) {
+				t.Errorf("%s", diff.Diff("alone", alone[0].Content, "among others", f.Content))
+			}
 		}
 	}
 }
