@@ -175,6 +175,9 @@ func (l *loader) check(all []annotation) []*Package {
 		}
 	}
 	for _, i := range targets {
+		if i.Callback != nil {
+			s.subNames(i, i.Callback.Wire)
+		}
 		if i.Fetcher != nil {
 			s.match(i)
 		}

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,6 +128,11 @@ func (s *source) parse() {
 	})
 	for _, f := range s.files {
 		s.index(f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.marshalers)) {
+		if defined := s.defined(name); defined != name {
+			s.marshalers[defined] = append(s.marshalers[defined], s.marshalers[name]...)
+		}
 	}
 }
 
