@@ -342,6 +342,7 @@ func TestAdmissionLimits(t *testing.T) {
 		// Another caller's first call finds the fourth place, its second none.
 		second := testkit.NewKit(net.Node("second"))
 		require.NoError(t, second.Add(ctx, 1))
+		synctest.Wait() // a call gives its place back after its reply
 		go func() { results <- second.Block(ctx) }()
 		synctest.Wait()
 		err = second.Add(ctx, 1)

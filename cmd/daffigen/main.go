@@ -16,6 +16,9 @@
 // about a code. With -json it goes to stdout for editors: one array of objects with file, line, column, endColumn, code, severity,
 // message, cure and related positions. On a terminal a line says so if loading takes more than a second.
 //
+// With -watch it goes on until it is interrupted, and generates again whenever a source of the module has changed. It says which files it has
+// written, and what is wrong, as often as that changes.
+//
 // Lock writes what the services promise on the wire into daffi.lock, to be committed. Breaking compares the code with it and says of every
 // method that changed whether old and new processes understand each other: safe, needs order, or breaking. Generated code plays no part in
 // either. Without patterns they are about the whole module, and the file is beside its go.mod.
@@ -61,6 +64,7 @@ type commands struct {
 type options struct {
 	Check bool `help:"Write nothing; exit 1 with a diff if a file is stale." xor:"check"`
 	Diff  bool `help:"Write nothing; print the changes. Exit 0 if there are none, 1 if there are some, 2 on trouble." xor:"check,json"`
+	Watch bool `help:"Generate again whenever a source of the module changes, until interrupted." xor:"check"`
 	JSON  bool `name:"json" help:"Print problems to stdout as one JSON array, [] if there are none. With -check, stale files are among them. Of breaking, changes." xor:"json"`
 }
 
@@ -96,12 +100,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case c.Version:
 		fmt.Fprintln(stdout, "daffigen", version())
 		return exitOK
+	case c.Watch && !strings.HasPrefix(command.Command(), "generate"):
+		fmt.Fprintln(stderr, "daffigen: only generate watches; leave -watch out")
+		return exitTrouble
 	case strings.HasPrefix(command.Command(), "explain"):
 		return explain(c.Explain.Codes, stdout, stderr)
 	case strings.HasPrefix(command.Command(), "lock"):
 		return c.lock(ctx, c.Lock, stdout, stderr)
 	case strings.HasPrefix(command.Command(), "breaking"):
 		return c.breaking(ctx, c.Breaking, stdout, stderr)
+	}
+	if c.Watch {
+		return c.watch(ctx, c.Generate.Patterns, stdout, stderr)
 	}
 	return c.generate(ctx, c.Generate.Patterns, stdout, stderr)
 }
@@ -167,7 +177,7 @@ func (o *options) apply(files []gen.File, dir string, stdout, stderr io.Writer, 
 	}
 	for _, f := range files {
 		name := relative(dir, f.Path)
-		is, err := apply(f, name, o.Check || o.Diff, stdout)
+		is, err := o.applyOne(f, name, stdout)
 		if err != nil {
 			fmt.Fprintln(stderr, "daffigen:", err)
 			return append(found, problem{File: name, Severity: "error", Message: err.Error()}), o.failed()
@@ -191,17 +201,23 @@ func relative(dir, name string) string {
 	return name
 }
 
-// apply writes f, or shows how it differs from what is on the disk, where it is called name.
-func apply(f gen.File, name string, show bool, stdout io.Writer) (stale bool, err error) {
-	if !show {
-		return false, f.Write()
-	}
+// applyOne writes f, or shows how it differs from what is on the disk, where it is called name.
+func (o *options) applyOne(f gen.File, name string, stdout io.Writer) (stale bool, err error) {
 	old, stale, err := f.Stale()
-	if err != nil || !stale {
+	switch {
+	case err != nil || !stale:
+		return false, err
+	case o.Check || o.Diff:
+		_, err = stdout.Write(diff.Diff(name, old, name+" (generated)", f.Content))
+		return true, err
+	}
+	if err := f.Write(); err != nil {
 		return false, err
 	}
-	_, err = stdout.Write(diff.Diff(name, old, name+" (generated)", f.Content))
-	return true, err
+	if o.Watch {
+		fmt.Fprintf(stdout, "%s: written\n", name)
+	}
+	return false, nil
 }
 
 func version() string {

@@ -33,7 +33,7 @@ const (
 	// comes first: a dozen structs that refer to each other nest in the text, whatever values of them do.
 	MaxDepth = 256
 	// MaxSteps bounds what a comparison looks at: pairs of types and fields of structs.
-	MaxSteps = 100_000
+	MaxSteps = 1 << 15
 )
 
 // Method is a parsed signature. It must not be changed once it is in use, and may then be used concurrently.

@@ -8,7 +8,7 @@ import (
 )
 
 //daffi:callback
-type Getter interface { // want "Getter.Get: result #1.age: a struct without a name that has unexported fields of another package cannot be written down here; give it a name \[DF030\]"
+type Getter interface { // want "Getter.Get: result 1.age: a struct without a name that has unexported fields of another package cannot be written down here; give it a name \[DF030\]"
 	base.Getter
 }
 

@@ -79,6 +79,7 @@ type C interface {
 	Chan(ctx context.Context, c chan int) error                // want "C.Chan: c chan int: channels cannot travel; make the method take or return an iter.Seq2 of the values \[DF030\]"
 	Func(ctx context.Context, f func()) error                  // want "C.Func: f func\(\): func values cannot travel; make options a struct, and a func that is called with values an iter.Seq2 of them \[DF030\]"
 	Reader(ctx context.Context) (r io.Reader, err error)       // want "C.Reader: r io.Reader: readers and writers cannot travel; make the method take or return an iter.Seq2\[\[\]byte, error\] of the chunks \[DF030\]"
+	Unnamed(context.Context, chan int) (fmt.Stringer, error)   // want "C.Unnamed: argument 1 chan int: channels cannot travel" "C.Unnamed: result 1 fmt.Stringer: interface values cannot travel"
 	Unsafe(ctx context.Context, p unsafe.Pointer) error        // want "C.Unsafe: p unsafe.Pointer: Pointer means nothing in another process; use an integer or a value \[DF030\]"
 	Uintptr(ctx context.Context, p []uintptr) error            // want "C.Uintptr: p\[\]: uintptr means nothing in another process"
 	Uncopied(ctx context.Context, u *Uncopied) error           // want "C.Uncopied: u._: a struct with a lock must not be copied"

@@ -270,7 +270,7 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 		if seq == noSequence {
 			if m.Map != nil { // what its function makes of it travels
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type()})
-			} else if w := c.travels(src, i, p, at, name, fmt.Sprintf("#%d", n+1)); w != nil {
+			} else if w := c.travels(src, i, p, at, name, fmt.Sprint("argument ", n+1)); w != nil {
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
 			}
 			continue
@@ -319,7 +319,7 @@ func (c *checker) results(i *Interface, m *Method, src *source, results []*types
 	}
 	m.Error = results[last].Name()
 	for n, r := range results[:last] {
-		if w := c.travels(src, i, r, m.at(r), name, fmt.Sprintf("result #%d", n+1)); w != nil {
+		if w := c.travels(src, i, r, m.at(r), name, fmt.Sprint("result ", n+1)); w != nil {
 			m.Results = append(m.Results, &Param{Name: r.Name(), Go: r.Type(), Type: w})
 		}
 	}
@@ -349,11 +349,11 @@ func sequence(t types.Type) (item types.Type, kind int) {
 	return nil, badSequence
 }
 
-// travels gives the wire type of a parameter or result, or explains why there is none.
-func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos, method, unnamed string) *Type {
+// travels gives the wire type of a parameter or result, or explains why there is none. Place stands for its name where it has none.
+func (c *checker) travels(src *source, i *Interface, v *types.Var, at token.Pos, method, place string) *Type {
 	path := v.Name()
 	if path == "" || path == "_" {
-		path = unnamed
+		path = place
 	}
 	return c.itemTravels(src, i, v.Type(), at, method, path)
 }

@@ -2,12 +2,15 @@ package gen
 
 import (
 	"fmt"
+	"go/format"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/diff"
 )
 
 var annotations = filepath.Join(root, "docs/annotations.md")
@@ -41,6 +44,9 @@ func TestAnnotationsAreDocumented(t *testing.T) {
 
 	std := standard(t)
 	for _, block := range goBlock.FindAllStringSubmatch(before, -1) {
+		if formatted, err := format.Source([]byte(block[1])); err != nil || string(formatted) != block[1] {
+			t.Errorf("not as gofmt has it, %v:\n%s", err, diff.Diff("there", []byte(block[1]), "formatted", formatted))
+		}
 		source := std.complete(block[1])
 		files, found := std.generate(t, source)
 		for _, d := range found {
