@@ -32,6 +32,21 @@ type E interface {
 	Do(ctx context.Context) error
 }
 
+//daffi:fetcher a/b/c // want "//daffi:fetcher: \"a/b/c\" is no service; name a callback, as in Cart or example.com/shop.Cart, or give a name on the wire \[DF013\]"
+type Slashes interface {
+	Do(ctx context.Context) error
+}
+
+//daffi:fetcher ./....Cart // want "//daffi:fetcher: \"./....Cart\" is no service"
+type Pattern interface {
+	Do(ctx context.Context) error
+}
+
+//daffi:fetcher -json/x.Cart // want "//daffi:fetcher: \"-json/x.Cart\" is no service"
+type Option interface {
+	Do(ctx context.Context) error
+}
+
 //daffi:fetcher A B // want "//daffi:fetcher: \"B\" is one too many; name one service \[DF013\]"
 type F interface {
 	//daffi:alias Do both // want "//daffi:alias: \"both\" is not understood; after the name only each or whole may follow \[DF013\]"

@@ -119,6 +119,9 @@ func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
 	if len(plain) > 1 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
 	}
+	if len(plain) > 0 && (strings.Contains(f.Ref, "/") || f.Path != "" && !isImportPath(f.Path)) {
+		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is no service; name a callback, as in Cart or example.com/shop.Cart, or give a name on the wire", plain[0]))
+	}
 	for key, name := range keyed { // what is reported is sorted later
 		switch {
 		case key != "prepare":
