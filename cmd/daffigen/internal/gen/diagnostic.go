@@ -221,6 +221,12 @@ func (r *report) addAt(rule Code, pos token.Position, args ...any) {
 	r.list = append(r.list, d)
 }
 
+// mentioned says that other is in the text of what was added last.
+func (r *report) mentioned(other token.Position) {
+	last := &r.list[len(r.list)-1]
+	last.Others = append(last.Others, other)
+}
+
 func (r *report) position(pos token.Pos) token.Position { return r.fset.Position(pos) }
 
 // sorted is the list by position, each entry once.
