@@ -243,14 +243,13 @@ func (s *source) checkWords(f *ast.File) {
 	}
 }
 
-// checkSpace reports a directive that a space makes an ordinary comment.
+// checkSpace reports a directive that a space or a capital letter makes an ordinary comment.
 func (s *source) checkSpace(c *ast.Comment) {
 	text := strings.TrimLeft(strings.TrimPrefix(c.Text, "//"), " \t")
-	word, ok := strings.CutPrefix(text, prefix)
-	if !ok || strings.HasPrefix(c.Text, "//"+prefix) {
+	if strings.HasPrefix(c.Text, "//"+prefix) || len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
 		return
 	}
-	word, _, _ = strings.Cut(word, " ")
+	word, _, _ := strings.Cut(strings.ToLower(text[len(prefix):]), " ")
 	if _, known := words[word]; known {
 		s.report.add(CodeSpace, c.Slash, word)
 	}

@@ -266,10 +266,10 @@ type Cart interface {
 }`,
 	},
 	CodeSpace: {
-		Title: "a space makes a directive an ordinary comment",
+		Title: "a space or a capital letter makes a directive an ordinary comment",
 		Why: `
-As with //go:generate, a directive begins right after the slashes. With a space it
-would be ignored.`,
+As with //go:generate, a directive begins right after the slashes, in small letters.
+With a space, or as //Daffi:callback, it would be ignored.`,
 		Wrong: `
 // daffi:callback
 type Cart interface {
