@@ -19,6 +19,7 @@ type admission struct {
 	queue   []*Incoming           // that wait for room alone
 	turns   []*turn               // that calls wait for
 	waiting int                   // calls in the queues of both
+	held    int                   // bytes of the large requests among them
 	seq     uint64                // of the call that began to wait last
 	soonest time.Time             // no waiting call has a deadline before this
 	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
@@ -43,9 +44,13 @@ func finishAll(list []ended) {
 func (a *admission) enter(in *Incoming) *Error {
 	turn := in.method.turn
 	var gone []ended
+	var room *assembly
 	a.mu.Lock()
 	defer func() {
 		a.mu.Unlock()
+		if room != nil {
+			room.drop()
+		}
 		finishAll(gone)
 	}()
 	if turn != nil && turn.reenters(in) {
@@ -66,11 +71,13 @@ func (a *admission) enter(in *Incoming) *Error {
 	case free && in.ctx.depth > 0:
 		// A call made by a handler is never queued for room: those that run may wait for just that handler.
 		return tooBusy()
-	case a.waiting >= a.node.opts.MaxQueue:
-		if gone = a.purge(); a.waiting >= a.node.opts.MaxQueue {
+	case a.full(in):
+		if gone = a.purge(); a.full(in) {
 			return tooBusy()
 		}
 	}
+	// What waits must not hold the room that large messages have on their way: those that run may need it for what they wait for.
+	room, in.asm = in.asm, nil
 	a.wait(in)
 	a.note(in)
 	return nil
@@ -87,6 +94,14 @@ func (a *admission) fits(in *Incoming) bool {
 	}
 	return a.running < a.node.opts.MaxRunning && in.peer.running < a.node.opts.MaxRunningPerCaller
 }
+
+// full reports whether there is no room for in to wait.
+func (a *admission) full(in *Incoming) bool {
+	return a.waiting >= a.node.opts.MaxQueue || large(in) && a.held+len(in.payload.B) > maxHeld
+}
+
+// large reports whether in came in pieces. Others are bounded by their number.
+func large(in *Incoming) bool { return in.flags&transport.Large != 0 }
 
 // start counts in as running. Call with the lock held, like all that follow but leave, forget, drained and close.
 func (a *admission) start(in *Incoming) {
@@ -116,6 +131,9 @@ func (a *admission) note(in *Incoming) {
 func (a *admission) wait(in *Incoming) {
 	a.waiting++
 	in.ctx.queued = true
+	if large(in) {
+		a.held += len(in.payload.B)
+	}
 	if d := in.ctx.deadline; !d.IsZero() && (a.soonest.IsZero() || d.Before(a.soonest)) {
 		a.soonest = d
 	}
@@ -151,6 +169,9 @@ func (a *admission) unlist(t *turn, i int) *Incoming {
 	}
 	if in.item == nil {
 		a.waiting--
+		if large(in) {
+			a.held -= len(in.payload.B)
+		}
 		in.ctx.queued = false
 	}
 	return in

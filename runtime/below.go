@@ -34,13 +34,17 @@ type subKey struct {
 
 // bind makes the binding of a service below another once, so that p.Nested().Call() asks for its routes once.
 func (p *below) bind(client *Client, opts []CallOption) *Binding {
+	key := subKey{p.name, client}
+	if known, ok := p.parent.below.Load(key); ok && len(opts) == 0 {
+		return known.(*Binding)
+	}
 	b := newBinding(p.node, client, p.service)
 	b.ext = p.parent.ext
 	if len(opts) > 0 {
 		b.ext = b.ext.with(opts)
 		return b
 	}
-	known, _ := p.parent.below.LoadOrStore(subKey{p.name, client}, b)
+	known, _ := p.parent.below.LoadOrStore(key, b)
 	return known.(*Binding)
 }
 

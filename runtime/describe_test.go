@@ -129,6 +129,27 @@ func TestDescribeMany(t *testing.T) {
 	})
 }
 
+// TestSignatureFromManyProxies names one signature that the controller does not know from many proxies of one node at once.
+func TestSignatureFromManyProxies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		caller, server := net.Node("caller"), net.Node("server")
+		_, err := daffi.Register(server, service("Svc", wideSig("A", 300)), plain{})
+		require.NoError(t, err)
+		client := &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M000", Sig: wideSig("B", 400)}}}
+		var calls sync.WaitGroup
+		errs := make([]error, 16)
+		for i := range errs {
+			b := daffi.Bind(caller, client)
+			calls.Go(func() { errs[i] = daffi.NewAction(b, 0, nil).Do(t.Context()) })
+		}
+		calls.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+	})
+}
+
 // TestSignatureLimit serves and calls by a signature that is as long as may be, and one byte longer.
 func TestSignatureLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

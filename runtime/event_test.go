@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,6 +207,38 @@ func TestEventEndsWithItsContext(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		cancel()
 		requireError(t, p.Pin(ctx, "x"), daffi.Canceled, "", daffi.NotRun)
+	})
+}
+
+// fuse is a context that ends when it was asked for its end that often.
+type fuse struct {
+	context.Context
+	end  func()
+	left atomic.Int32
+}
+
+func (f *fuse) Done() <-chan struct{} {
+	if f.left.Add(-1) == 0 {
+		f.end()
+	}
+	return f.Context.Done()
+}
+
+// What has not been sent when the context ends is not sent any more.
+func TestCancelledEventGoesNoFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const providers, sent = 200, 60
+		net, b := daffitest.New(t), new(board)
+		for i := range providers {
+			_, err := events.RegisterBoard(net.Node(fmt.Sprint("n", i)), b)
+			require.NoError(t, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &fuse{Context: ctx, end: cancel}
+		f.left.Store(sent)
+		err := events.NewTown(net.Node("town")).Pin(f, "x")
+		requireError(t, err, daffi.Canceled, "", daffi.MayHaveRun)
+		require.LessOrEqual(t, len(b.take()), sent+64)
 	})
 }
 

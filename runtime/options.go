@@ -48,7 +48,8 @@ type Options struct {
 	// MaxRunningPerCaller is how many of them run for one node. 0: 256 (LIM-11).
 	MaxRunningPerCaller int
 
-	// MaxQueue is how many calls wait for a handler to end, or for the turn of a serial service; one more is refused with ResourceExhausted/busy. 0: 1024 (LIM-11);
+	// MaxQueue is how many calls wait for a handler to end, or for the turn of a serial service; one more is refused with ResourceExhausted/busy. Of those
+	// over 64 KiB as many wait as have 64 MiB together. 0: 1024 (LIM-11);
 	// negative: none wait.
 	MaxQueue int
 
@@ -106,6 +107,7 @@ const (
 	defaultDrain      = 30 * time.Second
 	creditBudget      = 16 << 20 // LIM-13, per link
 	assemblyBudget    = 16 << 20 // of large messages on their way, per link
+	maxHeld           = 64 << 20 // of large requests that wait to run (LIM-11)
 	closeTimeout      = time.Second
 	waitHint          = 3 * time.Second // after which Connect says what it waits for
 	workerIdle        = 5 * time.Second
@@ -176,7 +178,7 @@ type serveOptions struct {
 func As(service string) ServeOption { return ServeOption{func(o *serveOptions) { o.as = service }} }
 
 // Serial lets the calls of the registration run one at a time, in order of arrival, as //daffi:serial on the interface does: all methods share one turn, also
-// those that have one of their own. See SEM-8 for what that means for streams and for calls that handlers make.
+// those that have one of their own; each service below it has another. See SEM-18 for what that means for streams and for calls that handlers make.
 func Serial() ServeOption { return ServeOption{func(o *serveOptions) { o.serial = true }} }
 
 // extra is what a plain call does not have; nil there.

@@ -100,6 +100,9 @@ func (b *Binding) copyTo(ctx context.Context, t *targets, i int, shared *pending
 		p.packed = shared.packed.Retain()
 	}
 	for {
+		if ctx.Err() != nil { // also while earlier ones were under way
+			return notSent(ctx, b.methods[m].full)
+		}
 		id, e := b.send(ctx, t.s, p, m, nil, mode, deadline, own)
 		if e == nil {
 			e = b.await(ctx, t.s, id, p, m, deadline, own)

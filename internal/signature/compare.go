@@ -107,7 +107,7 @@ func (c *comparison) role(r role, before, after []*Type) {
 
 // compare notes what changed between the two types, and puts what they are made of on the stack.
 func (c *comparison) compare(p pair) {
-	forth, back := takes(p.a, p.b), takes(p.b, p.a)
+	forth, back := p.takes(), p.swapped().takes()
 	if !forth || !back || p.a.Kind == Word && p.a.Name != p.b.Name {
 		c.note(p, forth, back)
 	}
@@ -116,13 +116,10 @@ func (c *comparison) compare(p pair) {
 		c.parts(p)
 	case back:
 		from := len(c.stack)
-		p.a, p.b = p.b, p.a
-		c.parts(p)
-		for i := range c.stack[from:] {
-			q := &c.stack[from+i]
-			q.a, q.b = q.b, q.a
+		c.parts(p.swapped())
+		for i, q := range c.stack[from:] {
+			c.stack[from+i] = q.swapped()
 		}
-		return
 	}
 	if p.a.Kind == Struct && p.b.Kind == Struct && c.steps <= MaxSteps {
 		c.fields(p)
@@ -148,7 +145,8 @@ func (c *comparison) note(p pair, forth, back bool) {
 	case !back:
 		why = fmt.Sprintf(" (old %s cannot read what new %s send)", readers, writers)
 	}
-	c.reasons = append(c.reasons, fmt.Sprintf("%v was %s and is %s%s", p.path, describe(p.a), describe(p.b), why))
+	was, is := p.sides()
+	c.reasons = append(c.reasons, fmt.Sprintf("%v was %s and is %s%s", p.path, was, is, why))
 }
 
 // fields notes the fields that only one of two structs has.

@@ -40,6 +40,11 @@ func TestCompare(t *testing.T) {
 		{"(int8)(int8)", "(int16)(int16)", "breaking", "argument 1 was int8 and is int16 (old providers cannot read what new callers send)|result 1 was int8 and is int16 (old callers cannot read what new providers send)"},
 		{"(int8)(int)", "(int16)()", both, "argument 1 was int8 and is int16 (old providers cannot read what new callers send)|result 1 was removed (int, on which old callers may rely)"},
 
+		// Keys of maps keep all their fields.
+		{"(map[{A int}]int)()", "(map[{A int;B int}]int)()", "needs order: providers first", "argument 1[key] was struct without B and is struct (old providers cannot read what new callers send)|argument 1[key].B is new (int)"},
+		{"()(map[{A int;B int}]int)", "()(map[{A int}]int)", both, "result 1[key] was struct and is struct without B (new callers cannot read what old providers send)|result 1[key].B was removed (int, on which old callers may rely)"},
+		{"(map[{A int}]int)()", "(map[{B int}]int)()", "breaking", "argument 1[key] was struct without B and is struct without A (neither is read as the other)|argument 1[key].A was removed (int, on which old providers may rely)|argument 1[key].B is new (int)"},
+
 		// What changed its kind.
 		{"(string)()", "(int)()", "breaking", "argument 1 was string and is int (neither is read as the other)"},
 		{"(string,int)()", "(int,string)()", "breaking", "argument 1 was string and is int (neither is read as the other)|argument 2 was int and is string (neither is read as the other)"},

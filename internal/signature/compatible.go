@@ -17,7 +17,8 @@ var ErrTooLarge = errors.New("too large to compare")
 //   - a number whose type has no value that its own has not: int16 for int32, int for int64, uint32 for int64, float32 for float64, int32 for float64
 //   - a string for bytes, [4]byte for bytes, another array for a slice
 //   - a value where it has a pointer, but no pointer where it has a value, as that may be nil
-//   - a struct with other fields: it skips those that it does not know, those that it misses are zero, and it must take those of the same name
+//   - a struct with other fields: it skips those that it does not know, those that it misses are zero, and it must take those of the same name; in the
+//     key of a map it must know all fields
 //
 // and so on for what types are made of. Arguments and results that are missing at the end are zero and those too many are skipped, at
 // either side. Any other type is taken only for the same.
@@ -31,12 +32,13 @@ func Compatible(caller, provider *Method) error {
 	w.add(input, items(caller.Input), items(provider.Input))
 	w.add(arguments, caller.Params, provider.Params)
 	for p, ok := w.next(); ok; p, ok = w.next() {
-		if !takes(p.a, p.b) {
+		if !p.takes() {
 			writer, reader := "caller", "provider"
 			if p.role.fromProvider() {
 				writer, reader = reader, writer
 			}
-			return fmt.Errorf("%v: the %s sends %s, the %s reads %s", p.path, writer, describe(p.a), reader, describe(p.b))
+			sent, read := p.sides()
+			return fmt.Errorf("%v: the %s sends %s, the %s reads %s", p.path, writer, sent, reader, read)
 		}
 		w.parts(p)
 	}

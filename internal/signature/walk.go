@@ -28,6 +28,42 @@ type pair struct {
 	path *path
 	role role
 	a, b *Type
+	key  bool // of a map, or in one
+}
+
+// lost is a field of a that b has not, in a key. It is empty if there is none. Elsewhere such a field is skipped; here keys that differ in it alone would become
+// equal, which decoders refuse.
+func (p pair) lost() string {
+	if p.key && p.a.Kind == Struct && p.b.Kind == Struct {
+		fields := fieldTypes(p.b)
+		for _, f := range p.a.Fields {
+			if fields[f.Name] == nil {
+				return fieldName(f.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// takes reports whether a reader of b understands what a writer of a writes, provided that it does so for the parts of both.
+func (p pair) takes() bool { return takes(p.a, p.b) && p.lost() == "" }
+
+// swapped is the pair the other way round.
+func (p pair) swapped() pair {
+	p.a, p.b = p.b, p.a
+	return p
+}
+
+// sides describes both types in a reason.
+func (p pair) sides() (a, b string) {
+	a, b = describe(p.a), describe(p.b)
+	if f := p.lost(); f != "" {
+		b += " without " + f
+	}
+	if f := p.swapped().lost(); f != "" {
+		a += " without " + f
+	}
+	return a, b
 }
 
 // path leads to a part of an argument or result. It is written out only where something is said of it: names come from peers and may be long.
@@ -56,12 +92,13 @@ type walk struct {
 type seen struct {
 	role role
 	a, b *Type
+	key  bool
 }
 
 // add puts the types that both lists have on the stack. What is added last is walked first.
 func (w *walk) add(r role, a, b []*Type) {
 	for i := min(len(a), len(b)) - 1; i >= 0; i-- {
-		w.stack = append(w.stack, pair{r.at(i), r, a[i], b[i]})
+		w.stack = append(w.stack, pair{path: r.at(i), role: r, a: a[i], b: b[i]})
 	}
 }
 
@@ -82,7 +119,7 @@ func (w *walk) next() (pair, bool) {
 		if p.a.Kind != Struct || p.b.Kind != Struct {
 			return p, true
 		}
-		if key := (seen{p.role, p.a, p.b}); !w.seen[key] {
+		if key := (seen{p.role, p.a, p.b, p.key}); !w.seen[key] {
 			w.seen[key] = true
 			return p, true
 		}
@@ -102,7 +139,7 @@ func (w *walk) parts(p pair) {
 		if segment != "" {
 			up = &path{up, segment}
 		}
-		w.stack = append(w.stack, pair{up, p.role, a, b})
+		w.stack = append(w.stack, pair{up, p.role, a, b, p.key || segment == "[key]"})
 	}
 	switch {
 	case p.b.Kind == Pointer && p.a.Kind != Pointer:

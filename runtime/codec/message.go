@@ -53,11 +53,16 @@ func (f *form[T]) read(d *Decoder, last bool) {
 var errNilMessage = errors.New("a message cannot be read into nil; give a pointer to one")
 
 // formOf is the form of m itself. A struct has the method also where it only embeds a message, of which it would be a part.
-func formOf(m Message) (Form, error) {
+func formOf(m Message) (f Form, err error) {
 	if m == nil {
 		return nil, errNilMessage
 	}
-	f := m.DaffiMessage()
+	defer func() {
+		if recover() != nil { // a nil pointer has no part whose method that is
+			err = fmt.Errorf("%T only embeds a message; mark it //daffi:message itself", m)
+		}
+	}()
+	f = m.DaffiMessage()
 	if f.of() != any(m) {
 		return nil, fmt.Errorf("%T only embeds the message %T; mark it //daffi:message itself", m, f.of())
 	}

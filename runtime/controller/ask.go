@@ -187,7 +187,7 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why != nil {
 		return nil, why
 	}
-	if missing, why := s.missing(routes, askSig|askDoc); why != nil || len(missing) > 0 {
+	if missing, why := s.missing(routes, asking{sig: 1, doc: 1}); why != nil || len(missing) > 0 {
 		return &control.Missing{Methods: missing}, why
 	}
 	if why := s.settle(routes, (*route).unsettledTo); why != nil {
@@ -254,7 +254,7 @@ func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	if why != nil {
 		return nil, why
 	}
-	if missing, why := s.missing(routes, askSig); why != nil || len(missing) > 0 {
+	if missing, why := s.missing(routes, asking{sig: 1}); why != nil || len(missing) > 0 {
 		return &control.Missing{Methods: missing}, why
 	}
 	if why := s.settle(routes, (*route).unsettled); why != nil {

@@ -9,24 +9,21 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
 
-// asking is what a node was asked for about a method that it has named.
-type asking uint8
-
-const (
-	askSig asking = 1 << iota
-	askDoc
-)
+// asking is how often a node was asked for the signature and the documentation of a method that it has named, and has not answered. It may name a method
+// in several questions at a time, and then answers each of them.
+type asking struct{ sig, doc int }
 
 // ask notes that the node is asked for a description. It is false if the node was asked for too many that it has not given. Call with the
 // lock held.
 func (s *session) ask(r *route, what asking) bool {
-	if _, ok := s.asked[r]; !ok && len(s.asked) >= maxAsked {
+	was, ok := s.asked[r]
+	if !ok && len(s.asked) >= maxAsked {
 		return false
 	}
 	if s.asked == nil {
 		s.asked = map[*route]asking{}
 	}
-	s.asked[r] |= what
+	s.asked[r] = asking{was.sig + what.sig, was.doc + what.doc}
 	return true
 }
 
@@ -54,7 +51,7 @@ func (s *session) missing(routes []*route, what asking) ([]uint32, *control.Fail
 // do without. Call with the lock held.
 func (s *session) undocumented(routes []*route) (list []uint32) {
 	for i, r := range routes {
-		if r.doc == nil && s.ask(r, askDoc) {
+		if r.doc == nil && s.ask(r, asking{doc: 1}) {
 			list = append(list, uint32(i))
 		}
 	}
@@ -129,20 +126,24 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 	}
 	want := s.asked[r]
 	bare := signature.Hashed(d.Sig) // the fingerprint instead of the signature
-	if want == 0 || want&askSig != 0 && bare {
+	known := false
+	if r != nil {
+		_, known = r.signature()
+	}
+	if want == (asking{}) || bare && !known {
 		return &control.Failure{Code: invalidArgument, Outcome: notRun, Method: m.Service + "." + d.Name, Message: fmt.Sprintf(
 			"the node was not asked for a description of %s.%s with the fingerprint %q", m.Service, d.Name, key.print)}
 	}
-	if want&askSig != 0 {
-		if _, ok := r.signature(); !ok {
+	if want.sig > 0 && !bare {
+		if !known {
 			if !s.charge(len(d.Sig)) {
 				return tooManyRoutes()
 			}
 			r.text = d.Sig
 		}
-		want &^= askSig
+		want.sig--
 	}
-	if want&askDoc != 0 && m.Served {
+	if want.doc > 0 && m.Served {
 		if r.doc == nil {
 			doc := &control.Description{Params: d.Params, Results: d.Results, Doc: d.Doc, Alias: d.Alias, Oneway: d.Oneway}
 			if !s.charge(weight(doc)) {
@@ -153,9 +154,9 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 		if m.Doc != "" && c.docs[m.Service] == "" && s.charge(len(m.Doc)) {
 			c.docs[m.Service] = m.Doc
 		}
-		want &^= askDoc
+		want.doc--
 	}
-	if s.asked[r] = want; want == 0 {
+	if s.asked[r] = want; want == (asking{}) {
 		delete(s.asked, r)
 	}
 	return nil

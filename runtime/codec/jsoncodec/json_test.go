@@ -98,6 +98,28 @@ type wide struct {
 	Next *wide
 }
 
+// named has what a tag calls as another field is called: that one is hidden.
+type named struct {
+	List  string
+	Items []wide `json:"List"`
+}
+
+// misnamed has a name that JSON's tags cannot say, so the field's own counts.
+type misnamed struct {
+	//lint:ignore SA5008 it is to be ignored
+	List []wide `json:"a\\b"`
+}
+
+// cased has two names that differ in case alone, the first of which a third one means.
+type cased struct {
+	Items []wide `json:"list"`
+	upper
+}
+
+type upper struct {
+	Text string `json:"LIST"`
+}
+
 // repeat is a JSON text that is long enough for the most that any message may take.
 func repeat(open, part, end string) string {
 	return open + strings.Repeat(part, (300<<10)/len(part)) + end
@@ -110,6 +132,7 @@ var bombs = []struct{ name, text string }{
 	{"nulls", repeat("[0", ",0", "]")},
 	{"small objects", repeat(`[{"a":1}`, `,{"a":1}`, "]")},
 	{"members", repeat(`{"":0`, `,"":0`, "}")},
+	{"list", repeat(`{"List":[{}`, ",{}", "]}")},
 	{"deep", strings.Repeat(`{"Next":`, 9999) + "null" + strings.Repeat("}", 9999)},
 	{"deep arrays", strings.Repeat("[", 9999) + strings.Repeat("]", 9999)},
 	{"deep members", strings.Repeat(`{"":`, 9999) + "0" + strings.Repeat("}", 9999)},
@@ -133,6 +156,9 @@ func TestMemory(t *testing.T) {
 			"maps":    func(d *codec.Decoder) { jsoncodec.Read[[]map[string]wide](d) },
 			"map":     func(d *codec.Decoder) { jsoncodec.Read[map[string]map[string]any](d) },
 			"items":   func(d *codec.Decoder) { jsoncodec.Read[[]item](d) },
+			"named":   func(d *codec.Decoder) { jsoncodec.Read[named](d) },
+			"mis":     func(d *codec.Decoder) { jsoncodec.Read[misnamed](d) },
+			"cased":   func(d *codec.Decoder) { jsoncodec.Read[cased](d) },
 			"nested":  func(d *codec.Decoder) { jsoncodec.Read[[][][]string](d) },
 		} {
 			data := message(bomb.text)

@@ -3,7 +3,9 @@ package jsoncodec
 import (
 	"encoding"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -34,8 +36,10 @@ const (
 
 // field is a field of a struct, with the size of the embedded structs that pointers on the way to it lead to.
 type field struct {
-	shape *shape
-	way   int
+	shape  *shape
+	way    int
+	index  []int // its place, among the fields of embedded structs too
+	tagged bool  // a tag names it
 }
 
 // is reports the kind of s, which may be nil.
@@ -81,7 +85,10 @@ func (b builder) of(t reflect.Type) *shape {
 		s.kind, s.elem, s.key = mapping, b.of(t.Elem()), int(t.Key().Size())
 	case reflect.Struct:
 		s.kind, s.fields, s.folded = structure, make(map[string]field), make(map[string]field)
-		b.add(s, []embedded{{t, 0}}, make(map[reflect.Type]bool))
+		b.add(s, []embedded{{typ: t}}, make(map[reflect.Type]bool))
+		for _, f := range slices.SortedFunc(maps.Keys(s.fields), func(x, y string) int { return slices.Compare(s.fields[y].index, s.fields[x].index) }) {
+			s.folded[fold(f)] = s.fields[f] // the first one in the end, as encoding/json has it
+		}
 	case reflect.Interface:
 		if t.NumMethod() == 0 {
 			s.kind, s.elem, s.key = anything, s, stringSize
@@ -92,11 +99,13 @@ func (b builder) of(t reflect.Type) *shape {
 
 // embedded is a struct whose fields are those of another.
 type embedded struct {
-	typ reflect.Type
-	way int
+	typ   reflect.Type
+	way   int
+	index []int
 }
 
-// add adds the fields of one level, then those of the structs that are embedded there, which are hidden by the former.
+// add adds the fields of one level, then those of the structs that are embedded there, which are hidden by the former. Of two fields of one name on a level
+// that with a tag counts; where that does not decide, encoding/json takes neither, and either will do.
 func (b builder) add(s *shape, level []embedded, seen map[reflect.Type]bool) {
 	var next []embedded
 	found := make(map[string]field)
@@ -108,7 +117,8 @@ func (b builder) add(s *shape, level []embedded, seen map[reflect.Type]bool) {
 		for k := range e.typ.NumField() {
 			f := e.typ.Field(k)
 			tag := f.Tag.Get("json")
-			name, _, _ := strings.Cut(tag, ",")
+			name, tagged := tagName(tag)
+			index := append(slices.Clip(e.index), k)
 			inner, way := f.Type, e.way
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
@@ -116,24 +126,35 @@ func (b builder) add(s *shape, level []embedded, seen map[reflect.Type]bool) {
 			}
 			switch {
 			case tag == "-":
-			case f.Anonymous && name == "" && inner.Kind() == reflect.Struct:
-				next = append(next, embedded{inner, way})
+			case f.Anonymous && !tagged && inner.Kind() == reflect.Struct:
+				next = append(next, embedded{inner, way, index})
 			case f.IsExported():
-				if _, twice := found[name]; name == "" || twice {
+				if !tagged {
 					name = f.Name
 				}
-				found[name] = field{b.of(f.Type), e.way}
+				if other, twice := found[name]; !twice || tagged && !other.tagged {
+					found[name] = field{b.of(f.Type), e.way, index, tagged}
+				}
 			}
 		}
 	}
 	for name, f := range found {
 		if _, hidden := s.fields[name]; !hidden {
-			s.fields[name], s.folded[fold(name)] = f, f
+			s.fields[name] = f
 		}
 	}
 	if len(next) > 0 {
 		b.add(s, next, seen)
 	}
+}
+
+// tagName is the name in a tag, if it has one that encoding/json takes.
+func tagName(tag string) (name string, ok bool) {
+	name, _, _ = strings.Cut(tag, ",")
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r)
+	}
+	return name, name != "" && !strings.ContainsFunc(name, odd)
 }
 
 // fold is equal for names that differ in case alone.

@@ -20,8 +20,30 @@ type D interface {
 	Do(ctx context.Context) error
 }
 
+//daffi:callback name=a name=b // want "//daffi:callback: name= is given twice; keep one \[DF013\]"
+//daffi:fetcher prepare=Calls prepare=Order // want "//daffi:fetcher: prepare= is given twice; keep one \[DF013\]"
+type Both interface {
+	//daffi:errors *, a/b, ., ErrA[int] // want "//daffi:errors: \* is no name; write one such as ErrA, \*TypeB, io.EOF or \*io/fs.PathError" "a/b is no name" "errors: . is no name" "ErrA\[int\] is no name"
+	Do(ctx context.Context) error
+}
+
 //daffi:callback cart // want "//daffi:callback: \"cart\" is not understood; a wire name is given as name=cart \[DF013\]"
 type E interface {
+	Do(ctx context.Context) error
+}
+
+//daffi:fetcher a/b/c // want "//daffi:fetcher: \"a/b/c\" is no service; name a callback, as in Cart or example.com/shop.Cart, or give a name on the wire \[DF013\]"
+type Slashes interface {
+	Do(ctx context.Context) error
+}
+
+//daffi:fetcher ./....Cart // want "//daffi:fetcher: \"./....Cart\" is no service"
+type Pattern interface {
+	Do(ctx context.Context) error
+}
+
+//daffi:fetcher -json/x.Cart // want "//daffi:fetcher: \"-json/x.Cart\" is no service"
+type Option interface {
 	Do(ctx context.Context) error
 }
 

@@ -52,6 +52,8 @@ type Bad interface {
 	Inside(ctx context.Context, tree Tree) error
 	//daffi:key list // want "Bad.Any: //daffi:key list: list.Value may hold a map"
 	Any(ctx context.Context, list *List) error
+	//daffi:key _ // want "Bad.Blank: //daffi:key _: the method has no argument with a name; give it one"
+	Blank(_ context.Context, _ string) error
 	//daffi:event
 	//daffi:key user // want "Bad.Event: //daffi:key user: it is an event, which goes to every provider; drop one of the two \[DF029\]"
 	Event(ctx context.Context, user string) error

@@ -18,7 +18,13 @@ type (
 		Timeout() bool
 	}
 	ErrOf[T any] struct{ V T }
-	ErrUnknown   struct{ V missing }
+	ErrWrapped   struct {
+		error
+		Code int
+	}
+	ErrOuter   struct{ *Wrapper }
+	Wrapper    struct{ ErrWrapped }
+	ErrUnknown struct{ V missing }
 )
 
 func (e ErrSealed) Error() string  { return e.text }
@@ -50,6 +56,10 @@ type Shop interface {
 	Timeout(ctx context.Context) error
 	//daffi:errors ErrOf // want "ErrOf: it is generic; name a type without type parameters, such as one defined as an instance of it \[DF072\]"
 	Generic(ctx context.Context) error
+	//daffi:errors ErrWrapped // want "ErrWrapped: its Error is that of its embedded error, which does not travel; write one for the whole \[DF072\]"
+	Wrapped(ctx context.Context) error
+	//daffi:errors ErrOuter // want "ErrOuter: its Error is that of its embedded error, which does not travel"
+	Outer(ctx context.Context) error
 	//daffi:errors ErrMade // want "ErrMade: its type cannot be told from its declaration; give it one, as in var ErrMade error = … \[DF072\]"
 	Made(ctx context.Context) error
 	//daffi:errors ErrUnknown // want "ErrUnknown.V: its type is not known; make it compile, then run daffigen again \[DF072\]"

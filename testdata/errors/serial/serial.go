@@ -22,7 +22,7 @@ type Parts interface {
 	//daffi:serial now // want "//daffi:serial: \"now\" is not understood"
 	Do(ctx context.Context) error
 	//daffi:local
-	//daffi:serial // want "Parts.Local is local and serial, but nobody calls it from afar; drop //daffi:serial \[DF016\]"
+	//daffi:serial // want "Parts.Local is local, so it has nothing that //daffi:serial is said of; drop one of the two \[DF016\]"
 	Local()
 }
 

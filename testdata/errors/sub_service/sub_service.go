@@ -18,6 +18,7 @@ type Shop interface {
 	Plain() Plain     // want "Shop.Plain: Plain is not annotated; take ctx and return an error to make it a call, or annotate Plain to make it a service below Shop \[DF046\]"
 	Fetcher() Fetcher // want "Shop.Fetcher: Fetcher is no callback; put //daffi:callback above Fetcher \[DF046\]"
 	//daffi:oneway // want "Shop.Stock returns a service below Shop, and //daffi:oneway is said of calls; put it on the methods of Stock \[DF016\]"
+	//daffi:timeout 5s // want "and //daffi:timeout is said of calls; put it on the methods of Stock"
 	//daffi:codec json // want "and //daffi:codec is said of calls; put it on the methods of Stock"
 	Stock() Stock
 }

@@ -41,6 +41,17 @@ type Locked struct{ mu [1]sync.Mutex }
 func (l *Locked) MarshalText() ([]byte, error) { return nil, nil }
 func (l *Locked) UnmarshalText([]byte) error   { return nil }
 
+// Uncopied is one that vet does not let be copied.
+type Uncopied struct {
+	_  noCopy
+	ID string
+}
+
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
 // Outer has a lock further inside.
 type Outer struct {
 	N     int
@@ -71,6 +82,7 @@ type C interface {
 	Unnamed(context.Context, chan int) (fmt.Stringer, error)   // want "C.Unnamed: argument 1 chan int: channels cannot travel" "C.Unnamed: result 1 fmt.Stringer: interface values cannot travel"
 	Unsafe(ctx context.Context, p unsafe.Pointer) error        // want "C.Unsafe: p unsafe.Pointer: Pointer means nothing in another process; use an integer or a value \[DF030\]"
 	Uintptr(ctx context.Context, p []uintptr) error            // want "C.Uintptr: p\[\]: uintptr means nothing in another process"
+	Uncopied(ctx context.Context, u *Uncopied) error           // want "C.Uncopied: u._: a struct with a lock must not be copied"
 	Mutex(ctx context.Context, m *Guarded) error               // want "C.Mutex: m.mu: a struct with a lock must not be copied; put what travels into a struct of its own \[DF030\]"
 	Base(ctx context.Context, h Hidden) error                  // want "C.Base: Hidden.base: the fields of an embedded unexported type would be left behind; name the field, or leave it out with the tag `daffi:\"-\"` \[DF030\]"
 	Closed(ctx context.Context, c closed) error                // want "C.Closed: closed: closed has no exported fields, so nothing of it would travel; export them, or use another type \[DF030\]"

@@ -447,11 +447,11 @@ func readMessage(d *codec.Decoder) (v Message) {
 	return v
 }
 
-func writeMailAddressPtr(e *codec.Encoder, v *Address) {
+func writeMailAddressPtr(e *codec.Encoder, v *mail.Address) {
 	codec.WritePtr(e, v, writeMailAddress)
 }
 
-func readMailAddressPtr(d *codec.Decoder) *Address {
+func readMailAddressPtr(d *codec.Decoder) *mail.Address {
 	return codec.ReadPtr(d, readMailAddress)
 }
 
@@ -476,11 +476,11 @@ func readMailAddress(d *codec.Decoder) (v mail.Address) {
 	return v
 }
 
-func readMailAddressPtrs(d *codec.Decoder) []*Address {
+func readMailAddressPtrs(d *codec.Decoder) []*mail.Address {
 	return codec.ReadSlice(d, 1, readMailAddressPtr)
 }
 
-func readMailAddressPtrsResult(d *codec.Decoder) []*Address {
+func readMailAddressPtrsResult(d *codec.Decoder) []*mail.Address {
 	return codec.ReadResult(d, readMailAddressPtrs)
 }
 

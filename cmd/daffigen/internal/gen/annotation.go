@@ -139,7 +139,23 @@ func (s *source) annotations() []annotation {
 	for _, f := range s.files {
 		s.checkWords(f)
 	}
-	return s.annotated()
+	return slices.DeleteFunc(s.annotated(), func(a annotation) bool { return !a.declared() })
+}
+
+// declared reports whether the name of a is that of its type and of nothing else, and says so if not.
+func (a annotation) declared() bool {
+	name, pos, report := a.spec.Name.Name, a.spec.Name.Pos(), a.src.report
+	switch d := a.src.decls[name]; {
+	case name == "_" && a.isInterface():
+		report.add(CodeNoInterface, pos, name, "no name, so nothing can refer to it", "give it one")
+	case name == "_":
+		report.add(CodeMessage, pos, name, "nothing can refer to it; give it a name")
+	case d == nil || d.spec != a.spec:
+		report.add(CodeUnresolved, pos, name+" is declared twice in this package")
+	default:
+		return true
+	}
+	return false
 }
 
 // annotated finds the annotated types of the package.
@@ -227,14 +243,13 @@ func (s *source) checkWords(f *ast.File) {
 	}
 }
 
-// checkSpace reports a directive that a space makes an ordinary comment.
+// checkSpace reports a directive that a space or a capital letter makes an ordinary comment.
 func (s *source) checkSpace(c *ast.Comment) {
 	text := strings.TrimLeft(strings.TrimPrefix(c.Text, "//"), " \t")
-	word, ok := strings.CutPrefix(text, prefix)
-	if !ok || strings.HasPrefix(c.Text, "//"+prefix) {
+	if strings.HasPrefix(c.Text, "//"+prefix) || len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
 		return
 	}
-	word, _, _ = strings.Cut(word, " ")
+	word, _, _ := strings.Cut(strings.ToLower(text[len(prefix):]), " ")
 	if _, known := words[word]; known {
 		s.report.add(CodeSpace, c.Slash, word)
 	}
@@ -318,6 +333,18 @@ func (d directive) splitArguments() (plain []string, keyed map[string]string) {
 		}
 	}
 	return plain, keyed
+}
+
+// givenTwice reports a key=value argument whose key is that of one before it.
+func (c *checker) givenTwice(d *directive) {
+	seen := make(map[string]bool)
+	for _, arg := range d.args {
+		key, _, ok := strings.Cut(arg, "=")
+		if ok && seen[key] {
+			c.report.add(CodeArgument, d.pos, d.word, key+"= is given twice; keep one")
+		}
+		seen[key] = seen[key] || ok
+	}
 }
 
 // declareGenerated adds the names that will be generated for an annotated interface to those that the source may refer to, so

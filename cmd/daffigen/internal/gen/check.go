@@ -88,6 +88,7 @@ func (c *checker) roles(i *Interface, a annotation) {
 }
 
 func (c *checker) callbackName(d *directive) string {
+	c.givenTwice(d)
 	plain, keyed := d.splitArguments()
 	for _, key := range slices.Sorted(maps.Keys(keyed)) {
 		name := keyed[key]
@@ -113,9 +114,13 @@ func isServiceName(s string) bool {
 }
 
 func (c *checker) fetcherArguments(f *Fetcher, d *directive) {
+	c.givenTwice(d)
 	plain, keyed := d.splitArguments()
 	if len(plain) > 1 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is one too many; name one service", plain[1]))
+	}
+	if len(plain) > 0 && (strings.Contains(f.Ref, "/") || f.Path != "" && !isImportPath(f.Path)) {
+		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is no service; name a callback, as in Cart or example.com/shop.Cart, or give a name on the wire", plain[0]))
 	}
 	for key, name := range keyed { // what is reported is sorted later
 		switch {
@@ -180,7 +185,7 @@ func (c *checker) compilerError(err types.Error, at token.Pos, where string) {
 // method makes the model of one method, nil if it is not on the wire or cannot be.
 func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 	field := c.methods[fn.Pos()]
-	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name(), Codec: i.Codec}
+	m := &Method{Name: fn.Name(), Func: fn, Pos: fn.Pos(), Call: fn.Name(), Codec: i.Codec, Sub: subOf(fn.Signature())}
 	if !src.contains(fn.Pos()) && !c.inTarget(fn.Pos()) {
 		m.Pos = i.Pos // an embedded method of another module is reported where it is embedded
 	}
@@ -193,7 +198,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		}
 	}
 	if m.Local {
-		c.localDirectives(i, m)
+		m.Sub = nil
 		return m
 	}
 	if !fn.Exported() {
@@ -204,10 +209,7 @@ func (c *checker) method(i *Interface, src *source, fn *types.Func) *Method {
 		c.report.add(CodeUnexported, m.Pos, i.Name+"."+m.Name, cure)
 		return nil
 	}
-	if m.Sub = subOf(fn.Signature()); m.Sub != nil {
-		if field != nil {
-			c.subMethod(i, m, directives(field.Doc))
-		}
+	if m.Sub != nil {
 		return m
 	}
 	before := len(c.report.list)
@@ -252,13 +254,21 @@ func (c *checker) shape(i *Interface, m *Method, src *source, sig *types.Signatu
 	c.results(i, m, src, results)
 }
 
+// at is where a parameter or result of m is reported: where it stands, or where m is if that is another place than its own.
+func (m *Method) at(v *types.Var) token.Pos {
+	if m.Pos != m.Func.Pos() {
+		return m.Pos
+	}
+	return cmp.Or(v.Pos(), m.Pos)
+}
+
 func vars(t *types.Tuple) []*types.Var { return slices.Collect(t.Variables()) }
 
 func (c *checker) parameters(i *Interface, m *Method, src *source, params []*types.Var, variadic bool) {
 	name := i.Name + "." + m.Name
 	m.Variadic = variadic
 	for n, p := range params {
-		at := cmp.Or(p.Pos(), m.Pos)
+		at := m.at(p)
 		item, seq := sequence(p.Type())
 		if seq == noSequence {
 			if m.Map != nil { // what its function makes of it travels
@@ -288,7 +298,7 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 func (c *checker) results(i *Interface, m *Method, src *source, results []*types.Var) {
 	name := i.Name + "." + m.Name
 	for _, r := range results {
-		at := cmp.Or(r.Pos(), m.Pos)
+		at := m.at(r)
 		item, seq := sequence(r.Type())
 		if seq == noSequence {
 			continue
@@ -312,7 +322,7 @@ func (c *checker) results(i *Interface, m *Method, src *source, results []*types
 	}
 	m.Error = results[last].Name()
 	for n, r := range results[:last] {
-		if w := c.travels(src, i, r, cmp.Or(r.Pos(), m.Pos), name, fmt.Sprint("result ", n+1)); w != nil {
+		if w := c.travels(src, i, r, m.at(r), name, fmt.Sprint("result ", n+1)); w != nil {
 			m.Results = append(m.Results, &Param{Name: r.Name(), Go: r.Type(), Type: w})
 		}
 	}

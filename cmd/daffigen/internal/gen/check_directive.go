@@ -11,11 +11,21 @@ import (
 // methodDirectives reads the directives of one method. Words that do not exist were reported already.
 func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 	said := make(map[string]bool)
+	m.Local = slices.ContainsFunc(list, func(d directive) bool { return d.word == "local" })
 	for _, d := range list {
 		if words[d.word]&onMethod == 0 {
 			continue
 		}
 		c.used[d.pos] = true
+		if m.Local && d.word != "local" {
+			c.report.add(CodeConflict, d.pos, fmt.Sprintf("%s.%s is local, so it has nothing that //daffi:%s is said of", i.Name, m.Name, d.word), "drop one of the two")
+			continue
+		}
+		if m.Sub != nil && !m.Local && (d.word != "alias" || i.Callback != nil) {
+			c.report.add(CodeConflict, d.pos, fmt.Sprintf("%[1]s.%[2]s returns a service below %[1]s, and //daffi:%[3]s is said of calls", i.Name, m.Name, d.word),
+				"put it on the methods of "+typeName(m.Sub.obj.Type(), i.Pkg))
+			continue
+		}
 		if said[d.word] && (d.word != "alias" || i.Callback == nil) {
 			c.report.add(CodeTwice, d.pos, d.word)
 			continue
@@ -34,14 +44,12 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 	case "oneway":
 		m.Oneway = true
 	case "local":
-		m.Local = true
 		if i.Fetcher != nil {
 			c.report.add(CodeConflict, d.pos, "//daffi:local keeps a method off the wire, but "+i.Name+" is a fetcher too",
 				"move the fetcher's methods to an interface of its own")
 		}
 	case "idempotent":
-		m.Idempotent = true
-		c.needsFetcher(i, d)
+		m.Idempotent = c.needsFetcher(i, d)
 	case "serial":
 		if c.needsCallback(i, d) {
 			m.Serial = &d
@@ -53,8 +61,9 @@ func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 			c.key(m, d)
 		}
 	case "timeout":
-		c.needsFetcher(i, d)
-		c.timeout(m, d)
+		if c.needsFetcher(i, d) {
+			c.timeout(m, d)
+		}
 	case "alias":
 		c.alias(i, m, d)
 	case "codec":
@@ -157,13 +166,6 @@ func (c *checker) conflicts(i *Interface, m *Method) {
 	c.checkKey(i, m)
 	if m.Alias != nil && m.Alias.Mode != "" && m.Input == nil {
 		c.report.add(CodeEachWhole, m.Alias.Pos, name, m.Alias.Mode+" is said of a method without an input sequence; leave it out")
-	}
-}
-
-// localDirectives reports directives that a method which is not on the wire cannot have.
-func (c *checker) localDirectives(i *Interface, m *Method) {
-	if m.Serial != nil {
-		c.report.add(CodeConflict, m.Serial.pos, i.Name+"."+m.Name+" is local and serial, but nobody calls it from afar", "drop //daffi:serial")
 	}
 }
 

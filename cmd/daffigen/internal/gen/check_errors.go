@@ -43,7 +43,11 @@ func (s *source) parseErrors(d directive) errorChoice {
 		case slices.ContainsFunc(choice, func(n errorName) bool { return n.text == arg.text }):
 			s.report.add(CodeArgument, arg.pos, d.word, fmt.Sprintf("%s is named twice; name it once", arg.text))
 		default:
-			choice = append(choice, s.errorName(arg))
+			if n := s.errorName(arg); token.IsIdentifier(n.name) && n.path != "" {
+				choice = append(choice, n)
+				continue
+			}
+			s.report.add(CodeArgument, arg.pos, d.word, arg.text+" is no name; write one such as ErrA, *TypeB, io.EOF or *io/fs.PathError")
 		}
 	}
 	return choice
@@ -405,6 +409,9 @@ func (t *errorTable) resolveType(k KnownError, n errorName, d *decl) (KnownError
 	case !value && !n.star && n.pos.IsValid():
 		return k, &badError{CodeNoErrorValue, "its Error has a pointer as receiver, so only pointers to it are errors; write *" + n.text}
 	}
+	if field := leftBehind(obj.Type()); field != "" {
+		return k, &badError{CodeErrorTravels, fmt.Sprintf("its Error is that of its embedded %s, which does not travel; write one for the whole", field)}
+	}
 	r := &refuser{user: t.user.types}
 	if bad := r.check(obj.Type(), n.name, token.NoPos); bad != nil {
 		where := ""
@@ -419,6 +426,26 @@ func (t *errorTable) resolveType(k KnownError, n errorName, d *decl) (KnownError
 	}
 	k.Type, k.Pointer = t.typer.of(obj.Type()), !value
 	return k, nil
+}
+
+// leftBehind is the embedded field that t has its Error from, if that does not travel: what arrives could not even tell its text. It is empty
+// otherwise.
+func leftBehind(t types.Type) string {
+	if ownCodec(t) != nil {
+		return ""
+	}
+	_, index, _ := types.LookupFieldOrMethod(types.NewPointer(t), true, nil, "Error")
+	for _, k := range index[:max(len(index)-1, 0)] {
+		if p, ok := t.Underlying().(*types.Pointer); ok {
+			t = p.Elem()
+		}
+		s := t.Underlying().(*types.Struct)
+		if f := s.Field(k); !f.Exported() || wireName(f, s.Tag(k)) == "-" {
+			return f.Name()
+		}
+		t = s.Field(k).Type()
+	}
+	return ""
 }
 
 // similarError says what may be meant by name.

@@ -42,7 +42,7 @@ func (c *checker) checkKey(i *Interface, m *Method) {
 		return
 	}
 	switch {
-	case m.Context == m.Key.Name:
+	case m.Context == m.Key.Name && m.Context != "_":
 		bad("the context is not sent; name an argument that is")
 	case m.Input != nil && m.Input.Name == m.Key.Name:
 		bad("all items of a sequence go where its call goes; send one call for each item, or name the provider's key with daffi.HashKey for the whole sequence")

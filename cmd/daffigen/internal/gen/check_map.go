@@ -59,13 +59,19 @@ func (s *services) mapping(i *Interface, m *Method) bool {
 		s.report.add(CodeMapFunc, m.Map.Pos, what, cure)
 		return false
 	}
+	at := func(pos token.Pos, what, cure string) bool {
+		where := s.report.position(pos)
+		bad(fmt.Sprintf("%s at %s %s", m.Map.Name, where, what), cure)
+		s.report.mentioned(where)
+		return false
+	}
 	switch fn, _ := src.types.Scope().Lookup(m.Map.Name).(*types.Func); {
 	case d == nil || d.generated:
 		return bad("this package declares no function "+m.Map.Name, "declare it as func "+m.Map.Name+strings.TrimPrefix(wanted, "func"))
 	case fn == nil:
-		return bad(fmt.Sprintf("%s at %s is no function", m.Map.Name, s.report.position(d.position(m.Map.Name))), "name one that is a "+wanted)
+		return at(d.position(m.Map.Name), "is no function", "name one that is a "+wanted)
 	case fn.Signature().TypeParams().Len() > 0:
-		return bad(fmt.Sprintf("%s at %s has type parameters", m.Map.Name, s.report.position(fn.Pos())), "name a function without, a "+wanted)
+		return at(fn.Pos(), "has type parameters", "name a function without, a "+wanted)
 	default:
 		m.Map.Func = fn
 	}

@@ -57,7 +57,7 @@ func (c *checker) message(a annotation) *Message {
 func (s *source) declaring(typ, name string) token.Pos {
 	for _, f := range s.files {
 		for _, node := range f.Decls {
-			if fn, ok := node.(*ast.FuncDecl); ok && fn.Recv != nil && fn.Name.Name == name && receiverName(fn) == typ {
+			if fn, ok := node.(*ast.FuncDecl); ok && fn.Recv != nil && fn.Name.Name == name && s.defined(receiverName(fn)) == typ {
 				return fn.Name.Pos()
 			}
 		}

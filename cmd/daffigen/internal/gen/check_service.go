@@ -57,6 +57,9 @@ func (s *services) find(i *Interface) {
 // findIn looks up a callback by import path and name.
 func (s *services) findIn(i *Interface) {
 	f := i.Fetcher
+	if !isImportPath(f.Path) {
+		return // that was reported
+	}
 	src := s.sourceOf(f.Path)
 	if src == nil {
 		s.report.add(CodeNoCallback, f.Pos, fmt.Sprintf("package %s is not found", f.Path), "check the import path, or go get its module")

@@ -1,7 +1,6 @@
 package gen
 
 import (
-	"fmt"
 	"go/ast"
 	"go/types"
 	"slices"
@@ -26,36 +25,26 @@ func subOf(sig *types.Signature) *Sub {
 	return &Sub{obj: obj}
 }
 
-// subAnnotations are the annotated interfaces that methods of a return as services below it, found by syntax: types are not known yet.
+// subAnnotations are the annotated interfaces that methods of a, also embedded ones, return as services below it. They are found by syntax: types
+// are not known yet.
 func (a annotation) subAnnotations() []annotation {
-	file := a.src.fileOf(a.spec.Pos())
-	iface, ok := a.spec.Type.(*ast.InterfaceType)
-	if !ok || file == nil {
-		return nil
-	}
 	var found []annotation
-	for _, field := range iface.Methods.List {
+	a.methodFields(func(from *source, field *ast.Field) {
 		fn, ok := field.Type.(*ast.FuncType)
 		if !ok || fn.Params.NumFields() > 0 || fn.Results.NumFields() != 1 {
-			continue
+			return
 		}
-		src, name := a.src, ""
-		switch t := fn.Results.List[0].Type.(type) {
-		case *ast.Ident:
-			name = t.Name
-		case *ast.SelectorExpr:
-			src, name = a.src.imported(file, t.X), t.Sel.Name
-		}
-		if src == nil || name == "" {
-			continue
+		src, name := from.named(from.fileOf(field.Pos()), fn.Results.List[0].Type)
+		if src == nil {
+			return
 		}
 		src.parse()
 		for _, other := range src.annotated() {
-			if other.spec.Name.Name == name {
+			if other.spec.Name.Name == src.defined(name) && other.spec.Name.Name != "_" {
 				found = append(found, other)
 			}
 		}
-	}
+	})
 	return found
 }
 
@@ -72,16 +61,6 @@ func withSubs(all []annotation) []annotation {
 		}
 	}
 	return all
-}
-
-// subMethod checks the form of a method that returns a service below its own.
-func (c *checker) subMethod(i *Interface, m *Method, list []directive) {
-	for _, d := range list {
-		if words[d.word]&onMethod != 0 && (d.word != "alias" || i.Callback != nil) {
-			c.report.add(CodeConflict, d.pos, fmt.Sprintf("%[1]s.%[2]s returns a service below %[1]s, and //daffi:%[3]s is said of calls", i.Name, m.Name, d.word),
-				"put it on the methods of "+typeName(m.Sub.obj.Type(), i.Pkg))
-		}
-	}
 }
 
 // subs finds the interfaces that the methods of i return.
@@ -103,6 +82,22 @@ func (s *services) subs(i *Interface) {
 		case i.Fetcher != nil && m.Sub.Iface.Fetcher == nil:
 			s.noSub(i, m, "is no fetcher; put //daffi:fetcher above "+name)
 		}
+	}
+}
+
+// subNames reports callbacks that have the name of a service below i, which is registered under path.
+func (s *services) subNames(i *Interface, path string, above ...*Interface) {
+	above = append(above, i)
+	for _, m := range i.below() {
+		if m.Sub.Iface == nil || slices.Contains(above, m.Sub.Iface) { // that was reported, where it stands
+			continue
+		}
+		name := path + "." + m.Name
+		if other := s.byWire[name]; other != nil {
+			s.report.add(CodeTwoServices, other.Callback.Pos, name, i.Name+"."+m.Name, s.report.position(m.Pos))
+			continue
+		}
+		s.subNames(m.Sub.Iface, name, above...)
 	}
 }
 

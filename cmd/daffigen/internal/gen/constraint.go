@@ -46,7 +46,8 @@ func (s *source) constraintAt(pos token.Pos) string {
 
 // nameTags are the systems and processors that the end of a file's name asks for: name_GOOS.go, name_GOARCH.go, name_GOOS_GOARCH.go.
 func nameTags(name string) []string {
-	parts := strings.Split(strings.TrimSuffix(name, ".go"), "_")
+	name, _, _ = strings.Cut(name, ".") // what follows the first dot does not count
+	parts := strings.Split(name, "_")
 	if len(parts) < 2 {
 		return nil
 	}

@@ -78,7 +78,7 @@ var ruleTexts = map[Code]string{
 	CodeTimeout:       "//daffi:timeout: %s; write a positive Go duration such as 5s or 1m30s",
 	CodeTwice:         "//daffi:%s is said twice; keep one",
 	CodeConflict:      "%s; %s",
-	CodeSpace:         "a directive has no space after the slashes; write //daffi:%s",
+	CodeSpace:         "a directive has no space after the slashes, and small letters; write //daffi:%s",
 	CodeNoInterface:   "%s is annotated but is %s; %s",
 	CodeGeneric:       "%s is generic, and a service needs fixed types; annotate an instantiation instead: type My%[1]s interface{ %[1]s[…] }",
 	CodeConstraint:    "%s is a type constraint and cannot be called; leave only methods in it",
@@ -219,6 +219,12 @@ func (r *report) addAt(rule Code, pos token.Position, args ...any) {
 		}
 	}
 	r.list = append(r.list, d)
+}
+
+// mentioned says that other is in the text of what was added last.
+func (r *report) mentioned(other token.Position) {
+	last := &r.list[len(r.list)-1]
+	last.Others = append(last.Others, other)
 }
 
 func (r *report) position(pos token.Pos) token.Position { return r.fset.Position(pos) }

@@ -128,96 +128,25 @@ func (m *Method) calls() string {
 	return m.Name + " calls " + m.Call + " and waits for its results."
 }
 
-// goType writes t.
-func goType(t types.Type) *jen.Statement {
-	switch t := t.(type) {
-	case *types.Alias:
-		return typeRef(t.Obj(), t.TypeArgs())
-	case *types.Named:
-		return typeRef(t.Obj(), t.TypeArgs())
-	case *types.Basic:
-		return jen.Id(t.Name())
-	case *types.Slice:
-		return jen.Index().Add(goType(t.Elem()))
-	case *types.Array:
-		return jen.Index(jen.Lit(int(t.Len()))).Add(goType(t.Elem()))
-	case *types.Map:
-		return jen.Map(goType(t.Key())).Add(goType(t.Elem()))
-	case *types.Pointer:
-		return jen.Op("*").Add(goType(t.Elem()))
-	case *types.Struct:
-		return structType(t)
-	case *types.Interface:
-		if t.Empty() {
-			return jen.Any()
-		}
-		return interfaceType(t)
-	case *types.Chan:
-		return chanType(t)
-	case *types.Signature:
-		return jen.Func().Add(signatureType(t))
-	}
-	panic(fmt.Sprintf("daffigen: %s was not refused", t))
-}
-
-func typeRef(obj *types.TypeName, args *types.TypeList) *jen.Statement {
-	ref := jen.Id(obj.Name())
-	if obj.Pkg() != nil {
-		ref = jen.Qual(obj.Pkg().Path(), obj.Name())
-	}
-	if args.Len() == 0 {
-		return ref
-	}
-	var list []jen.Code
-	for arg := range args.Types() {
-		list = append(list, goType(arg))
-	}
-	return ref.Types(list...)
-}
-
-func structType(t *types.Struct) *jen.Statement {
-	var fields []jen.Code
-	for k := range t.NumFields() {
-		f := t.Field(k)
-		field := goType(f.Type())
-		if !f.Embedded() {
-			field = jen.Id(f.Name()).Add(field)
-		}
-		if tag := t.Tag(k); tag != "" {
-			field = field.Lit(tag)
-		}
-		fields = append(fields, field)
-	}
-	return jen.Struct(fields...)
-}
-
-// sequenceType writes iter.Seq[T] or iter.Seq2[T, error].
-func sequenceType(item types.Type, fallible bool) *jen.Statement {
-	if fallible {
-		return jen.Qual(pathIter, "Seq2").Types(goType(item), jen.Error())
-	}
-	return jen.Qual(pathIter, "Seq").Types(goType(item))
-}
-
 // parameters writes the parameters of m: a, b string, items ...int, in iter.Seq[T].
-func parameters(m *Method, l *locals) []jen.Code {
+func (n *namer) parameters(m *Method, l *locals) []jen.Code {
 	fixed := m.Params
 	if m.Variadic {
 		fixed = fixed[:len(fixed)-1]
 	}
-	list := grouped(l.params, fixed)
+	list := n.grouped(l.params, fixed)
 	if m.Variadic {
 		last := len(fixed)
-		list = append(list, jen.Id(l.params[last]).Op("...").Add(goType(m.Params[last].Go.(*types.Slice).Elem())))
+		list = append(list, jen.Id(l.params[last]).Op("...").Add(n.spelled(m.Params[last].Go.(*types.Slice).Elem())))
 	}
 	if m.Input != nil {
-		list = append(list, jen.Id(l.input).Add(sequenceType(m.Input.Go, m.Input.Fallible)))
+		list = append(list, jen.Id(l.input).Add(n.sequenceType(m.Input.Go, m.Input.Fallible)))
 	}
 	return list
 }
 
 // grouped writes names with their types, and the type once for neighbours that have the same: a, b string.
-func grouped(names []string, params []*Param) []jen.Code {
+func (n *namer) grouped(names []string, params []*Param) []jen.Code {
 	var list []jen.Code
 	for k := 0; k < len(params); {
 		var same []string
@@ -225,7 +154,7 @@ func grouped(names []string, params []*Param) []jen.Code {
 		for ; k < len(params) && types.Identical(params[k].Go, typ); k++ {
 			same = append(same, names[k])
 		}
-		list = append(list, jen.List(ids(same)...).Add(goType(typ)))
+		list = append(list, jen.List(ids(same)...).Add(n.spelled(typ)))
 	}
 	return list
 }

@@ -177,7 +177,7 @@ func (e *emitter) readArguments(g *jen.Group, m *Method, n serveNames) {
 		// 	item = args.String()
 		// }
 		g.Id(n.args).Op(":=").Add(closing)
-		for _, names := range grouped(n.params, m.Params) {
+		for _, names := range e.grouped(n.params, m.Params) {
 			g.Var().Add(names)
 		}
 		for k, p := range m.Params {

@@ -80,10 +80,10 @@ func (e *emitter) proxyMethod(f fetcherNames, m *Method) {
 	body := []jen.Code{jen.Return(do)}
 	switch {
 	case m.Output != nil:
-		results = []jen.Code{sequenceType(m.Output.Go, true)}
+		results = []jen.Code{e.sequenceType(m.Output.Go, true)}
 	case len(m.Results) < 2:
 		for _, r := range m.Results {
-			results = append(results, goType(r.Go))
+			results = append(results, e.spelled(r.Go))
 		}
 		results = append(results, jen.Error())
 		e.nameResults(m, l, results)
@@ -93,7 +93,7 @@ func (e *emitter) proxyMethod(f fetcherNames, m *Method) {
 	e.doc(m, m.calls())
 	// func (p *ShopperProxy) AddItem(ctx context.Context, item string) error {…}
 	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(m.Name).
-		Params(append([]jen.Code{jen.Id(l.ctx).Qual(pathContext, "Context")}, parameters(m, l)...)...).
+		Params(append([]jen.Code{jen.Id(l.ctx).Qual(pathContext, "Context")}, e.parameters(m, l)...)...).
 		Add(resultList(results)).Block(body...).Line()
 }
 
@@ -109,7 +109,7 @@ func (e *emitter) proxySub(f fetcherNames, m *Method) {
 	e.doc(m, m.Name+" returns a proxy of the service "+m.Call+" below "+f.iface.Fetcher.reference()+".")
 	// func (p *HeadProxy) Nested() Nested { return NewNested(daffi.Below(p.b, "Nested")) }
 	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(m.Name).Params().
-		Add(goType(m.Func.Signature().Results().At(0).Type())).
+		Add(e.spelled(m.Func.Signature().Results().At(0).Type())).
 		Block(jen.Return(e.below(m, f.proxy))).Line()
 }
 
@@ -152,11 +152,11 @@ func (e *emitter) severalResults(m *Method, l *locals, do *jen.Statement) (resul
 	var values []jen.Code
 	for k, field := range m.resultFields() {
 		values = append(values, jen.Id(all).Dot(field))
-		results = append(results, goType(m.Results[k].Go))
+		results = append(results, e.spelled(m.Results[k].Go))
 	}
 	results = append(results, jen.Error())
 	if named {
-		results = append(grouped(names, m.Results), jen.Id(errName).Error())
+		results = append(e.grouped(names, m.Results), jen.Id(errName).Error())
 	}
 	// r, err := p.Prepare().Stats(key).Do(ctx)
 	// return r.Mean, r.Count, err
@@ -253,7 +253,7 @@ func (e *emitter) resultType(f fetcherNames, m *Method) {
 	// }
 	e.file.Type().Id(name).StructFunc(func(g *jen.Group) {
 		for k, field := range m.resultFields() {
-			g.Id(field).Add(goType(m.Results[k].Go))
+			g.Id(field).Add(e.spelled(m.Results[k].Go))
 		}
 	}).Line()
 	e.later(e.readAll(f.iface, m), -1, func() []jen.Code { return []jen.Code{e.readResults(f, m)} })
@@ -292,7 +292,7 @@ func (e *emitter) prepareMethod(f fetcherNames, m *Method) {
 	// func (c ShopperCalls) AddItem(item string) daffi.Action {
 	// 	return daffi.NewAction(c.b, shopperAddItem, func(e *codec.Encoder) {…})
 	// }
-	e.file.Func().Params(jen.Id(f.call).Id(f.calls())).Id(m.Name).Params(parameters(m, l)...).
+	e.file.Func().Params(jen.Id(f.call).Id(f.calls())).Id(m.Name).Params(e.parameters(m, l)...).
 		Add(jen.Qual(pathDaffi, kind).Add(result)).
 		Block(jen.Return(e.withMapping(jen.Qual(pathDaffi, create).Call(args...), m, l))).Line()
 }
@@ -301,11 +301,11 @@ func (e *emitter) prepareMethod(f fetcherNames, m *Method) {
 func (e *emitter) preparedType(f fetcherNames, m *Method) (kind string, result jen.Code) {
 	switch {
 	case m.Output != nil:
-		return "Stream", jen.Types(goType(m.Output.Go))
+		return "Stream", jen.Types(e.spelled(m.Output.Go))
 	case len(m.Results) == 0:
 		return "Action", jen.Null()
 	case len(m.Results) == 1:
-		return "Call", jen.Types(goType(m.Results[0].Go))
+		return "Call", jen.Types(e.spelled(m.Results[0].Go))
 	}
 	return "Call", jen.Types(jen.Id(f.results(m.Name)))
 }

@@ -55,7 +55,7 @@ func (e *emitter) staleInterface(i *Interface) {
 	e.file.Func().Id("_").Params(jen.Id(v).Id(i.Name)).Id(i.Name).Block(
 		jen.Var().Id(was).InterfaceFunc(func(g *jen.Group) {
 			for _, m := range i.Methods {
-				g.Id(m.Name).Add(signatureType(m.Func.Signature()))
+				g.Id(m.Name).Add(e.spelling().signature(m.Func.Signature()))
 			}
 		}).Op("=").Id(v).Add(changed(i.Name)),
 		jen.Return(jen.Id(was)).Add(changed(i.Name)),
@@ -146,45 +146,4 @@ func nameable(t types.Type, user *types.Package) bool {
 		return nameable(t.Elem(), user)
 	}
 	return false
-}
-
-// signatureType writes (context.Context, ...string) ([]string, error), without names.
-func signatureType(sig *types.Signature) *jen.Statement {
-	var params, results []jen.Code
-	for k := range sig.Params().Len() {
-		typ := sig.Params().At(k).Type()
-		if sig.Variadic() && k == sig.Params().Len()-1 {
-			params = append(params, jen.Op("...").Add(goType(typ.(*types.Slice).Elem())))
-			continue
-		}
-		params = append(params, goType(typ))
-	}
-	for r := range sig.Results().Variables() {
-		results = append(results, goType(r.Type()))
-	}
-	code := jen.Params(params...)
-	if len(results) == 0 {
-		return code
-	}
-	return code.Add(resultList(results))
-}
-
-// interfaceType writes an interface type with all its methods.
-func interfaceType(t *types.Interface) *jen.Statement {
-	return jen.InterfaceFunc(func(g *jen.Group) {
-		for fn := range t.Methods() {
-			g.Id(fn.Name()).Add(signatureType(fn.Signature()))
-		}
-	})
-}
-
-// chanType writes a channel type.
-func chanType(t *types.Chan) *jen.Statement {
-	switch t.Dir() {
-	case types.SendOnly:
-		return jen.Chan().Op("<-").Add(goType(t.Elem()))
-	case types.RecvOnly:
-		return jen.Op("<-").Chan().Add(goType(t.Elem()))
-	}
-	return jen.Chan().Add(goType(t.Elem()))
 }

@@ -266,10 +266,10 @@ type Cart interface {
 }`,
 	},
 	CodeSpace: {
-		Title: "a space makes a directive an ordinary comment",
+		Title: "a space or a capital letter makes a directive an ordinary comment",
 		Why: `
-As with //go:generate, a directive begins right after the slashes. With a space it
-would be ignored.`,
+As with //go:generate, a directive begins right after the slashes, in small letters.
+With a space, or as //Daffi:callback, it would be ignored.`,
 		Wrong: `
 // daffi:callback
 type Cart interface {
@@ -784,10 +784,11 @@ type Shop interface {
 		Title: "an error that is to keep its identity cannot travel",
 		Why: `
 A caller gets an error type with its exported fields, so those must be of types that
-travel, as arguments and results are (DF030). Of a variable the caller's own value
-counts; only its type must be told by its declaration: daffigen does not run what it
-is initialized with, and does not look into calls of methods. What is left out by
-default without a word is reported where a directive names it.`,
+travel, as arguments and results are (DF030). Its Error method must be its own, or that
+of a field which travels: what arrives could not tell its text otherwise. Of a variable
+the caller's own value counts; only its type must be told by its declaration: daffigen
+does not run what it is initialized with, and does not look into calls of methods. What
+is left out by default without a word is reported where a directive names it.`,
 		Wrong: `
 type OutOfStock struct{ item string }
 

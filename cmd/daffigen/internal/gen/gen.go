@@ -102,7 +102,7 @@ func (l *loader) loadCallbacks(ctx context.Context, found []annotation) ([]annot
 		if a.fetcher == nil {
 			continue
 		}
-		if path, name := a.reference(); path != "" && !l.isTarget(path) {
+		if path, name := a.reference(); isImportPath(path) && !l.isTarget(path) {
 			missing[path], wanted[path+"."+name] = true, true
 		}
 	}
@@ -175,6 +175,9 @@ func (l *loader) check(all []annotation) []*Package {
 		}
 	}
 	for _, i := range targets {
+		if i.Callback != nil {
+			s.subNames(i, i.Callback.Wire)
+		}
 		if i.Fetcher != nil {
 			s.match(i)
 		}

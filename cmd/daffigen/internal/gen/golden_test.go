@@ -154,11 +154,13 @@ func TestOrderDoesNotMatter(t *testing.T) {
 
 // TestOutputIsOfThePackageAlone generates for a package alone and among others: what else is in the run must not change it.
 func TestOutputIsOfThePackageAlone(t *testing.T) {
-	dir := filepath.Join(root, "testdata/golden/foreign")
-	alone := generate(t, Config{Dir: dir}, "./away")
-	for _, f := range generate(t, Config{Dir: dir}, "./...") {
-		if f.Path == alone[0].Path && !bytes.Equal(f.Content, alone[0].Content) {
-			t.Errorf("%s", diff.Diff("alone", alone[0].Content, "among others", f.Content))
+	for _, test := range []struct{ dir, pattern string }{{"foreign", "./away"}, {"spelled", "."}, {"spelled", "./base"}} {
+		dir := filepath.Join(root, "testdata/golden", test.dir)
+		alone := generate(t, Config{Dir: dir}, test.pattern)
+		for _, f := range generate(t, Config{Dir: dir}, "./...") {
+			if f.Path == alone[0].Path && !bytes.Equal(f.Content, alone[0].Content) {
+				t.Errorf("%s", diff.Diff("alone", alone[0].Content, "among others", f.Content))
+			}
 		}
 	}
 }
@@ -190,12 +192,34 @@ func TestBrokenOutputIsIgnored(t *testing.T) {
 	}
 }
 
-// module writes a module of one package.
+// TestStaleImportsCloseNoCircle generates for packages of which one imported the other when its output was written, and now it is the other
+// way round.
+func TestStaleImportsCloseNoCircle(t *testing.T) {
+	files := map[string]string{
+		"above/above.go": "package above\n\nimport (\n\t\"context\"\n\n\t\"example.com/p/below\"\n)\n\n//daffi:fetcher below.Service\ntype Client interface{ Do(ctx context.Context, t below.T) error }\n",
+		"below/below.go": "package below\n\nimport \"context\"\n\n//daffi:callback\ntype Service interface{ Do(ctx context.Context, t T) error }\n\ntype T struct{ X int }\n",
+	}
+	want := generate(t, Config{Dir: module(t, files)}, "./...")
+	files["below/"+FileName] = header + "\n\npackage below\n\nimport \"example.com/p/above\"\n\nvar _ above.T\n"
+	for _, pattern := range []string{"./...", "./above", "./below"} {
+		for _, f := range generate(t, Config{Dir: module(t, files)}, pattern) {
+			if !slices.ContainsFunc(want, func(w File) bool { return bytes.Equal(w.Content, f.Content) }) {
+				t.Errorf("%s: %s is another", pattern, f.Path)
+			}
+		}
+	}
+}
+
+// module writes a module.
 func module(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

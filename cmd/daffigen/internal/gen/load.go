@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,13 +57,17 @@ func (l *loader) load(ctx context.Context, patterns ...string) ([]*source, error
 
 // list gives the packages that patterns name, sorted; empty is called for those without files.
 func (l *loader) list(ctx context.Context, patterns []string, empty func(*packages.Package, []string)) ([]*source, error) {
-	listed, err := packages.Load(&packages.Config{
+	config := &packages.Config{
 		Context: ctx,
 		Mode:    listing,
 		Dir:     l.cfg.Dir,
 		Env:     l.cfg.Env,
 		Fset:    l.report.fset,
-	}, patterns...)
+	}
+	listed, err := packages.Load(config, patterns...)
+	if config.Overlay = withoutOutput(listed); err == nil && len(config.Overlay) > 0 {
+		listed, err = packages.Load(config, patterns...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list packages: %w", err)
 	}
@@ -106,6 +111,28 @@ func (l *loader) source(p *packages.Package) *source {
 	return src
 }
 
+// withoutOutput has a package clause for each of our earlier outputs, if packages import each other in a circle: the imports of stale output
+// may be what closes it.
+func withoutOutput(listed []*packages.Package) map[string][]byte {
+	overlay, circle := make(map[string][]byte), false
+	packages.Visit(listed, nil, func(p *packages.Package) {
+		circle = circle || slices.ContainsFunc(p.Errors, func(err packages.Error) bool { return strings.Contains(err.Msg, "import cycle") })
+		for _, name := range p.GoFiles {
+			if filepath.Base(name) == FileName {
+				overlay[name] = []byte("package " + p.Name + "\n")
+			}
+		}
+	})
+	if !circle {
+		return nil
+	}
+	maps.DeleteFunc(overlay, func(name string, _ []byte) bool {
+		text, err := os.ReadFile(name)
+		return err != nil || !bytes.Contains(text, []byte(header))
+	})
+	return overlay
+}
+
 // parse reads the files of the package, without our earlier output: that may be stale or broken.
 func (s *source) parse() {
 	if s.files != nil {
@@ -127,6 +154,11 @@ func (s *source) parse() {
 	})
 	for _, f := range s.files {
 		s.index(f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.marshalers)) {
+		if defined := s.defined(name); defined != name {
+			s.marshalers[defined] = append(s.marshalers[defined], s.marshalers[name]...)
+		}
 	}
 }
 

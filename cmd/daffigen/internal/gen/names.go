@@ -349,28 +349,20 @@ func (n *namer) importNames() {
 			}
 		})
 		for _, m := range i.Methods {
-			if m.Map != nil {
-				packagesOf(m.Func.Type(), func(p *types.Package) { name(p.Path(), p.Name()) })
+			if m.Map != nil || spellable(i) { // the latter for emitter.stale
+				n.spelling().packages(m.Func.Type(), func(p *types.Package) { name(p.Path(), p.Name()) })
 			}
 		}
 		for _, p := range i.values() {
 			if p.Type.By != nil {
 				name(p.Type.By.Path, path.Base(p.Type.By.Path))
 			}
-			packagesOf(p.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
+			n.spelling().packages(p.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
 		}
 	}
 	for _, t := range n.all {
-		packagesOf(t.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
+		spelling{}.packages(t.Go, func(p *types.Package) { name(p.Path(), p.Name()) })
 	}
-}
-
-// packagesOf calls visit for each package that the text of t names.
-func packagesOf(t types.Type, visit func(*types.Package)) {
-	types.TypeString(t, func(p *types.Package) string {
-		visit(p)
-		return ""
-	})
 }
 
 // reserve notes what parameters and locals must not be called: imports, our names, the user's types, what is predeclared.

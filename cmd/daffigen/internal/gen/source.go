@@ -64,9 +64,9 @@ func (d *decl) position(name string) token.Pos {
 	return pos
 }
 
-// marshalerNames are the methods by which a type says that it has an encoding of its own.
+// marshalerNames are the methods by which a type says that it has an encoding of its own, is an error, or is a lock.
 var marshalerNames = []string{
-	"MarshalMsg", "UnmarshalMsg", "AppendBinary", "MarshalBinary", "UnmarshalBinary", "AppendText", "MarshalText", "UnmarshalText", "Error",
+	"MarshalMsg", "UnmarshalMsg", "AppendBinary", "MarshalBinary", "UnmarshalBinary", "AppendText", "MarshalText", "UnmarshalText", "Error", "Lock", "Unlock",
 }
 
 func (s *source) reportSyntax(err error) {
@@ -148,6 +148,22 @@ func receiverName(fn *ast.FuncDecl) string {
 			return ""
 		}
 	}
+}
+
+// defined is the type of the package that name is an alias of, or name itself.
+func (s *source) defined(name string) string {
+	for range maxTypeDepth {
+		d := s.decls[name]
+		if d == nil || d.spec == nil || !d.spec.Assign.IsValid() {
+			break
+		}
+		id, ok := d.spec.Type.(*ast.Ident)
+		if !ok {
+			break
+		}
+		name = id.Name
+	}
+	return name
 }
 
 // want marks the declaration of name, and what it refers to.

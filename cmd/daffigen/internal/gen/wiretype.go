@@ -198,6 +198,8 @@ func (r *refuser) checkStruct(t types.Type, s *types.Struct, path string, pos to
 		at := path + "." + f.Name()
 		wire := wireName(f, s.Tag(i))
 		switch {
+		case !f.Exported() && f.Pkg() != r.user && typeObject(t) == nil:
+			return &refusal{CodeType, at, "a struct without a name that has unexported fields of another package cannot be written down here; give it a name", f.Pos()}
 		case isLock(f.Type()), (wire == "-" || !f.Exported()) && holdsLock(f.Type()):
 			return &refusal{CodeType, at, "a struct with a lock must not be copied; put what travels into a struct of its own", f.Pos()}
 		case wire == "-":
@@ -406,7 +408,7 @@ func holdsLock(t types.Type) bool {
 	return holds(t)
 }
 
-// isLock reports whether t is one of the types of sync and sync/atomic.
+// isLock reports whether vet takes t for a lock: the types of sync and sync/atomic, and those whose pointers have Lock and Unlock.
 func isLock(t types.Type) bool {
 	obj := typeObject(t)
 	if obj == nil || obj.Pkg() == nil {
@@ -415,7 +417,19 @@ func isLock(t types.Type) bool {
 	if _, ok := t.Underlying().(*types.Struct); !ok {
 		return false
 	}
-	return obj.Pkg().Path() == "sync" || obj.Pkg().Path() == "sync/atomic"
+	if path := obj.Pkg().Path(); path == "sync" || path == "sync/atomic" {
+		return true
+	}
+	value, pointer := types.NewMethodSet(t), types.NewMethodSet(types.NewPointer(t))
+	locks := func(set *types.MethodSet) bool {
+		return isPlain(set.Lookup(nil, "Lock")) && isPlain(set.Lookup(nil, "Unlock"))
+	}
+	return locks(pointer) && !locks(value)
+}
+
+// isPlain reports whether a method takes and returns nothing.
+func isPlain(m *types.Selection) bool {
+	return m != nil && sameTypes(m.Type().(*types.Signature).Params(), nil) && sameTypes(m.Type().(*types.Signature).Results(), nil)
 }
 
 func exportsFields(t types.Type) bool {
