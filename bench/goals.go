@@ -42,7 +42,7 @@ var goals = []goal{
 
 // goals prints those for which there are figures. A ratio is taken in each round, so that the load of the machine, which both met, cancels out.
 func (r *report) goals(p *printer) {
-	p.printf("\n### Goals\n\n| what | goal | median (least–greatest) | |\n|---|---:|---:|---|\n")
+	first := true
 	for _, g := range goals {
 		all := r.values(g.system, g.scenario, g.metric)
 		if g.than != "" {
@@ -56,6 +56,10 @@ func (r *report) goals(p *printer) {
 		}
 		if len(all) == 0 {
 			continue
+		}
+		if first {
+			p.printf("\n### Goals\n\n| what | goal | median (least–greatest) | |\n|---|---:|---:|---|\n")
+			first = false
 		}
 		v, sign, met := spreadOf(all), "≤", "met"
 		if g.least {
