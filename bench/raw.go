@@ -156,7 +156,7 @@ func (r *raw) window(ctx context.Context, s scenario, d time.Duration) (answer, 
 	g.Go(func() error {
 		defer close(sent)
 		b := make([]byte, half*s.Size)
-		for time.Since(start) < d {
+		for first := true; first || time.Since(start) < d; first = false {
 			select {
 			case <-room:
 			case <-ctx.Done():

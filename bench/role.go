@@ -177,7 +177,7 @@ func call(ctx context.Context, c client, s scenario, d time.Duration) (answer, e
 		wg.Go(func() {
 			t := &tallies[i]
 			f := c.caller(s.Size)
-			for before := time.Now(); before.Before(end); t.n++ {
+			for before := time.Now(); t.n == 0 || before.Before(end); t.n++ { // at least one, however late it begins
 				if t.err = f(ctx); t.err != nil {
 					return
 				}
