@@ -17,7 +17,7 @@ demo: ## run the shopping example: a service and a shopper, two processes
 	$(GO) generate ./examples/...
 	@sh examples/shopping/demo.sh
 
-test: lint fresh unit plain real bench-check ## everything that must hold on every commit
+test: lint fresh unit plain real ## everything that must hold on every commit
 
 generate: ## write generated code
 	$(GO) generate ./...
@@ -83,6 +83,6 @@ cover: ## what the tests reach
 	$(GO) test -short -coverprofile cover.out -coverpkg ./... ./...
 	$(GO) tool cover -func cover.out | tail -n 1
 
-night: lint fresh race ## what takes long: everything many times, and fuzzing for a minute each
+night: lint fresh race bench-check ## what takes long: everything many times, and fuzzing for a minute each
 	@sh scripts/fuzz.sh 1m
 	$(MAKE) microbench
