@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -270,13 +271,17 @@ func (in *Incoming) finish(err error) {
 		in.send.finish(&last, func() { s.served.remove(id) })
 		return
 	}
-	if s.served.remove(in.id).id == 0 {
+	ended, others := s.served.finish(in.id)
+	if ended.id == 0 {
 		f.Release()
 		return // cancelled
 	}
 	if s.link.Enqueue(f) != nil {
 		s.link.Close(transport.ErrFull)
 		return
+	}
+	if others {
+		runtime.Gosched() // let others who are about to reply join this write
 	}
 	s.link.Flush()
 }

@@ -143,6 +143,17 @@ func (t *serving) remove(id uint64) servedCall {
 	return t.end(c)
 }
 
+// finish is remove, and reports whether further calls are there.
+func (t *serving) finish(id uint64) (ended servedCall, others bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.find(id)
+	if c == nil {
+		return servedCall{}, false
+	}
+	return t.end(c), t.live > 0
+}
+
 // close ends all calls: nobody waits for their replies any more.
 func (t *serving) close(err error) {
 	t.mu.Lock()
