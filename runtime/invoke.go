@@ -62,29 +62,43 @@ func (b *Binding) attempt(ctx context.Context, p *pending, m int, x *extra, mode
 // await waits for the end of a call that was sent.
 func (b *Binding) await(ctx context.Context, s *session, id uint64, p *pending, m int, deadline time.Time, own bool) (err *Error) {
 	var timeout <-chan time.Time
-	if own {
-		if p.timer == nil {
-			p.timer = time.NewTimer(time.Until(deadline))
-		} else {
-			p.timer.Reset(time.Until(deadline))
-		}
-		timeout = p.timer.C
-		defer p.timer.Stop()
+	switch {
+	case own && p.stream != nil: // its end is not for the expiry to tell: producer and reader go on until they are cancelled
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		timeout = timer.C
+	case own:
+		s.expireAt(deadline)
+	}
+	gone := ctx.Done()
+	if gone == nil && timeout == nil { // nothing to choose from, which is a good deal cheaper
+		<-p.done
+		return b.ended(s, id, p, m)
 	}
 	select {
 	case <-p.done:
-		return b.outcome(p, m)
-	case <-ctx.Done():
+		return b.ended(s, id, p, m)
+	case <-gone:
 		err = contextError(ctx, b.methods[m].full)
 	case <-timeout:
 		err = b.timedOut(m)
 	}
 	if s.calls.remove(id) == nil { // it ends at this moment
 		<-p.done
-		return b.outcome(p, m)
+		return b.ended(s, id, p, m)
 	}
 	s.cancel(id, p)
 	return err
+}
+
+// ended is how a call ended that is out of the table.
+func (b *Binding) ended(s *session, id uint64, p *pending, m int) *Error {
+	if p.err != errExpired {
+		return b.outcome(p, m)
+	}
+	p.err = nil
+	s.cancel(id, p)
+	return b.timedOut(m)
 }
 
 // dispatch sends p by the session that there is, or by the next one. A session that has ended and does not know yet takes nothing: then p
@@ -201,6 +215,10 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 		defer buf.Release()
 	}
 	var open func(id uint64) error
+	p.due = time.Time{}
+	if own && p.stream == nil {
+		p.due = deadline
+	}
 	if st := p.stream; st != nil {
 		open = func(id uint64) error { return st.open(s, id, &method.worth, route.Remote) }
 	}

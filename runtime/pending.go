@@ -22,7 +22,7 @@ type pending struct {
 	flags  transport.Flags // of the reply
 	err    *Error
 	done   chan struct{} // buffer of one
-	timer  *time.Timer   // of the default deadline
+	due    time.Time     // the deadline that daffi has set, zero if there is none or the context has it
 	bulk   bool          // the request travels in the bulk lane
 	large  *largeSender  // the request, if it was announced; protected by the table while it is in there
 	pool   *sync.Pool
@@ -49,7 +49,7 @@ func (p *pending) release() {
 		p.reply.Release()
 	}
 	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
-	p.tag, p.peer = tag{}, 0
+	p.tag, p.peer, p.due = tag{}, 0, time.Time{}
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}

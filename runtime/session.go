@@ -32,6 +32,7 @@ type session struct {
 	keepalive atomic.Pointer[transport.Keepalive]
 
 	calls      slots
+	expiry     expiry
 	served     serving
 	credits    credits
 	assemblies assemblies
@@ -76,6 +77,7 @@ func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *se
 	}
 	s.credits.free = creditBudget
 	s.assemblies.free = assemblyBudget + maxWrap
+	s.expiry.start = time.Now()
 	s.ctl.waiting = map[uint64]chan answerFrame{}
 	rand.Read(s.nonce[:])
 	return s
@@ -240,6 +242,7 @@ func (s *session) HandleClosed(err error) {
 	for _, p := range s.calls.close(lost) {
 		p.fail(lost)
 	}
+	s.expiry.close()
 	s.served.close(lost)
 	s.assemblies.close()
 	s.ctl.Lock()

@@ -2,6 +2,7 @@ package daffi
 
 import (
 	"sync"
+	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -121,6 +122,12 @@ func (t *slots) remove(id uint64) *pending {
 	if s == nil {
 		return nil
 	}
+	return t.take(transport.SlotOf(id))
+}
+
+// take empties the i-th slot, which is live. Call with the lock held.
+func (t *slots) take(i uint32) *pending {
+	s := &t.items[i]
 	p := s.p
 	s.p = nil
 	if s.asm != nil {
@@ -128,8 +135,25 @@ func (t *slots) remove(id uint64) *pending {
 		s.asm = nil
 	}
 	t.used--
-	t.free = append(t.free, transport.SlotOf(id))
+	t.free = append(t.free, i)
 	return p
+}
+
+// expired ends the calls whose deadlines have passed, as remove does, and tells when the next one will have; zero if there is none.
+func (t *slots) expired(now time.Time) (list []*pending, next time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.items {
+		p := t.items[i].p
+		switch {
+		case p == nil || p.due.IsZero():
+		case !p.due.After(now):
+			list = append(list, t.take(uint32(i)))
+		case next.IsZero() || p.due.Before(next):
+			next = p.due
+		}
+	}
+	return list, next
 }
 
 // close ends all calls and refuses further ones with err.
