@@ -143,11 +143,19 @@ func (a *admission) wait(in *Incoming) {
 		a.queue = append(a.queue, in)
 		return
 	}
-	a.line(in.turn, in)
+	a.join(in.turn, in)
 }
 
-// line puts in, a call or an item, at the end of those that wait for t.
-func (a *admission) line(t *turn, in *Incoming) {
+// line is the queue of t, or, where t is nil, that of calls that wait for room.
+func (a *admission) line(t *turn) *[]*Incoming {
+	if t == nil {
+		return &a.queue
+	}
+	return &t.waiting
+}
+
+// join puts in, a call or an item, at the end of those that wait for t.
+func (a *admission) join(t *turn, in *Incoming) {
 	a.seq++
 	in.seq = a.seq
 	t.waiting = append(t.waiting, in)
@@ -156,12 +164,9 @@ func (a *admission) line(t *turn, in *Incoming) {
 	}
 }
 
-// unlist takes the i-th out of a queue: that of t, or, where t is nil, that of calls that wait for room.
+// unlist takes the i-th out of t's line.
 func (a *admission) unlist(t *turn, i int) *Incoming {
-	list := &a.queue
-	if t != nil {
-		list = &t.waiting
-	}
+	list := a.line(t)
 	in := (*list)[i]
 	*list = slices.Delete(*list, i, i+1)
 	if t != nil && len(t.waiting) == 0 {
@@ -220,10 +225,7 @@ func (a *admission) next(gone *[]ended) *Incoming {
 
 // first is the place of the first in a queue that may run now, apart from its turn; -1 if there is none.
 func (a *admission) first(t *turn, gone *[]ended) int {
-	list := &a.queue
-	if t != nil {
-		list = &t.waiting
-	}
+	list := a.line(t)
 	for i := 0; i < len(*list); {
 		switch in := (*list)[i]; {
 		case in.item != nil:
@@ -248,10 +250,7 @@ func (a *admission) purge() (gone []ended) {
 	}
 	a.soonest = time.Time{}
 	sweep := func(t *turn) {
-		list := &a.queue
-		if t != nil {
-			list = &t.waiting
-		}
+		list := a.line(t)
 		for i := 0; i < len(*list); {
 			in := (*list)[i]
 			d := in.ctx.deadline

@@ -1,8 +1,6 @@
 package daffi
 
-import (
-	"errors"
-)
+import "errors"
 
 // Sub is a service below another: a method of the annotated interface T returns what serves it.
 type Sub[T any] struct {
@@ -14,8 +12,7 @@ type Sub[T any] struct {
 type below struct {
 	node    *Node
 	parent  *Binding // of a caller
-	name    string
-	service string // whole
+	service string   // its name on the wire
 }
 
 func (p *below) caller() *Node    { return p.node }
@@ -23,18 +20,18 @@ func (p *below) registrar() *Node { return p.node }
 
 // Below is where the fetcher that b's method of that name returns finds its service. What is bound there has the options of b.
 func Below(b *Binding, name string) Caller {
-	return &below{node: b.node, parent: b, name: name, service: b.service + "." + name}
+	return &below{node: b.node, parent: b, service: b.service + "." + name}
 }
 
 // subKey tells the bindings below one apart.
 type subKey struct {
-	name   string
-	client *Client
+	service string
+	client  *Client
 }
 
 // bind makes the binding of a service below another once, so that p.Nested().Call() asks for its routes once.
 func (p *below) bind(client *Client, opts []CallOption) *Binding {
-	key := subKey{p.name, client}
+	key := subKey{p.service, client}
 	if known, ok := p.parent.below.Load(key); ok && len(opts) == 0 {
 		return known.(*Binding)
 	}
@@ -52,7 +49,7 @@ func (p *below) bind(client *Client, opts []CallOption) *Binding {
 func registerSubs[T any](n *Node, s *Service[T], service string, impl T, opts []ServeOption) (subs []*Registration, err error) {
 	for i := range s.Subs {
 		sub := &s.Subs[i]
-		reg, err := sub.Register(&below{node: n, name: sub.Name, service: service + "." + sub.Name}, impl, opts...)
+		reg, err := sub.Register(&below{node: n, service: service + "." + sub.Name}, impl, opts...)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(subs))
 		}

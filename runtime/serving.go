@@ -134,13 +134,8 @@ func (t *serving) update(id uint64, fn func(c *servedCall)) bool {
 
 // remove ends a call; the id of what it returns is 0 if it had ended before.
 func (t *serving) remove(id uint64) servedCall {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.find(id)
-	if c == nil {
-		return servedCall{}
-	}
-	return t.end(c)
+	ended, _ := t.finish(id)
+	return ended
 }
 
 // finish is remove, and reports whether further calls are there.

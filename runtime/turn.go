@@ -51,7 +51,7 @@ func (a *admission) takeTurn(in *Incoming) error {
 		return nil
 	}
 	in.item = make(chan struct{})
-	a.line(t, in)
+	a.join(t, in)
 	a.mu.Unlock()
 	select {
 	case <-in.item:
