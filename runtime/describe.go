@@ -91,13 +91,7 @@ func badAnswer(to string, err error) *Error {
 // description is what a node publishes of a method, within its bounds: a longer comment is cut, longer names are left out.
 func description(d control.Description) control.Description {
 	d.Doc = clip(d.Doc, control.MaxDoc)
-	size := 0
-	for _, list := range [][]string{d.Params, d.Results} {
-		for _, name := range list {
-			size += 1 + len(name)
-		}
-	}
-	if size > control.MaxNames {
+	if d.NamesSize() > control.MaxNames {
 		d.Params, d.Results = nil, nil
 	}
 	return d
@@ -151,13 +145,7 @@ func (s *session) describe(ctx context.Context, m control.Describe, rows []contr
 		n, size := 0, len(m.Service)+len(m.Doc)
 		for n < len(rows) {
 			r := &rows[n]
-			size += 64 + len(r.Name) + len(r.Sig) + len(r.Doc) + len(r.Alias)
-			for _, name := range r.Params {
-				size += 2 + len(name)
-			}
-			for _, name := range r.Results {
-				size += 2 + len(name)
-			}
+			size += 64 + len(r.Name) + len(r.Sig) + len(r.Doc) + len(r.Alias) + r.NamesSize() + len(r.Params) + len(r.Results)
 			if size > transport.MaxContent && n > 0 {
 				break
 			}

@@ -96,16 +96,10 @@ func validDescription(service string, d *control.Description) *control.Failure {
 		}
 	}
 	full := service + "." + d.Name
-	names := 0
-	for _, list := range [][]string{d.Params, d.Results} {
-		for _, name := range list {
-			names += 1 + len(name)
-		}
-	}
 	return cmp.Or(
 		within(full, "signature", len(d.Sig), signature.MaxText),
 		within(full, "doc comment", len(d.Doc), control.MaxDoc),
-		within(full, "list of names", names, control.MaxNames),
+		within(full, "list of names", d.NamesSize(), control.MaxNames),
 	)
 }
 

@@ -1,0 +1,114 @@
+package control
+
+import (
+	"bytes"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+)
+
+// Failure is how a call or a control message failed: the payload of an Error frame, and of OpFailed.
+type Failure struct {
+	Code    uint8
+	Reason  string
+	Outcome uint8
+	Message string
+	Node    string
+	Method  string
+	// Identities are what the caller may find in the error with errors.Is and errors.As. The element is left out where there are none.
+	Identities []Identity
+}
+
+// Identity names one error of the tables that both sides have for a service or a method of it, with its value where it has one.
+type Identity struct {
+	Name  string
+	Value []byte // a MessagePack value, nil of a variable
+}
+
+// What the identities of one error may take (LIM-26).
+const (
+	MaxIdentities    = 16
+	MaxIdentityBytes = 16 << 10 // of all names and values
+)
+
+// AddIdentity appends next to list, unless it is there or there is no room for it.
+func AddIdentity(list []Identity, next Identity) []Identity {
+	size := len(next.Name) + len(next.Value)
+	for _, i := range list {
+		if i.Name == next.Name && bytes.Equal(i.Value, next.Value) {
+			return list
+		}
+		size += len(i.Name) + len(i.Value)
+	}
+	if len(list) == MaxIdentities || size > MaxIdentityBytes {
+		return list
+	}
+	return append(list, next)
+}
+
+// AppendTo appends f as the payload of an Error frame.
+func (f *Failure) AppendTo(e *codec.Encoder) {
+	e.Array(f.size())
+	f.fields(e)
+}
+
+// Append appends f as an answer.
+func (f *Failure) Append(e *codec.Encoder) {
+	head(e, f.size(), OpFailed)
+	f.fields(e)
+}
+
+func (f *Failure) size() int {
+	if len(f.Identities) > 0 {
+		return 7
+	}
+	return 6
+}
+
+func (f *Failure) fields(e *codec.Encoder) {
+	e.Uint8(f.Code)
+	e.String(f.Reason)
+	e.Uint8(f.Outcome)
+	e.String(f.Message)
+	e.String(f.Node)
+	e.String(f.Method)
+	if len(f.Identities) > 0 {
+		codec.WriteSlice(e, f.Identities, func(e *codec.Encoder, i Identity) {
+			e.Array(2)
+			e.String(i.Name)
+			e.Blob(i.Value)
+		})
+	}
+}
+
+// ReadFrom reads the payload of an Error frame.
+func (f *Failure) ReadFrom(d *codec.Decoder) error {
+	d.Open()
+	return f.Read(d)
+}
+
+func (f *Failure) Read(d *codec.Decoder) error {
+	f.Code = next(d, codec.ReadUint8)
+	f.Reason = next(d, codec.ReadString)
+	f.Outcome = next(d, codec.ReadUint8)
+	f.Message = next(d, codec.ReadString)
+	f.Node = next(d, codec.ReadString)
+	f.Method = next(d, codec.ReadString)
+	for _, i := range next(d, readIdentities) {
+		f.Identities = AddIdentity(f.Identities, i)
+	}
+	return d.Close()
+}
+
+func readIdentities(d *codec.Decoder) []Identity {
+	return codec.ReadSlice(d, 3, func(d *codec.Decoder) (i Identity) {
+		row(d, func(k int) {
+			switch k {
+			case 0:
+				i.Name = d.String()
+			case 1:
+				i.Value = d.Blob()
+			}
+		}, 2)
+		return i
+	})
+}
