@@ -104,13 +104,16 @@ func (c *checker) callbackName(d *directive) string {
 }
 
 // isServiceName keeps wire names to what is safe in logs, paths and subjects.
-func isServiceName(s string) bool {
+func isServiceName(s string) bool { return isMadeOf(s, "_-.") && strings.Trim(s, ".") == s }
+
+// isMadeOf reports whether s has nothing but ASCII letters, digits and the given marks, and has some.
+func isMadeOf(s, marks string) bool {
 	for _, r := range s {
-		if !(r == '_' || r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+		if !(strings.ContainsRune(marks, r) || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
 			return false
 		}
 	}
-	return s != "" && strings.Trim(s, ".") == s
+	return s != ""
 }
 
 func (c *checker) fetcherArguments(f *Fetcher, d *directive) {

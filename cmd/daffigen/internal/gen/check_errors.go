@@ -170,12 +170,7 @@ func (l *loader) errorChoices(ctx context.Context, all []annotation) error {
 
 // isImportPath keeps from the go command what is a pattern or an option.
 func isImportPath(path string) bool {
-	for _, r := range path {
-		if !(r == '_' || r == '-' || r == '.' || r == '/' || r == '~' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
-			return false
-		}
-	}
-	return path != "" && !strings.HasPrefix(path, "-") && !strings.HasPrefix(path, ".") && !strings.Contains(path, "...")
+	return isMadeOf(path, "_-./~") && !strings.HasPrefix(path, "-") && !strings.HasPrefix(path, ".") && !strings.Contains(path, "...")
 }
 
 // methodFields visits the methods of an annotated interface, and of those that it embeds, as far as syntax shows them.
