@@ -141,6 +141,16 @@ func (c *callCtx) arm() {
 	}
 }
 
+// abandon ends c for want of a caller. Past the deadline that is the reason: a caller whose time is up cancels, and its Cancel may be here before
+// the handler's own timer.
+func (c *callCtx) abandon() {
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.cancel(context.DeadlineExceeded)
+		return
+	}
+	c.cancel(context.Canceled)
+}
+
 // cancel ends c. The first one counts.
 func (c *callCtx) cancel(err error) {
 	c.mu.Lock()

@@ -166,7 +166,7 @@ func (t *serving) close(err error) {
 // abandon ends a call whose caller is no longer there or no longer wants it.
 func (c *servedCall) abandon(err error) {
 	if c.ctx != nil {
-		c.ctx.cancel(context.Canceled)
+		c.ctx.abandon()
 		defer c.ctx.node.admission.forget(c.ctx)
 	}
 	if c.recv != nil {
