@@ -66,7 +66,7 @@ func (a *admission) enter(in *Incoming) *Error {
 	case free && a.fits(in):
 		a.start(in)
 		a.note(in)
-		a.node.run(in)
+		in.session.begin(in)
 		return nil
 	case free && in.ctx.depth > 0:
 		// A call made by a handler is never queued for room: those that run may wait for just that handler.
@@ -299,7 +299,7 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
 // startMore lets all run that may: who leaves a turn as well as a place makes room for two.
 func (a *admission) startMore(gone *[]ended) {
 	for in := a.next(gone); in != nil; in = a.next(gone) {
-		a.node.run(in)
+		a.node.runner.run(in)
 	}
 }
 
@@ -377,32 +377,4 @@ func (a *admission) close() {
 	a.settle()
 	a.mu.Unlock()
 	finishAll(gone)
-}
-
-// run serves in on a goroutine: one that has just become free, or a new one.
-func (n *Node) run(in *Incoming) {
-	select {
-	case n.work <- in:
-	default:
-		n.workers.Go(func() { n.worker(in) })
-	}
-}
-
-// worker serves calls until there was none for a while.
-func (n *Node) worker(in *Incoming) {
-	idle := time.NewTimer(workerIdle)
-	defer idle.Stop()
-	for {
-		for in != nil {
-			in = n.serve(in)
-		}
-		idle.Reset(workerIdle)
-		select {
-		case in = <-n.work:
-		case <-idle.C:
-			return
-		case <-n.stop:
-			return
-		}
-	}
 }

@@ -100,9 +100,12 @@ func (c *callCtx) Done() <-chan struct{} {
 	return c.done
 }
 
-func (c *callCtx) Err() error {
+func (c *callCtx) Err() error { return c.errAt(time.Now()) }
+
+// errAt is Err at a time that is now.
+func (c *callCtx) errAt(now time.Time) error {
 	c.mu.Lock()
-	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if c.err == nil && !c.deadline.IsZero() && !now.Before(c.deadline) {
 		c.mu.Unlock()
 		c.cancel(context.DeadlineExceeded)
 		c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -33,6 +34,7 @@ type Incoming struct {
 	skip    int           // of the payload: the tag, which was read
 	turn    *turn         // that it holds while it runs, or waits for; nil for none
 	seq     uint64        // by when it began to wait
+	batched bool          // its reply is sent with those of others
 	item    chan struct{} // closed when an item of it gets its turn; nil while it waits for none
 }
 
@@ -56,6 +58,11 @@ func (in *Incoming) release() {
 	pool.Put(in)
 }
 
+// plain reports whether in has arguments and results only, and waits for no turn.
+func (in *Incoming) plain() bool {
+	return in.mode&(transport.Input|transport.Output|transport.Each) == 0 && in.turn == nil && in.flags&transport.Large == 0
+}
+
 // Args opens the argument array.
 func (in *Incoming) Args() *codec.Decoder {
 	if in.asm != nil { // its room is needed as soon as the arguments were read, not when the handler has ended
@@ -75,7 +82,7 @@ func (n *Node) serve(in *Incoming) (next *Incoming) {
 	defer func() {
 		next = n.admission.leave(ctx, p, t)
 		if ended && next != nil { // the handler has ended this goroutine
-			n.run(next)
+			n.runner.run(next)
 		}
 	}()
 	in.serve()
@@ -119,7 +126,8 @@ func (in *Incoming) complete(err error) {
 
 // handle runs the handler, as far as it is to run.
 func (in *Incoming) handle() error {
-	if in.ctx.Err() != nil {
+	start := time.Now()
+	if in.ctx.errAt(start) != nil {
 		return in.late()
 	}
 	args := in.payload.B[in.skip:]
@@ -143,7 +151,9 @@ func (in *Incoming) handle() error {
 		return in.serveEach()
 	}
 	in.args.Reset(args)
-	return in.call()
+	err := in.call()
+	in.method.pace.note(time.Since(start))
+	return err
 }
 
 // late is the end of a call whose context has ended before its handler could start.
@@ -278,6 +288,9 @@ func (in *Incoming) finish(err error) {
 	}
 	if s.link.Enqueue(f) != nil {
 		s.link.Close(transport.ErrFull)
+		return
+	}
+	if in.batched {
 		return
 	}
 	if others {

@@ -29,14 +29,13 @@ type Registrar interface{ registrar() *Node }
 //
 // Its methods may be used from any goroutine. A node that loses its controller joins again by itself, for ever, until it is closed.
 type Node struct {
-	opts    Options
-	scope   codec.Scope // of every encoder and decoder of users' values
-	log     *slog.Logger
-	token   [16]byte // of the session
-	work    chan *Incoming
-	stop    chan struct{} // closed by Close
-	workers sync.WaitGroup
-	zstd    *transport.Compressor
+	opts   Options
+	scope  codec.Scope // of every encoder and decoder of users' values
+	log    *slog.Logger
+	token  [16]byte      // of the session
+	stop   chan struct{} // closed by Close
+	runner runner
+	zstd   *transport.Compressor
 
 	pendings  sync.Pool // of *pending
 	incomings sync.Pool // of *Incoming
@@ -66,7 +65,7 @@ func (n *Node) registrar() *Node { return n }
 // New returns a node that has not joined yet: register services, then call Run or Join. Nothing is checked or opened before that.
 func New(o Options) *Node {
 	n := &Node{
-		opts: o, work: make(chan *Incoming), stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}),
+		opts: o, stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}),
 		zstd: transport.NewCompressor(),
 	}
 	n.opts.setDefaults()
@@ -441,7 +440,7 @@ func (n *Node) close(flush time.Duration) error {
 	}
 	done := make(chan struct{})
 	go func() {
-		n.workers.Wait()
+		n.runner.close()
 		n.zstd.Close()
 		close(done)
 	}()

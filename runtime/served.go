@@ -52,7 +52,10 @@ func (s *session) request(f *transport.Frame) error {
 	in.out.SetScope(&s.node.scope)
 	in.ctx = &callCtx{method: m.full, from: p.name, node: s.node, depth: f.Depth}
 	if f.Arg > 0 {
-		in.ctx.deadline = time.Now().Add(time.Duration(min(f.Arg, 1<<62)))
+		if s.now.IsZero() {
+			s.now = time.Now()
+		}
+		in.ctx.deadline = s.now.Add(time.Duration(min(f.Arg, 1<<62)))
 	}
 	if f.Mode&(transport.Input|transport.Each) != 0 {
 		if in.recv = newReceiver(s, f.Call); in.recv == nil {

@@ -33,6 +33,7 @@ type servedMethod struct {
 	turn    *turn        // of a serial method, else nil
 	hint    atomic.Int32 // size of the last results
 	worth   transport.Worth
+	pace    pace
 	reg     *Registration
 }
 

@@ -37,6 +37,8 @@ type session struct {
 	credits    credits
 	assemblies assemblies
 	peers      map[uint32]*peer // reader: who calls here
+	quick      []*Incoming      // reader: calls of this batch whose handlers return at once
+	now        time.Time        // reader: of this batch, zero if nobody has asked yet
 
 	ctl struct {
 		sync.Mutex
@@ -151,7 +153,30 @@ func (s *session) HandleFrame(f *transport.Frame) error {
 }
 
 // HandleBatch implements [transport.Handler].
-func (s *session) HandleBatch() { s.link.Flush() }
+func (s *session) HandleBatch() {
+	s.now = time.Time{}
+	s.runQuick()
+	s.link.Flush()
+}
+
+// begin runs a call of the reader's that was admitted.
+func (s *session) begin(in *Incoming) {
+	if in.plain() && in.method.pace.quick() {
+		s.quick = append(s.quick, in)
+		return
+	}
+	s.node.runner.run(in)
+}
+
+// runQuick runs those that were read together.
+func (s *session) runQuick() {
+	if len(s.quick) == 0 {
+		return
+	}
+	s.node.runner.runAll(s.quick, s.link)
+	clear(s.quick)
+	s.quick = s.quick[:0]
+}
 
 var errGoodbye = errors.New("the controller has closed the connection")
 
@@ -220,6 +245,7 @@ func (s *session) settle(err error) {
 
 // HandleClosed implements [transport.Handler].
 func (s *session) HandleClosed(err error) {
+	s.runQuick()
 	if k := s.keepalive.Load(); k != nil {
 		k.Stop()
 	}
