@@ -70,6 +70,10 @@ func (b *Binding) await(ctx context.Context, s *session, id uint64, p *pending, 
 	case own:
 		s.expireAt(deadline)
 	}
+	if p.alone {
+		p.ctx = ctx
+		s.link.Attend(p)
+	}
 	gone := ctx.Done()
 	if gone == nil && timeout == nil { // nothing to choose from, which is a good deal cheaper
 		<-p.done
@@ -255,6 +259,10 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	}
 	if p.stream != nil && len(buf.B) <= transport.MaxPayload {
 		p.stream.start()
+	}
+	p.alone = alone && p.stream == nil
+	if s.alone.Load() != p.alone {
+		s.alone.Store(p.alone)
 	}
 	if !alone {
 		runtime.Gosched() // let others who are about to send join this write

@@ -1,6 +1,7 @@
 package daffi
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -23,8 +24,10 @@ type pending struct {
 	err    *Error
 	done   chan struct{} // buffer of one
 	due    time.Time     // the deadline that daffi has set, zero if there is none or the context has it
-	bulk   bool          // the request travels in the bulk lane
-	large  *largeSender  // the request, if it was announced; protected by the table while it is in there
+	ctx    context.Context
+	alone  bool         // no other call was under way when it was sent
+	bulk   bool         // the request travels in the bulk lane
+	large  *largeSender // the request, if it was announced; protected by the table while it is in there
 	pool   *sync.Pool
 
 	stream *stream
@@ -49,7 +52,7 @@ func (p *pending) release() {
 		p.reply.Release()
 	}
 	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
-	p.tag, p.peer, p.due = tag{}, 0, time.Time{}
+	p.tag, p.peer, p.due, p.ctx, p.alone = tag{}, 0, time.Time{}, nil, false
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}
@@ -84,6 +87,9 @@ func (p *pending) key(x *extra) (hash uint32, ok bool) {
 	}
 	return 0, false
 }
+
+// Over implements [transport.Attendant].
+func (p *pending) Over() bool { return len(p.done) > 0 || p.ctx.Err() != nil }
 
 // fail ends a call that was removed from the table.
 func (p *pending) fail(e *Error) {

@@ -99,6 +99,40 @@ func (r *runner) start(j job) {
 	w.wake <- j
 }
 
+// loneCall is a call that may run where it was read.
+type loneCall Incoming
+
+// Here implements [transport.Work].
+func (c *loneCall) Here() {
+	in := (*Incoming)(c)
+	n := in.node
+	r := &n.runner
+	if !r.count() {
+		r.run(in)
+		return
+	}
+	defer r.workers.Done()
+	if next := n.serve(in); next != nil {
+		r.run(next)
+	}
+}
+
+// Elsewhere implements [transport.Work].
+func (c *loneCall) Elsewhere() {
+	in := (*Incoming)(c)
+	in.node.runner.run(in)
+}
+
+// count adds the calling goroutine to those that close waits for, unless that has begun.
+func (r *runner) count() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.workers.Add(1)
+	}
+	return !r.closed
+}
+
 // runAll serves calls whose handlers return at once, and sends their replies together.
 func (r *runner) runAll(calls []*Incoming, link transport.Link) {
 	size := max(groupSize, (len(calls)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))

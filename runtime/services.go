@@ -20,6 +20,9 @@ type services struct {
 	methods atomic.Pointer[[]*servedMethod] // by number; a number is never used again
 }
 
+// none reports whether nothing was ever registered.
+func (s *services) none() bool { return s.methods.Load() == nil }
+
 // servedMethod is one method of a registration.
 type servedMethod struct {
 	full    string // "Service.Method"

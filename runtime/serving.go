@@ -83,6 +83,13 @@ func (t *serving) wake() {
 	}
 }
 
+// single reports whether there is one call.
+func (t *serving) single() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live == 1
+}
+
 // wait returns when every call has ended: its last frame is with the link.
 func (t *serving) wait(ctx context.Context) error {
 	t.mu.Lock()

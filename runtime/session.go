@@ -32,6 +32,7 @@ type session struct {
 	keepalive atomic.Pointer[transport.Keepalive]
 
 	calls      slots
+	alone      atomic.Bool // the latest call had no other beside it
 	expiry     expiry
 	served     serving
 	credits    credits
@@ -159,6 +160,21 @@ func (s *session) HandleBatch() {
 	s.link.Flush()
 }
 
+// Work implements [transport.Worker]: a call that was alone may run where it was read.
+func (s *session) Work() transport.Work {
+	if len(s.quick) == 0 {
+		return nil
+	}
+	in := s.quick[0]
+	s.forgetQuick()
+	return (*loneCall)(in)
+}
+
+// Lends implements [transport.Lender].
+func (s *session) Lends() bool {
+	return s.alone.Load() && s.calls.none() && s.node.services.none()
+}
+
 // begin runs a call of the reader's that was admitted.
 func (s *session) begin(in *Incoming) {
 	if in.plain() && in.method.pace.quick() {
@@ -168,12 +184,23 @@ func (s *session) begin(in *Incoming) {
 	s.node.runner.run(in)
 }
 
-// runQuick runs those that were read together.
+// runQuick runs those that were read together. One that is the only call that the node serves at this moment is left to Work.
 func (s *session) runQuick() {
-	if len(s.quick) == 0 {
+	switch len(s.quick) {
+	case 0:
 		return
+	case 1:
+		if s.served.single() {
+			return
+		}
+		s.node.runner.run(s.quick[0])
+	default:
+		s.node.runner.runAll(s.quick, s.link)
 	}
-	s.node.runner.runAll(s.quick, s.link)
+	s.forgetQuick()
+}
+
+func (s *session) forgetQuick() {
 	clear(s.quick)
 	s.quick = s.quick[:0]
 }
@@ -245,7 +272,10 @@ func (s *session) settle(err error) {
 
 // HandleClosed implements [transport.Handler].
 func (s *session) HandleClosed(err error) {
-	s.runQuick()
+	for _, in := range s.quick {
+		s.node.runner.run(in)
+	}
+	s.forgetQuick()
 	if k := s.keepalive.Load(); k != nil {
 		k.Stop()
 	}

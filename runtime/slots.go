@@ -56,6 +56,13 @@ func (t *slots) add(p *pending, open func(id uint64) error) (id uint64, alone bo
 	return id, t.used == 1, nil
 }
 
+// none reports whether there is no call.
+func (t *slots) none() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.used == 0
+}
+
 // stream is the stream of that id, nil if it has ended or is none.
 func (t *slots) stream(id uint64) *stream {
 	t.mu.Lock()

@@ -352,13 +352,27 @@ func (b *batch) add(l transport.Link) {
 
 // flush must not be called with a lock held.
 func (b *batch) flush() {
+	if w := b.flushHere(); w != nil {
+		w.Elsewhere()
+	}
+}
+
+// flushHere is flush, and returns work for whoever delivers, if there is just one.
+func (b *batch) flushHere() (work transport.Work) {
 	links := *b
 	*b = nil
 	for i, l := range links {
 		links[i] = nil
-		l.Flush()
+		w := l.FlushHere()
+		switch {
+		case work == nil:
+			work = w
+		case w != nil:
+			w.Elsewhere()
+		}
 	}
 	if cap(links) <= 256 && *b == nil {
 		*b = links[:0]
 	}
+	return work
 }

@@ -46,8 +46,9 @@ type session struct {
 	keepalive *transport.Keepalive
 
 	// Of its own goroutine.
-	touched   batch // to flush at the end of the batch
-	pings     int   // in the second that began at pingsFrom
+	touched   batch          // to flush at the end of the batch
+	work      transport.Work // that the batch has led to in a node of this process
+	pings     int            // in the second that began at pingsFrom
 	pingsFrom time.Time
 
 	running  atomic.Int64 // calls that it serves, as far as the choice of a provider counts them
@@ -95,7 +96,19 @@ func (s *session) HandleFrame(f *transport.Frame) error {
 }
 
 // HandleBatch sends what the frames of one read led to.
-func (s *session) HandleBatch() { s.touched.flush() }
+func (s *session) HandleBatch() {
+	if w := s.Work(); w != nil {
+		w.Elsewhere()
+	}
+	s.work = s.touched.flushHere()
+}
+
+// Work implements [transport.Worker].
+func (s *session) Work() transport.Work {
+	w := s.work
+	s.work = nil
+	return w
+}
 
 func (s *session) frame(f *transport.Frame) error {
 	if f.Flags&transport.Large != 0 && len(f.Payload) != 4 {
@@ -171,6 +184,9 @@ func (s *session) drain() {
 
 // HandleClosed ends what the session had.
 func (s *session) HandleClosed(err error) {
+	if w := s.Work(); w != nil {
+		w.Elsewhere()
+	}
 	c, b := s.c, s.touched
 	c.mu.Lock()
 	was := state(s.state.Swap(int32(gone)))

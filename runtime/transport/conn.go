@@ -13,7 +13,7 @@ import (
 
 // NewConn returns a link over c, which it owns from now on.
 func NewConn(c net.Conn, info Info) Link {
-	l := &conn{c: c, info: info, base: time.Now(), done: make(chan struct{})}
+	l := &conn{c: c, info: info, buf: NewBuffer(idleRead), base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
 	l.w.init(l)
 	return l
@@ -28,13 +28,23 @@ type conn struct {
 	heard   atomic.Int64 // time of the last read, in nanoseconds since base
 	base    time.Time
 	w       writer
-	f       Frame // the one being delivered; here so that it is not allocated for each
+	lender  Lender // the handler, if it is one
+	turns   turns
+
+	// Of whoever reads, see turns.
+	f      Frame   // the one being delivered; here so that it is not allocated for each
+	buf    *Buffer // what is being read
+	have   int     // bytes of it that were not delivered yet
+	calm   int     // small reads in a row
+	failed error   // how an attendant found the connection
+
 	closing sync.Once
 	done    chan struct{}
 }
 
 func (l *conn) Start(h Handler) {
 	l.handler = h
+	l.lender, _ = h.(Lender)
 	go l.read()
 }
 
@@ -44,6 +54,7 @@ func (l *conn) Info() Info             { return l.info }
 func (l *conn) Enqueue(f Frame) error  { return l.w.enqueue(f) }
 func (l *conn) EnqueueSource(s Source) { l.w.enqueueSource(s) }
 func (l *conn) Flush()                 { l.w.flush() }
+func (l *conn) FlushHere() Work        { l.w.flush(); return nil }
 func (l *conn) FlushSoon()             { l.w.flushSoon() }
 func (l *conn) Room() <-chan struct{}  { return l.w.q.waitRoom() }
 func (l *conn) Wait()                  { <-l.done; l.w.wg.Wait() }
@@ -66,13 +77,18 @@ func (l *conn) Close(err error) {
 	l.closing.Do(func() {
 		l.w.close(err)
 		l.c.Close()
+		l.stopTurns()
 	})
 }
 
-// read delivers frames until the connection ends.
+// read delivers frames until the connection ends, or somebody else reads.
 func (l *conn) read() {
 	err := l.readFrames()
+	if err == nil {
+		return
+	}
 	l.Close(err)
+	l.buf.Release()
 	l.handler.HandleClosed(l.w.reason())
 	close(l.done)
 }
@@ -84,50 +100,69 @@ const (
 	calmDown = 256 // small reads in a row after which the large buffer is given back
 )
 
-func (l *conn) readFrames() (err error) {
+// readFrames returns nil when this goroutine is not to read any more.
+func (l *conn) readFrames() error {
+	if err := l.failed; err != nil {
+		return err
+	}
+	for {
+		before := l.heard.Load()
+		if err := l.readSome(); err != nil {
+			return err
+		}
+		if !l.leave(l.heard.Load()-before < int64(briskTime)) {
+			return nil
+		}
+	}
+}
+
+// readSome reads once and delivers what is complete.
+func (l *conn) readSome() (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a bug of ours that a peer can reach ends this link, not the process
 			err = fmt.Errorf("%w: panic while handling a frame: %v\n%s", ErrProtocol, r, debug.Stack())
 		}
 	}()
-	buf := NewBuffer(idleRead)
-	defer func() { buf.Release() }()
-	b := buf.B[:cap(buf.B)]
-	have, calm := 0, 0
-	for {
-		n, err := l.c.Read(b[have:])
-		if n > 0 {
-			l.heard.Store(int64(time.Since(l.base)))
+	b := l.buf.B[:cap(l.buf.B)]
+	n, err := l.c.Read(b[l.have:])
+	if n > 0 {
+		l.heard.Store(int64(time.Since(l.base)))
+	}
+	full := l.have+n == len(b)
+	l.have += n
+	used, perr := l.parse(b[:l.have])
+	if perr != nil {
+		return perr
+	}
+	l.have = copy(b, b[used:l.have])
+	if err != nil {
+		if l.kicked(err) {
+			return nil
 		}
-		full := have+n == len(b)
-		have += n
-		used, perr := l.parse(b[:have])
-		if perr != nil {
-			return perr
+		if l.have > 0 && errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
 		}
-		have = copy(b, b[used:have])
-		if err != nil {
-			if have > 0 && errors.Is(err, io.EOF) {
-				return io.ErrUnexpectedEOF
-			}
-			return err
-		}
-		switch {
-		case full && len(b) < busyRead:
-			big := NewBuffer(busyRead)
-			copy(big.B[:have], b[:have])
-			buf.Release()
-			buf, b, calm = big, big.B[:cap(big.B)], 0
-		case n > idleRead/2:
-			calm = 0
-		case len(b) > idleRead && have == 0:
-			if calm++; calm > calmDown {
-				buf.Release()
-				buf = NewBuffer(idleRead)
-				b, calm = buf.B[:cap(buf.B)], 0
-			}
+		return err
+	}
+	switch {
+	case full && len(b) < busyRead:
+		l.resize(busyRead)
+	case n > idleRead/2:
+		l.calm = 0
+	case len(b) > idleRead && l.have == 0:
+		if l.calm++; l.calm > calmDown {
+			l.resize(idleRead)
 		}
 	}
+	return nil
+}
+
+// resize changes the buffer for one of another size.
+func (l *conn) resize(n int) {
+	next := NewBuffer(n)
+	copy(next.B[:l.have], l.buf.B[:l.have])
+	l.buf.Release()
+	l.buf, l.calm = next, 0
 }
 
 // parse delivers the frames in b and returns how much of it they took. The rest of a payload that b holds only in part is read into a
@@ -166,7 +201,7 @@ func (l *conn) parse(b []byte) (used int, err error) {
 				if m > 0 { // a slow peer is alive
 					l.heard.Store(int64(time.Since(l.base)))
 				}
-				if have += m; err != nil && have < n {
+				if have += m; err != nil && have < n && !l.kicked(err) {
 					f.Buf.Release()
 					if errors.Is(err, io.EOF) {
 						err = io.ErrUnexpectedEOF

@@ -23,8 +23,15 @@ type Link interface {
 	// Flush sends what was enqueued, as far as that is possible without waiting; the rest follows by itself.
 	Flush()
 
+	// FlushHere is Flush, and returns work that the caller may do where the peer is in this process and has some; nil for none.
+	FlushHere() Work
+
 	// FlushSoon is Flush on another goroutine, so that more may be enqueued meanwhile.
 	FlushSoon()
+
+	// Attend lets the caller deliver what comes until a's wait is over, or it has lasted for a while. It does nothing, and returns false, where that would
+	// not spare a change of goroutines. See [Lender].
+	Attend(a Attendant) bool
 
 	// Room returns a channel that is closed when Enqueue may have room again, or the link is closed.
 	Room() <-chan struct{}

@@ -101,8 +101,15 @@ func (e *pipeEnd) EnqueueSource(s Source) {
 	p.in.mu.Unlock()
 }
 
-func (e *pipeEnd) Flush()     { e.peer.deliver(inlineBatches) }
-func (e *pipeEnd) FlushSoon() { e.peer.spawn() }
+func (e *pipeEnd) Flush() {
+	if w := e.FlushHere(); w != nil {
+		w.Elsewhere()
+	}
+}
+
+func (e *pipeEnd) FlushHere() Work       { return e.peer.deliver(inlineBatches) }
+func (e *pipeEnd) FlushSoon()            { e.peer.spawn() }
+func (e *pipeEnd) Attend(Attendant) bool { return false } // whoever flushes delivers
 
 // spawn delivers on a goroutine of its own, if there is something to deliver and nobody does.
 func (e *pipeEnd) spawn() {
@@ -111,7 +118,7 @@ func (e *pipeEnd) spawn() {
 	if !e.startBusy() {
 		return
 	}
-	e.wg.Go(func() { e.run(-1) })
+	e.wg.Go(e.runAll)
 }
 
 // startBusy claims the delivery. Call with the lock held.
@@ -123,38 +130,45 @@ func (e *pipeEnd) startBusy() bool {
 	return true
 }
 
-func (e *pipeEnd) deliver(batches int) {
+func (e *pipeEnd) deliver(batches int) Work {
 	e.in.mu.Lock()
 	ok := e.startBusy()
 	e.in.mu.Unlock()
-	if ok {
-		e.run(batches)
+	if !ok {
+		return nil
+	}
+	return e.run(batches)
+}
+
+func (e *pipeEnd) runAll() {
+	if w := e.run(-1); w != nil {
+		w.Elsewhere()
 	}
 }
 
-// run delivers until there is nothing left, or hands over after that many batches (-1: never).
-func (e *pipeEnd) run(batches int) {
+// run delivers until there is nothing left, or hands over after that many batches (-1: never). It returns what work the last batch has led to.
+func (e *pipeEnd) run(batches int) (work Work) {
 	for {
 		e.in.mu.Lock()
 		if e.in.err != nil {
 			e.finish()
-			return
+			return work
 		}
 		if len(e.inbox) == 0 && len(e.sources) == 0 {
 			if e.eof {
 				e.in.end(io.EOF)
 				e.finish()
-				return
+				return work
 			}
 			e.busy = false
 			e.in.rest()
 			e.in.mu.Unlock()
-			return
+			return work
 		}
 		if batches == 0 {
-			e.wg.Go(func() { e.run(-1) })
+			e.wg.Go(e.runAll)
 			e.in.mu.Unlock()
-			return
+			return work
 		}
 		batches--
 		frames := e.inbox
@@ -190,6 +204,10 @@ func (e *pipeEnd) run(batches int) {
 		}
 		if err == nil {
 			e.handler.HandleBatch()
+			if work != nil {
+				work.Elsewhere()
+			}
+			work = workOf(e.handler)
 		}
 		clear(frames)
 		e.in.mu.Lock()

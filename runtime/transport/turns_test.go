@@ -1,0 +1,256 @@
+package transport
+
+import (
+	"io"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
+)
+
+// lender is a recorder that lends the reading, and has work after each Request.
+type lender struct {
+	*recorder
+	lends atomic.Bool
+	work  func() // what a Request leads to; nil for nothing
+	here  atomic.Int64
+	away  atomic.Int64
+	ready Work
+}
+
+func (l *lender) Lends() bool { return l.lends.Load() }
+
+func (l *lender) HandleFrame(f *Frame) error {
+	if f.Kind == Request && l.work != nil {
+		l.ready = (*lenderWork)(l)
+	}
+	return l.recorder.HandleFrame(f)
+}
+
+func (l *lender) Work() Work {
+	w := l.ready
+	l.ready = nil
+	return w
+}
+
+type lenderWork lender
+
+func (w *lenderWork) Here()      { w.here.Add(1); w.work() }
+func (w *lenderWork) Elsewhere() { w.away.Add(1); go w.work() }
+
+// answerer answers each Request with a Reply.
+type answerer struct {
+	*recorder
+	link Link
+}
+
+func (a *answerer) HandleFrame(f *Frame) error {
+	if f.Kind == Request {
+		a.link.Enqueue(Frame{Header: Header{Kind: Reply, Call: f.Call}})
+	}
+	return a.recorder.HandleFrame(f)
+}
+
+func (a *answerer) HandleBatch() {
+	a.recorder.HandleBatch()
+	a.link.Flush()
+}
+
+// until waits for a number of frames, or for whatever it is told.
+type until struct {
+	r *recorder
+	n int
+	f func() bool
+}
+
+func (u *until) Over() bool {
+	if u.f != nil {
+		return u.f()
+	}
+	u.r.mu.Lock()
+	defer u.r.mu.Unlock()
+	return len(u.r.frames) >= u.n
+}
+
+// turnsTest is a link whose near end lends the reading and whose far end answers requests.
+type turnsTest struct {
+	t         *testing.T
+	near, far Link
+	sees      *lender
+	calls     uint64
+}
+
+func newTurnsTest(t *testing.T) *turnsTest {
+	x, y := memconn.Pair()
+	k := &turnsTest{t: t, near: NewConn(x, Info{}), far: NewConn(y, Info{}), sees: &lender{recorder: newRecorder()}}
+	k.sees.lends.Store(true)
+	k.near.SetMaxPayload(MaxPayload)
+	k.far.SetMaxPayload(MaxPayload)
+	k.near.Start(k.sees)
+	k.far.Start(&answerer{newRecorder(), k.far})
+	t.Cleanup(func() {
+		k.near.Close(nil)
+		k.far.Close(nil)
+		k.near.Wait()
+		k.far.Wait()
+	})
+	return k
+}
+
+// call sends a Request, and reports whether it could read the Reply itself.
+func (k *turnsTest) call() bool {
+	k.calls++
+	require.NoError(k.t, k.near.Enqueue(Frame{Header: Header{Kind: Request, Call: k.calls}}))
+	k.near.Flush()
+	if k.near.Attend(&until{r: k.sees.recorder, n: int(k.calls)}) {
+		return true
+	}
+	k.sees.wait(int(k.calls))
+	synctest.Wait()
+	return false
+}
+
+// vacate makes calls until nobody reads.
+func (k *turnsTest) vacate() {
+	k.t.Helper()
+	for range 3 {
+		if k.call() {
+			return
+		}
+	}
+	require.Fail(k.t, "the reading was not lent")
+}
+
+// arrives lets the far end send a frame that nobody waits for, and requires that it comes soon.
+func (k *turnsTest) arrives() {
+	k.t.Helper()
+	start := time.Now()
+	n := len(k.sees.wait(0)) + 1
+	require.NoError(k.t, k.far.Enqueue(Frame{Header: Header{Kind: Ping}}))
+	k.far.Flush()
+	k.sees.wait(n)
+	require.LessOrEqual(k.t, time.Since(start), 2*turnTick)
+	k.calls++ // frames and calls are counted together
+}
+
+// TestAttend has a lone caller read its replies, and what comes without being asked for come soon.
+func TestAttend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		k.vacate()
+		for range 100 {
+			require.True(t, k.call())
+		}
+		k.arrives()
+		k.arrives()
+		time.Sleep(time.Second)
+		k.arrives()
+		k.vacate()
+
+		k.sees.lends.Store(false) // there is company
+		require.True(t, k.call(), "nobody else reads")
+		require.False(t, k.call())
+		k.arrives()
+	})
+}
+
+// TestAttendEnds has attendants whose wait ends without a frame, and one that waits for long.
+func TestAttendEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		k.vacate()
+		start := time.Now()
+		require.True(t, k.near.Attend(&until{f: func() bool { return time.Since(start) >= 5*time.Millisecond }}))
+		require.LessOrEqual(t, time.Since(start), 7*time.Millisecond)
+		k.arrives()
+
+		k.vacate()
+		start = time.Now()
+		require.True(t, k.near.Attend(&until{f: func() bool { return false }}))
+		require.LessOrEqual(t, time.Since(start), (patience+2)*turnTick, "others wait by themselves after a while")
+		require.GreaterOrEqual(t, time.Since(start), patience*turnTick)
+		k.arrives()
+		k.vacate()
+	})
+}
+
+// TestAttendAtTheEnd ends the connection while nobody reads it, and while an attendant does.
+func TestAttendAtTheEnd(t *testing.T) {
+	for name, lent := range map[string]bool{"nobody reads": false, "an attendant reads": true} {
+		for name2, end := range map[string]func(*turnsTest) Link{
+			"near closes": func(k *turnsTest) Link { return k.near }, "far closes": func(k *turnsTest) Link { return k.far },
+		} {
+			t.Run(name+", "+name2, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					k := newTurnsTest(t)
+					k.vacate()
+					done := make(chan struct{})
+					if lent {
+						go func() {
+							defer close(done)
+							assert.True(t, k.near.Attend(&until{f: func() bool { return false }}))
+						}()
+						synctest.Wait()
+					} else {
+						close(done)
+					}
+					start := time.Now()
+					end(k).Close(io.ErrClosedPipe)
+					err := <-k.sees.closed
+					require.LessOrEqual(t, time.Since(start), 2*turnTick)
+					<-done
+					k.near.Wait()
+					require.False(t, k.near.Attend(&until{f: func() bool { return false }}), "there is nothing to read")
+					if end(k) == k.near {
+						require.Equal(t, io.ErrClosedPipe, err)
+						require.Zero(t, time.Since(start))
+					} else {
+						require.Equal(t, io.EOF, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestWorkHere runs what a lone request leads to where it was read, without keeping others waiting when that blocks or ends its goroutine.
+func TestWorkHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		k.sees.lends.Store(false)
+		release := make(chan struct{})
+		var next func()
+		k.sees.work = func() { next() }
+		request := func() {
+			n := len(k.sees.wait(0)) + 1
+			require.NoError(t, k.far.Enqueue(Frame{Header: Header{Kind: Request}}))
+			k.far.Flush()
+			k.sees.wait(n)
+		}
+		quick := func() {}
+		for i, f := range []func(){quick, quick, func() { <-release }, quick, runtime.Goexit, quick, func() { <-release }, quick} {
+			next = f
+			before := k.sees.here.Load() + k.sees.away.Load()
+			start := time.Now()
+			request()
+			require.LessOrEqual(t, time.Since(start), 2*turnTick, i)
+			synctest.Wait()
+			require.Equal(t, before+1, k.sees.here.Load()+k.sees.away.Load(), i)
+		}
+		require.GreaterOrEqual(t, k.sees.here.Load(), int64(6))
+		time.Sleep(time.Second)
+		close(release)
+		synctest.Wait()
+		next = quick
+		away := k.sees.away.Load()
+		request()
+		synctest.Wait()
+		require.Equal(t, away+1, k.sees.away.Load(), "not where it would hold up a link that is not in brisk use")
+	})
+}
