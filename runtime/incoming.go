@@ -106,19 +106,20 @@ func (in *Incoming) serve() {
 // complete sends the terminal frame and lets go of everything.
 func (in *Incoming) complete(err error) {
 	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
+	ended := false
 	if in.mode&transport.Oneway != 0 {
 		if err != nil {
 			in.node.lost.Add(1)
 			in.node.log.Warn("one-way call failed", "method", in.method.full, "caller", in.peer.name, "error", err)
 		}
 	} else {
-		in.finish(err)
+		ended = in.finish(err)
 	}
 	ctx.cancel(context.Canceled)
 	if recv != nil {
 		recv.close()
 	}
-	if send == nil {
+	if !ended && send == nil {
 		s.served.update(id, func(c *servedCall) { c.ctx, c.recv = nil, nil })
 	}
 	in.release()
@@ -256,14 +257,14 @@ func (in *Incoming) callItem() error {
 	return in.call()
 }
 
-// finish sends the terminal frame, if somebody still waits for it.
-func (in *Incoming) finish(err error) {
+// finish sends the terminal frame, if somebody still waits for it. It reports whether the call is out of the table.
+func (in *Incoming) finish(err error) (ended bool) {
 	s := in.session
 	f := transport.Frame{Header: transport.Header{Kind: transport.Reply, Call: in.id}}
 	if err == nil {
 		var sent bool
 		if f, sent, err = in.reply(f); sent {
-			return
+			return false
 		}
 	}
 	if err != nil {
@@ -279,24 +280,25 @@ func (in *Incoming) finish(err error) {
 	if in.send != nil { // it follows the last item
 		last, id := f, in.id
 		in.send.finish(&last, func() { s.served.remove(id) })
-		return
+		return false
 	}
-	ended, others := s.served.finish(in.id)
-	if ended.id == 0 {
+	was, others := s.served.finish(in.id)
+	if was.id == 0 {
 		f.Release()
-		return // cancelled
+		return true // cancelled
 	}
 	if s.link.Enqueue(f) != nil {
 		s.link.Close(transport.ErrFull)
-		return
+		return true
 	}
 	if in.batched {
-		return
+		return true
 	}
 	if others {
 		runtime.Gosched() // let others who are about to reply join this write
 	}
 	s.link.Flush()
+	return true
 }
 
 // reply puts the results into f, or announces and sends them by itself if they are large.
