@@ -40,7 +40,7 @@ type blocks struct {
 
 type block struct {
 	buf    *Buffer
-	since  time.Time // when its first frame came
+	since  time.Time // when its first Request came; zero if there is none
 	frames int       // all
 	counts int       // those that the queue's bound counts
 	bytes  int
@@ -70,6 +70,9 @@ func (bs *blocks) append(h *Header, payload []byte) {
 	last.buf.B = AppendFrame(last.buf.B, h, payload)
 	last.frames++
 	bs.size += size
+	if h.Kind == Request && last.since.IsZero() {
+		last.since = time.Now()
+	}
 	if credited(h.Kind) {
 		last.credit += size
 	} else {
@@ -79,7 +82,7 @@ func (bs *blocks) append(h *Header, payload []byte) {
 }
 
 func (bs *blocks) add(size int) *block {
-	bs.list = append(bs.list, block{buf: NewBuffer(size), since: time.Now()})
+	bs.list = append(bs.list, block{buf: NewBuffer(size)})
 	return &bs.list[len(bs.list)-1]
 }
 
@@ -222,8 +225,10 @@ func (w *writer) takeBlock() (b block) {
 	case len(w.small.list) > 0:
 		b = w.small.pop()
 		w.drained += uint64(b.frames)
-		if waited := time.Since(b.since); waited > worthSubtracting {
-			subtractWait(b.buf.B, waited)
+		if !b.since.IsZero() {
+			if waited := time.Since(b.since); waited > worthSubtracting {
+				subtractWait(b.buf.B, waited)
+			}
 		}
 	}
 	return b
