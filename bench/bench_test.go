@@ -36,7 +36,7 @@ func TestSystems(t *testing.T) {
 	}
 	for _, sys := range systems {
 		t.Run(sys.name, func(t *testing.T) {
-			g, err := startGroup(t.Context(), programs, sys, false)
+			g, err := startGroup(t.Context(), programs, sys, scenario{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,8 +49,8 @@ func TestSystems(t *testing.T) {
 			if sys.broker != nil {
 				want = 3
 			}
-			for _, s := range scenarios(false) {
-				if s.Pinned || !s.fits(sys) {
+			for _, s := range scenarios(false, idleNodes) {
+				if s.apart() != "" || !s.fits(sys) {
 					continue
 				}
 				f, err := g.measure(s, 4*time.Millisecond, "")
@@ -121,7 +121,7 @@ func TestSpread(t *testing.T) {
 
 // TestReport feeds a report with two rounds of two systems, the second of which takes half of the time.
 func TestReport(t *testing.T) {
-	p := plan{systems: systems, scenarios: scenarios(true), rounds: 2}
+	p := plan{systems: systems, scenarios: scenarios(true, idleNodes), rounds: 2}
 	r := newReport(p)
 	for round := range 2 {
 		for i, name := range []string{"NATS, tcp", separate} {
@@ -215,5 +215,42 @@ func TestMatching(t *testing.T) {
 	}
 	if _, err := matching(systems, "nothing", func(s system) string { return s.name }); err == nil {
 		t.Error("no system matches, and that is no error")
+	}
+}
+
+// TestOutcome takes ratios in each round, with the best of the others in that round.
+func TestOutcome(t *testing.T) {
+	r := &report{}
+	add := func(system string, s scenario, round, n int) {
+		r.Figures = append(r.Figures, figure{System: system, Scenario: s, Round: round, N: n, Elapsed: time.Second, Used: map[string]usage{roleClient: {CPU: time.Duration(1e9 / n)}}})
+	}
+	big, least := crowd.sized(medium), growing[0][0]
+	for round, n := range [][4]int{{100, 50, 40, 80}, {300, 50, 100, 150}, {200, 20, 50, 100}} {
+		add("ours", big, round, n[0])
+		add("one", big, round, n[1])
+		add("other", big, round, n[2])
+		add("ours", least, round, n[3])
+	}
+	for _, c := range []struct {
+		goal goal
+		want outcome
+	}{
+		{goal{system: "ours", scenario: big, metric: rate, limit: 250}, outcome{spread{200, 100, 300}, "", true}},
+		{goal{system: "ours", scenario: big, metric: rate, limit: 250, least: true}, outcome{spread{200, 100, 300}, "", false}},
+		{goal{system: "ours", than: []string{"one"}, scenario: big, metric: rate, limit: 7, least: true}, outcome{spread{6, 2, 10}, "", false}},
+		{goal{system: "ours", than: []string{"one", "other"}, scenario: big, metric: rate, limit: 3, least: true}, outcome{spread{3, 2, 4}, "other", true}},
+		{goal{system: "ours", than: []string{"other", "one"}, scenario: big, metric: cpu, limit: 0.12}, outcome{spread{0.1111, 0.0625, 0.25}, "other", true}},
+		{goal{system: "ours", scenario: big, from: &least, metric: rate, limit: 1}, outcome{spread{2, 1.25, 2}, "", false}},
+	} {
+		c.goal.text = "goal"
+		got, ok := r.outcome(c.goal)
+		near := func(a, b float64) bool { return a > 0.999*b && a < 1.001*b }
+		if !ok || got.best != c.want.best || got.met != c.want.met || !near(got.spread.median, c.want.spread.median) || !near(got.spread.least, c.want.spread.least) ||
+			!near(got.spread.greatest, c.want.spread.greatest) {
+			t.Errorf("%+v: %+v, %v; want %+v", c.goal, got, ok, c.want)
+		}
+	}
+	if o, ok := r.outcome(goal{system: "ours", than: []string{"one", "absent"}, scenario: big, metric: rate}); ok {
+		t.Errorf("one of the others was not measured, and there is an outcome: %+v", o)
 	}
 }

@@ -19,6 +19,20 @@ var daffiSystems = []system{
 	daffiSeparate("daffi separate, tcp, zstd", "tcp", daffi.CompressOn),
 }
 
+const (
+	separateUnix = "daffi separate, unix"
+	crowded      = "daffi crowded, tcp"
+)
+
+// The server of these takes streams of idle nodes beside the calls, more than there may be by default.
+var crowdedSystems = []system{daffiController(crowded, "tcp", daffi.CompressAuto, func(ctx context.Context, addr string) (string, error) {
+	node := daffi.New(daffi.Options{Name: "server", Addr: addr, MaxRunning: 1 << 15, MaxRunningPerCaller: 1 << 15})
+	if _, err := echo.RegisterIdle(node, holder{}); err != nil {
+		return "", err
+	}
+	return addr, daffiServe(ctx, node)
+})}
+
 func daffiEmbedded(name, network string, z daffi.Compression) system {
 	return system{
 		name: name, network: network, stream: true, ours: true,
@@ -27,13 +41,20 @@ func daffiEmbedded(name, network string, z daffi.Compression) system {
 			if err != nil {
 				return "", err
 			}
-			return ctl.Addr(), daffiServe(ctx, daffi.Options{Name: "server", Controller: ctl, Compression: z})
+			return ctl.Addr(), daffiServe(ctx, daffi.New(daffi.Options{Name: "server", Controller: ctl, Compression: z}))
 		},
 		client: daffiClient(z),
 	}
 }
 
 func daffiSeparate(name, network string, z daffi.Compression) system {
+	return daffiController(name, network, z, func(ctx context.Context, addr string) (string, error) {
+		return addr, daffiServe(ctx, daffi.New(daffi.Options{Name: "server", Addr: addr, Compression: z}))
+	})
+}
+
+// daffiController has the controller in a process of its own.
+func daffiController(name, network string, z daffi.Compression, server func(context.Context, string) (string, error)) system {
 	return system{
 		name: name, network: network, stream: true, ours: true,
 		broker: func(ctx context.Context, addr string) (string, error) {
@@ -43,15 +64,12 @@ func daffiSeparate(name, network string, z daffi.Compression) system {
 			}
 			return ctl.Addr(), nil
 		},
-		server: func(ctx context.Context, addr string) (string, error) {
-			return addr, daffiServe(ctx, daffi.Options{Name: "server", Addr: addr, Compression: z})
-		},
+		server: server,
 		client: daffiClient(z),
 	}
 }
 
-func daffiServe(ctx context.Context, o daffi.Options) error {
-	node := daffi.New(o)
+func daffiServe(ctx context.Context, node *daffi.Node) error {
 	if _, err := echo.RegisterEcho(node, daffiEcho{}); err != nil {
 		return err
 	}

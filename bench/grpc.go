@@ -14,7 +14,7 @@ import (
 
 // grpc-go as it comes, and with what its documentation offers for speed: larger buffers and windows, workers for handlers. Neither has TLS.
 var grpcSystems = []system{
-	{name: "grpc-go, tcp", network: "tcp", stream: true, server: grpcServer("tcp"), client: grpcClient("")},
+	{name: grpcTCP, network: "tcp", stream: true, server: grpcServer("tcp"), client: grpcClient("")},
 	{name: "grpc-go tuned, tcp", network: "tcp", stream: true, server: grpcServer("tcp", grpcServerTuning()...), client: grpcClient("", grpcClientTuning...)},
 	{name: "grpc-go, unix", network: "unix", stream: true, server: grpcServer("unix"), client: grpcClient("unix://")},
 }

@@ -49,12 +49,13 @@ func run(ctx context.Context) error {
 	jsonFile := flag.String("json", "", "write all figures to `file`")
 	svgFile := flag.String("svg", "", "draw the calls of many callers in `file`")
 	flag.StringVar(&p.profiles, "profiles", "", "write a CPU profile of each process and measurement to the `folder`; the last round's is kept")
+	nodes := flag.Int("idle", idleNodes, "how many nodes idle where that is measured")
 	list := flag.Bool("list", false, "print the names of systems and scenarios")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	p.scenarios = scenarios(*quick)
+	p.scenarios = scenarios(*quick, *nodes)
 	if *quick {
 		p.rounds, p.each = 3, 160*time.Millisecond
 	}

@@ -13,7 +13,7 @@ import (
 
 // NATS: request and reply of its core, the server in a third process. It carries bytes; they are made by the hand-written codec.
 var natsSystems = []system{
-	{name: "NATS, tcp", network: "tcp", stream: true, broker: natsBroker, server: natsServer, client: natsClient},
+	{name: natsTCP, network: "tcp", stream: true, broker: natsBroker, server: natsServer, client: natsClient},
 }
 
 func natsBroker(_ context.Context, addr string) (string, error) {

@@ -115,26 +115,32 @@ const (
 type group struct {
 	system    system
 	processes []*process // the client is the last
+	idlers    *process   // if nodes are to idle beside them
+	memory    int64      // that the broker has for these when it has settled
+	joined    int64      // before
 	dir       string
 }
 
-// startGroup starts all roles, the client last.
-func startGroup(ctx context.Context, programs map[string]string, s system, pinned bool) (*group, error) {
+// startGroup starts the roles that the scenario wants, the client last, and then the nodes that idle.
+func startGroup(ctx context.Context, programs map[string]string, sys system, s scenario) (*group, error) {
 	dir, err := os.MkdirTemp("", "bench") // short, as the paths of unix sockets must be
 	if err != nil {
 		return nil, err
 	}
-	g := &group{system: s, dir: dir}
+	g := &group{system: sys, dir: dir}
 	addr := "127.0.0.1:0"
-	if s.network == "unix" {
+	if sys.network == "unix" {
 		addr = filepath.Join(dir, "s")
 	}
 	roles := []string{roleServer, roleClient}
-	if s.broker != nil {
+	switch {
+	case s.Kind == idle:
+		roles = []string{roleBroker}
+	case sys.broker != nil:
 		roles = []string{roleBroker, roleServer, roleClient}
 	}
 	for i, role := range roles {
-		p, bound, err := start(ctx, programs[s.tag], role, s.name, addr, dir, pinned)
+		p, bound, err := start(ctx, programs[sys.tag], role, sys.name, addr, dir, s.Pinned)
 		if err != nil {
 			return nil, errors.Join(err, g.stop())
 		}
@@ -143,11 +149,41 @@ func startGroup(ctx context.Context, programs map[string]string, s system, pinne
 			addr = bound
 		}
 	}
+	if s.Idle != (idlers{}) {
+		if err := g.addIdlers(ctx, programs[sys.tag], addr, s.Idle); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s, %s: %w", sys.name, s, err), g.stop())
+		}
+	}
 	return g, nil
+}
+
+// addIdlers has nodes join, and finds what memory the broker has for them.
+func (g *group) addIdlers(ctx context.Context, program, addr string, i idlers) (err error) {
+	broker := g.processes[0]
+	before, err := broker.ask(command{Resident: true, Settle: true})
+	if err != nil {
+		return err
+	}
+	if g.idlers, _, err = start(ctx, program, roleIdlers, g.system.name, addr, g.dir, false); err != nil {
+		return err
+	}
+	if _, err := g.idlers.ask(command{Idlers: &i}); err != nil {
+		return err
+	}
+	joined, err := broker.ask(command{Resident: true})
+	if err != nil {
+		return err
+	}
+	settled, err := broker.ask(command{Resident: true, Settle: true})
+	g.memory, g.joined = settled.Resident-before.Resident, joined.Resident-before.Resident
+	return err
 }
 
 func (g *group) stop() error {
 	var errs []error
+	if g.idlers != nil {
+		errs = append(errs, g.idlers.stop())
+	}
 	for i := len(g.processes) - 1; i >= 0; i-- { // the client first
 		errs = append(errs, g.processes[i].stop())
 	}
@@ -167,6 +203,15 @@ func (g *group) used() (map[string]usage, error) {
 	return all, nil
 }
 
+// usedSince asks them again.
+func (g *group) usedSince(before map[string]usage) (map[string]usage, error) {
+	after, err := g.used()
+	for role, u := range after {
+		after[role] = u.minus(before[role])
+	}
+	return after, err
+}
+
 // measure warms the system up and measures it for about the time d.
 func (g *group) measure(s scenario, d time.Duration, profiles string) (figure, error) {
 	f, err := g.tryMeasure(s, d, profiles)
@@ -178,9 +223,15 @@ func (g *group) measure(s scenario, d time.Duration, profiles string) (figure, e
 
 func (g *group) tryMeasure(s scenario, d time.Duration, profiles string) (figure, error) {
 	f := figure{System: g.system.name, Scenario: s}
+	if s.Kind == idle {
+		return g.watch(f, idleTimes*d)
+	}
 	client := g.processes[len(g.processes)-1]
 	warm, err := client.ask(command{Scenario: &s, For: d / 4})
 	if err != nil {
+		return f, err
+	}
+	if err := g.own(client, &f); err != nil {
 		return f, err
 	}
 	cmd := command{Scenario: &s, For: d}
@@ -203,13 +254,53 @@ func (g *group) tryMeasure(s scenario, d time.Duration, profiles string) (figure
 	if err != nil {
 		return f, err
 	}
-	after, err := g.used()
+	f.N, f.Elapsed, f.P50, f.P99, f.Memory, f.Joined = a.N, a.Elapsed, a.P50, a.P99, g.memory, g.joined
+	f.Used, err = g.usedSince(before)
+	return f, err
+}
+
+// own finds what of the allocations of daffi's calls is not due to daffi: those of the measurement, and at both ends those of the values.
+func (g *group) own(client *process, f *figure) error {
+	if !g.system.ours || f.Scenario.Kind != unary {
+		return nil
+	}
+	before, err := g.used()
+	if err != nil {
+		return err
+	}
+	if _, err := client.ask(command{Scenario: &f.Scenario}); err != nil { // in no time: a call of each caller
+		return err
+	}
+	begin, err := g.usedSince(before)
+	if err != nil {
+		return err
+	}
+	f.Begin, f.Value = make(map[string]uint64), make(map[string]float64)
+	for _, p := range g.processes {
+		f.Begin[p.role] = begin[p.role].Allocs
+		if p.role == roleBroker {
+			continue
+		}
+		a, err := p.ask(command{Decode: f.Scenario.Size})
+		if err != nil {
+			return err
+		}
+		f.Value[p.role] = a.Allocs
+	}
+	return nil
+}
+
+// idleTimes is how many measurements long idle nodes are watched: each is pinged several times meanwhile.
+const idleTimes = 25
+
+// watch finds what a broker does when nobody wants anything.
+func (g *group) watch(f figure, d time.Duration) (figure, error) {
+	before, err := g.used()
 	if err != nil {
 		return f, err
 	}
-	f.N, f.Elapsed, f.P50, f.P99, f.Used = a.N, a.Elapsed, a.P50, a.P99, after
-	for role, u := range before {
-		f.Used[role] = f.Used[role].minus(u)
-	}
-	return f, nil
+	time.Sleep(d)
+	f.Used, err = g.usedSince(before)
+	f.N, f.Elapsed, f.Memory, f.Joined = f.Scenario.Idle.Nodes, d, g.memory, g.joined
+	return f, err
 }

@@ -102,6 +102,31 @@ var (
 	switches  = metric{"switches/call", func(f figure) float64 { return per(float64(f.total().Switches), f.N) }}
 )
 
+// What idle nodes take of their controller.
+var (
+	idleMemory = metric{"KiB/node", func(f figure) float64 { return per(float64(f.Memory)/1024, f.Scenario.Idle.Nodes) }}
+	idleJoined = metric{"KiB/node, joined", func(f figure) float64 { return per(float64(f.Joined)/1024, f.Scenario.Idle.Nodes) }}
+	idleCPU    = metric{"% of a core", func(f figure) float64 { return 100 * f.Used[roleBroker].CPU.Seconds() / f.Elapsed.Seconds() }}
+	idleMany   = metric{"% of a core, 5 000", func(f figure) float64 { return per(idleCPU.of(f)*5000, f.Scenario.Idle.Nodes) }}
+)
+
+// steady counts the allocations of one role for each further call, without those of beginning and ending a measurement.
+func steady(role string) metric {
+	return metric{"allocs of a further call, " + role, func(f figure) float64 {
+		return per(float64(f.Used[role].Allocs)-float64(f.Begin[role]), f.N-f.Scenario.Callers)
+	}}
+}
+
+// beside counts those of them that are not for the value it decodes.
+func beside(role string) metric {
+	return metric{"allocs beside the value, " + role, func(f figure) float64 { return steady(role).of(f) - f.Value[role] }}
+}
+
+// value counts the allocations that decoding takes by itself.
+func value(role string) metric {
+	return metric{"allocs of the value, " + role, func(f figure) float64 { return f.Value[role] }}
+}
+
 // allocs counts those of one role.
 func allocs(role string) metric {
 	return metric{"allocs " + role, func(f figure) float64 { return per(float64(f.Used[role].Allocs), f.N) }}
@@ -117,21 +142,30 @@ func per(total float64, n int) float64 {
 // spread is the median of some numbers, with the least and the greatest.
 type spread struct{ median, least, greatest float64 }
 
+func (s spread) String() string {
+	return fmt.Sprintf("%s (%s–%s)", number(s.median), number(s.least), number(s.greatest))
+}
+
 func spreadOf(all []float64) spread {
 	all = slices.Sorted(slices.Values(all))
 	n := len(all)
 	return spread{median: (all[(n-1)/2] + all[n/2]) / 2, least: all[0], greatest: all[n-1]}
 }
 
-// values returns the metric of each round.
-func (r *report) values(system string, s scenario, m metric) []float64 {
-	var all []float64
+// rounds returns the metric by round.
+func (r *report) rounds(system string, s scenario, m metric) map[int]float64 {
+	all := make(map[int]float64)
 	for _, f := range r.Figures {
 		if f.System == system && f.Scenario == s {
-			all = append(all, m.of(f))
+			all[f.Round] = m.of(f)
 		}
 	}
 	return all
+}
+
+// values returns the metric of all rounds.
+func (r *report) values(system string, s scenario, m metric) []float64 {
+	return slices.Collect(maps.Values(r.rounds(system, s, m)))
 }
 
 // A column of a table is one metric of one scenario.
@@ -166,6 +200,9 @@ func (r *report) writeMarkdown(w io.Writer) error {
 		{"up 64 B: items/s", upSmall, items}, {"CPU s/100k", upSmall, cpu}, {"down 64 B: items/s", downSmall, items}, {"CPU s/100k", downSmall, cpu},
 		{"up 64 KiB: MB/s", upLarge, megabytes}, {"CPU s/100k", upLarge, cpu}, {"down 64 KiB: MB/s", downLarge, megabytes}, {"CPU s/100k", downLarge, cpu},
 	})
+	r.decoding(p)
+	r.growth(p)
+	r.idle(p)
 	r.goals(p)
 	return p.err
 }
@@ -184,6 +221,9 @@ func (r *report) table(p *printer, title string, columns []column) {
 	}
 	p.printf("\n|---|%s\n", strings.Repeat("---:|", len(columns)))
 	for _, s := range r.systems {
+		if s.name == crowded {
+			continue // has tables of its own
+		}
 		p.printf("| %s |", s.name)
 		for _, c := range columns {
 			all := r.values(s.name, c.scenario, c.metric)
@@ -196,7 +236,7 @@ func (r *report) table(p *printer, title string, columns []column) {
 				p.printf(" – |")
 				continue
 			}
-			p.printf(" %s (%s–%s) |", number(v.median), number(v.least), number(v.greatest))
+			p.printf(" %s |", v)
 		}
 		p.printf("\n")
 	}
@@ -215,6 +255,14 @@ func number(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
+}
+
+// grouped prints a count with a space between thousands.
+func grouped(n int) string {
+	if n < 10_000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d %03d", n/1000, n%1000)
 }
 
 // printer keeps the first error.

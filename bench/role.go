@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 	"time"
 )
 
-// The program plays a role when it is started as "bench role <broker|server|client> <system> <address>". It prints the address
+// The program plays a role when it is started as "bench role <broker|server|client|idlers> <system> <address>". It prints the address
 // at which it is, a line, and then answers commands of standard input, a JSON value each, until that ends.
 const roleArg = "role"
 
@@ -25,14 +26,19 @@ const (
 	roleBroker = "broker"
 	roleServer = "server"
 	roleClient = "client"
+	roleIdlers = "idlers" // the nodes that idle
 )
 
-// A command is what the parent asks of a process. Without a scenario and a profile: what it has used so far, and to end a profile that has begun.
+// A command is what the parent asks of a process. Without any: what it has used so far, and to end a profile that has begun.
 type command struct {
 	Profile  string // file for a CPU profile that begins now
 	Scenario *scenario
 	For      time.Duration // of calls: how long
 	N        int           // of a stream: how many items; 0: find out how many take the time For, as a warm-up
+	Idlers   *idlers       // to make
+	Resident bool          // say how much memory is
+	Settle   bool          // before that, give back what nothing uses
+	Decode   int           // size of a value that is decoded by itself
 }
 
 // An answer is what a process says to a command.
@@ -41,6 +47,8 @@ type answer struct {
 	N        int
 	Elapsed  time.Duration
 	P50, P99 time.Duration
+	Resident int64
+	Allocs   float64 // of decoding
 	Err      string
 }
 
@@ -63,6 +71,7 @@ func playRole(args []string) error {
 		addr, err = s.server(ctx, addr)
 	case roleClient:
 		c, err = s.client(ctx, addr)
+	case roleIdlers: // makes them when it is told how many
 	default:
 		err = errors.New("unknown role")
 	}
@@ -79,21 +88,39 @@ func playRole(args []string) error {
 		} else if err != nil {
 			return err
 		}
-		var a answer
-		if cmd.Profile != "" {
-			if err := beginProfile(cmd.Profile); err != nil {
-				a.Err = err.Error()
-			}
-		} else if cmd.Scenario == nil {
-			pprof.StopCPUProfile()
-			a.Usage = used()
-		} else if a, err = measure(ctx, c, cmd); err != nil {
+		a, err := obey(ctx, addr, c, cmd)
+		if err != nil {
 			a.Err = err.Error()
 		}
 		if err := out.Encode(a); err != nil {
 			return err
 		}
 	}
+}
+
+// obey does one command.
+func obey(ctx context.Context, addr string, c client, cmd command) (a answer, err error) {
+	switch {
+	case cmd.Profile != "":
+		return a, beginProfile(cmd.Profile)
+	case cmd.Idlers != nil:
+		_, err = makeIdlers(ctx, addr, *cmd.Idlers) // as long as the process is there
+		return a, err
+	case cmd.Resident:
+		if cmd.Settle {
+			debug.FreeOSMemory()
+		}
+		a.Resident, err = resident()
+		return a, err
+	case cmd.Decode > 0:
+		a.Allocs = decodingAllocs(cmd.Decode)
+		return a, nil
+	case cmd.Scenario != nil:
+		return measure(ctx, c, cmd)
+	}
+	pprof.StopCPUProfile()
+	a.Usage = used()
+	return a, nil
 }
 
 // beginProfile writes a CPU profile to the file, until somebody ends it.
@@ -223,6 +250,19 @@ func used() usage {
 		IO:       ioCalls(),
 		Switches: uint64(r.Nvcsw + r.Nivcsw),
 	}
+}
+
+// resident returns how many bytes of this process are in memory.
+func resident() (int64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var all, pages int64
+	if _, err := fmt.Sscan(string(text), &all, &pages); err != nil {
+		return 0, err
+	}
+	return pages * int64(os.Getpagesize()), nil
 }
 
 // ioCalls returns how often this process has called read, write and their kin, as Linux counts it.

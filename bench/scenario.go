@@ -11,6 +11,7 @@ const (
 	unary kind = "call"
 	up    kind = "up"
 	down  kind = "down"
+	idle  kind = "idle" // nothing but nodes that have joined
 )
 
 // A scenario is what is measured with every system.
@@ -19,9 +20,22 @@ type scenario struct {
 	Size    int  `json:"size"`              // of an item, in bytes
 	Callers int  `json:"callers,omitempty"` // goroutines that call, on one connection
 	Pinned  bool `json:"pinned,omitempty"`  // all processes run on one processor
+
+	Series string `json:"series,omitempty"` // what grows from one scenario to the next
+	Idle   idlers `json:"idle,omitzero"`    // is there beside what is measured
+}
+
+// idlers are nodes that do nothing but be there, in a process of their own, whose use of the machine does not count.
+type idlers struct {
+	Nodes   int `json:"nodes"`
+	Methods int `json:"methods"`           // that they serve together, in services of ten; a service goes to several nodes where there are fewer services
+	Streams int `json:"streams,omitempty"` // that they have open at the server, each after its first item
 }
 
 func (s scenario) String() string {
+	if s.Kind == idle {
+		return fmt.Sprintf("%s-%d", s.Kind, s.Idle.Nodes)
+	}
 	text := fmt.Sprintf("%s-%d", s.Kind, s.Size)
 	if s.Kind == unary {
 		text += fmt.Sprintf("-x%d", s.Callers)
@@ -29,15 +43,45 @@ func (s scenario) String() string {
 	if s.Pinned {
 		text += "-pinned"
 	}
+	if s.Series != "" {
+		text += fmt.Sprintf("-%s-%d", s.Series, s.grown())
+	}
 	return text
 }
 
-// fits reports whether the system can do it.
+// grown is how many there are of what grows.
+func (s scenario) grown() int {
+	switch s.Series {
+	case "nodes":
+		return s.Idle.Nodes
+	case "methods":
+		return s.Idle.Methods
+	}
+	return s.Idle.Streams
+}
+
+// fits reports whether the system is measured in it.
 func (s scenario) fits(sys system) bool {
-	if s.Kind != unary {
+	switch {
+	case s.Kind == idle:
+		return sys.name == separate || sys.name == separateUnix
+	case s.Series != "" || sys.name == crowded:
+		return s.Series != "" && sys.name == crowded
+	case s.Kind != unary:
 		return sys.stream
 	}
 	return true
+}
+
+// apart says which scenarios share processes, and are measured by turns: what grows has them to itself, in all sizes at a time.
+func (s scenario) apart() string {
+	switch {
+	case s.Kind == idle:
+		return s.String()
+	case s.Pinned:
+		return "pinned"
+	}
+	return s.Series
 }
 
 const (
@@ -63,12 +107,43 @@ func (s scenario) sized(size int) scenario {
 	return s
 }
 
-func scenarios(quick bool) []scenario {
+// growing are calls beside more and more of something. What a call costs must not depend on it.
+var growing = [][]scenario{
+	series("nodes", idlers{Nodes: 1, Methods: 10}, idlers{Nodes: 100, Methods: 10}, idlers{Nodes: 1000, Methods: 10}),
+	series("methods", idlers{Nodes: 10, Methods: 10}, idlers{Nodes: 10, Methods: 1000}, idlers{Nodes: 10, Methods: 10_000}),
+	series("streams", idlers{Nodes: 20, Methods: 10, Streams: 1}, idlers{Nodes: 20, Methods: 10, Streams: 1000}, idlers{Nodes: 20, Methods: 10, Streams: 10_000}),
+}
+
+func series(name string, all ...idlers) []scenario {
+	var list []scenario
+	for _, i := range all {
+		s := crowd
+		s.Series, s.Idle = name, i
+		list = append(list, s)
+	}
+	return list
+}
+
+// idleNodes is how many nodes idle where that is measured, if nothing else is said: as many as keep the run short. The figures are for each of them.
+const idleNodes = 1000
+
+func idling(nodes int) scenario {
+	return scenario{Kind: idle, Idle: idlers{Nodes: nodes, Methods: 10}}
+}
+
+func scenarios(quick bool, idleNodes int) []scenario {
 	list := []scenario{crowd, lone, crowd.sized(large), upSmall, downSmall, upLarge, downLarge}
 	if !quick {
 		list = append(list, crowd.sized(medium), lone.sized(medium), lone.sized(large))
 	}
-	return append(list, pinned) // last, as it takes processes of its own
+	list = append(list, pinned) // and what follows: they take processes of their own
+	for _, s := range growing {
+		if quick {
+			s = []scenario{s[0], s[len(s)-1]}
+		}
+		list = append(list, s...)
+	}
+	return append(list, idling(idleNodes))
 }
 
 // A figure is one measurement.
@@ -83,6 +158,11 @@ type figure struct {
 	P99     time.Duration `json:"p99_ns,omitempty"`
 
 	Used map[string]usage `json:"used"` // by role
+
+	Begin  map[string]uint64  `json:"begin,omitempty"`  // allocations of a measurement in which each caller calls once, by role
+	Value  map[string]float64 `json:"value,omitempty"`  // of decoding the value by itself
+	Memory int64              `json:"memory,omitempty"` // resident bytes of the broker because of the idle nodes, without what joining took
+	Joined int64              `json:"joined,omitempty"` // the same, with that: as soon as they have joined
 }
 
 // usage is what a process has used so far, or between two moments.

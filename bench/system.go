@@ -42,7 +42,7 @@ const (
 )
 
 // systems are in the order in which tables list them.
-var systems = concat(rawSystems, handSystems, netRPCSystems, kitexSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems)
+var systems = concat(rawSystems, handSystems, netRPCSystems, kitexSystems, grpcSystems, ttrpcSystems, connectSystems, natsSystems, daffiSystems, crowdedSystems)
 
 func concat[T any](lists ...[]T) []T {
 	var all []T

@@ -22,6 +22,13 @@ func _(v Echo) Echo {
 	return was // Echo has changed since this was generated: run go generate again
 }
 
+func _(v Idle) Idle {
+	var was interface {
+		Hold(context.Context) iter.Seq2[int, error]
+	} = v // Idle has changed since this was generated: run go generate again
+	return was // Idle has changed since this was generated: run go generate again
+}
+
 func _(v Item) Item {
 	return Item{v.ID, v.Name, v.Tags, v.Data} // Item has changed since this was generated: run go generate again
 }
@@ -172,6 +179,79 @@ func (c EchoCalls) Down(n, size int) daffi.Stream[Item] {
 		e.Int(n)
 		e.Int(size)
 	}, readItem)
+}
+
+// Names of Idle and its methods on the wire.
+const (
+	IdleName       = "Idle"
+	IdleHoldMethod = IdleName + ".Hold"
+)
+
+// RegisterIdle serves impl as IdleName at r, until the registration is closed or the node is.
+// The options apply to every method.
+func RegisterIdle(r daffi.Registrar, impl Idle, opts ...daffi.ServeOption) (*daffi.Registration, error) {
+	return daffi.Register(r, &idleDesc, impl, opts...)
+}
+
+var idleDesc = daffi.Service[Idle]{
+	Name: IdleName,
+	Doc:  "Idle is what nodes and streams are there for that only have to be there.",
+	Handlers: []daffi.Handler[Idle]{
+		{
+			Name: "Hold", Sig: "()>int", Serve: serveIdleHold, Stream: true,
+			Doc: "Hold sends one number and then nothing, until its caller leaves.",
+		},
+	},
+}
+
+func serveIdleHold(ctx context.Context, impl Idle, c *daffi.Incoming) error {
+	if err := c.Args().Close(); err != nil {
+		return err
+	}
+	return daffi.Send(c, impl.Hold(ctx), codec.WriteInt)
+}
+
+// IdleProxy is a Idle whose methods call Idle on another node.
+type IdleProxy struct {
+	b *daffi.Binding
+}
+
+var _ Idle = (*IdleProxy)(nil)
+
+// NewIdle returns a proxy that calls through c. The options apply to every call.
+func NewIdle(c daffi.Caller, opts ...daffi.CallOption) *IdleProxy {
+	return &IdleProxy{b: daffi.Bind(c, &idleClient, opts...)}
+}
+
+// Prepare returns the methods of Idle as calls that have not been sent.
+func (p *IdleProxy) Prepare() IdleCalls {
+	return IdleCalls{b: p.b}
+}
+
+// Hold sends one number and then nothing, until its caller leaves.
+func (p *IdleProxy) Hold(ctx context.Context) iter.Seq2[int, error] {
+	return p.Prepare().Hold().Do(ctx)
+}
+
+// IdleCalls prepares the calls of Idle.
+type IdleCalls struct {
+	b *daffi.Binding
+}
+
+const (
+	idleHold = iota
+)
+
+var idleClient = daffi.Client{
+	Service: IdleName,
+	Methods: []daffi.Method{
+		idleHold: {Name: "Hold", Sig: "()>int"},
+	},
+}
+
+// Hold sends one number and then nothing, until its caller leaves.
+func (c IdleCalls) Hold() daffi.Stream[int] {
+	return daffi.NewStream(c.b, idleHold, nil, codec.ReadInt)
 }
 
 func writeItem(e *codec.Encoder, v Item) {
