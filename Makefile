@@ -66,15 +66,15 @@ fuzz: ## every fuzz target for FUZZTIME
 feel: ## how long daffigen takes, with a warm and an empty build cache
 	@bash scripts/feel.sh
 
-# Figures go to files that git does not keep: they are of one machine.
-bench: ## daffi beside its peers, in processes of their own: Markdown, and bench/bench.json; a quarter of an hour, best with nothing else running
-	cd bench && $(GO) run . -json bench.json
+# All figures go to files that git does not keep. What it keeps of a run, a table and a drawing in README.md and the report, is worth committing if the machine was quiet.
+bench: ## daffi beside its peers, in processes of their own: figures of README.md, bench/results, bench/bench.json; a quarter of an hour, with nothing else running
+	cd bench && $(GO) run . -json bench.json -publish ..
 
-bench-quick: ## the same, shorter: two minutes
+bench-quick: ## the same, shorter, and README.md stays: Markdown, and bench/bench-quick.json; three minutes
 	cd bench && $(GO) run . -quick -json bench-quick.json
 
 bench-check: ## that every system of bench works: vet, staticcheck, freshness, one echo each
-	cd bench && $(GO) vet ./... && $(GO) vet -tags kitex . && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 2m ./...
+	cd bench && $(GO) vet ./... && $(GO) vet -tags kitex . && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 5m ./...
 
 microbench: ## Go benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive
@@ -83,6 +83,7 @@ cover: ## what the tests reach
 	$(GO) test -short -coverprofile cover.out -coverpkg ./... ./...
 	$(GO) tool cover -func cover.out | tail -n 1
 
+night: export DAFFI_NIGHT = 1
 night: lint fresh race bench-check ## what takes long: everything many times, and fuzzing for a minute each
 	@sh scripts/fuzz.sh 1m
 	$(MAKE) microbench

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,30 +179,21 @@ func TestRun(t *testing.T) {
 	} else if err := json.Unmarshal(text, &again); err != nil || !reflect.DeepEqual(again.Figures, r.Figures) {
 		t.Errorf("JSON: %v, or other figures", err)
 	}
+}
 
-	file = filepath.Join(dir, "figures.svg")
-	if err := r.writeSVG(file); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	bars := 0
-	for d := xml.NewDecoder(f); ; {
-		token, err := d.Token()
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
+// TestEstimate holds the targets of the Makefile to what they say they take.
+func TestEstimate(t *testing.T) {
+	for _, c := range []struct {
+		quick bool
+		most  time.Duration
+	}{{false, 15 * time.Minute}, {true, 3 * time.Minute}} {
+		p := plan{systems: systems, scenarios: scenarios(c.quick, idleNodes)}
+		p.rounds, p.each = extent(c.quick)
+		if d := p.estimate(); d > c.most || d < c.most/2 {
+			t.Errorf("quick %v: about %v, at most %v", c.quick, d, c.most)
+		} else {
+			t.Logf("quick %v: about %v", c.quick, d)
 		}
-		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "rect" {
-			bars++
-		}
-	}
-	if bars != 3 { // the background, and one for each panel
-		t.Errorf("%d rectangles, not 3", bars)
 	}
 }
 
@@ -222,7 +211,9 @@ func TestMatching(t *testing.T) {
 func TestOutcome(t *testing.T) {
 	r := &report{}
 	add := func(system string, s scenario, round, n int) {
-		r.Figures = append(r.Figures, figure{System: system, Scenario: s, Round: round, N: n, Elapsed: time.Second, Used: map[string]usage{roleClient: {CPU: time.Duration(1e9 / n)}}})
+		r.Figures = append(r.Figures, figure{
+			System: system, Scenario: s, Round: round, N: n, Elapsed: time.Second, Used: map[string]usage{roleClient: {CPU: time.Duration(1e9 / n)}},
+		})
 	}
 	big, least := crowd.sized(medium), growing[0][0]
 	for round, n := range [][4]int{{100, 50, 40, 80}, {300, 50, 100, 150}, {200, 20, 50, 100}} {
@@ -245,8 +236,8 @@ func TestOutcome(t *testing.T) {
 		c.goal.text = "goal"
 		got, ok := r.outcome(c.goal)
 		near := func(a, b float64) bool { return a > 0.999*b && a < 1.001*b }
-		if !ok || got.best != c.want.best || got.met != c.want.met || !near(got.spread.median, c.want.spread.median) || !near(got.spread.least, c.want.spread.least) ||
-			!near(got.spread.greatest, c.want.spread.greatest) {
+		if !ok || got.best != c.want.best || got.met != c.want.met || !near(got.spread.Median, c.want.spread.Median) || !near(got.spread.Least, c.want.spread.Least) ||
+			!near(got.spread.Greatest, c.want.spread.Greatest) {
 			t.Errorf("%+v: %+v, %v; want %+v", c.goal, got, ok, c.want)
 		}
 	}

@@ -124,7 +124,7 @@ func (r *report) outcome(g goal) (o outcome, ok bool) {
 		}
 	}
 	o.spread = spreadOf(all)
-	o.met = g.least && o.spread.median >= g.limit || !g.least && o.spread.median <= g.limit
+	o.met = g.least && o.spread.Median >= g.limit || !g.least && o.spread.Median <= g.limit
 	return o, true
 }
 

@@ -13,7 +13,8 @@ func (r *report) growth(p *printer) {
 				continue
 			}
 			if first {
-				p.printf("\n### Growth\n\n64 callers, 64 bytes, beside what only is there; ratios are taken in each round.\n\n| beside | CPU s/100k | of the least | calls/s | of the least |\n|---|---:|---:|---:|---:|\n")
+				p.printf("\n### Growth\n\n64 callers, 64 bytes, beside what only is there; ratios are taken in each round.\n\n")
+				p.printf("| beside | CPU s/100k | of the least | calls/s | of the least |\n|---|---:|---:|---:|---:|\n")
 				first = false
 			}
 			p.printf("| %s: %s | %s | %s | %s | %s |\n", s.Series, grouped(s.grown()),
@@ -41,11 +42,13 @@ func (r *report) idle(p *printer) {
 				continue
 			}
 			if first {
-				p.printf("\n### Idle nodes\n\nOf the controller's process: as soon as they have joined, and once it has given back what joining took. A node serves %d methods.\n\n", serviceMethods)
+				p.printf("\n### Idle nodes\n\n")
+				p.printf("Of the controller's process: as soon as they have joined, and once it has given back what joining took. A node serves %d methods.\n\n", serviceMethods)
 				p.printf("| system | nodes | resident KiB/node, joined | settled | %% of a core |\n|---|---:|---:|---:|---:|\n")
 				first = false
 			}
-			p.printf("| %s | %s | %s | %s | %s |\n", sys.name, grouped(s.Idle.Nodes), spreadOf(r.values(sys.name, s, idleJoined)), spreadOf(memory), spreadOf(r.values(sys.name, s, idleCPU)))
+			p.printf("| %s | %s | %s | %s | %s |\n", sys.name, grouped(s.Idle.Nodes),
+				spreadOf(r.values(sys.name, s, idleJoined)), spreadOf(memory), spreadOf(r.values(sys.name, s, idleCPU)))
 		}
 	}
 }
@@ -59,14 +62,15 @@ func (r *report) decoding(p *printer) {
 				continue
 			}
 			if first {
-				p.printf("\n### Allocations of a call and of its value\n\nThose of each further call, once the callers have begun. Decoding the value is counted in a loop of its own, in the same process.\n\n")
+				p.printf("\n### Allocations of a call and of its value\n\n")
+				p.printf("Those of each further call, once the callers have begun. Decoding the value is counted in a loop of its own, in the same process.\n\n")
 				p.printf("| system | bytes | caller: all | value alone | beside it | callee: all | value alone | beside it |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
 				first = false
 			}
 			p.printf("| %s | %d |", sys, s.Size)
 			for _, role := range []string{roleClient, roleServer} {
 				for _, m := range []metric{steady(role), value(role), beside(role)} {
-					p.printf(" %s |", number(spreadOf(r.values(sys, s, m)).median))
+					p.printf(" %s |", number(spreadOf(r.values(sys, s, m)).Median))
 				}
 			}
 			p.printf("\n")
@@ -80,7 +84,8 @@ func growthGoals() []goal {
 	for _, series := range growing {
 		least, most := series[0], series[len(series)-1]
 		all = append(all, goal{
-			text: "CPU beside " + grouped(most.grown()) + " " + most.Series + " : beside " + grouped(least.grown()), system: crowded, scenario: most, from: &least, metric: cpu, limit: 1.1,
+			text:   "CPU beside " + grouped(most.grown()) + " " + most.Series + " : beside " + grouped(least.grown()),
+			system: crowded, scenario: most, from: &least, metric: cpu, limit: 1.1,
 		})
 	}
 	return all

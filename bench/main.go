@@ -1,6 +1,6 @@
 // Command bench compares daffi with what a Go developer would use instead, on one machine.
 //
-//	bench [-quick] [-systems regexp] [-scenarios regexp] [-rounds n] [-time d] [-json file] [-svg file] [-profiles folder] [-list]
+//	bench [-quick] [-systems regexp] [-scenarios regexp] [-rounds n] [-time d] [-json file] [-svg file] [-publish folder] [-idle n] [-profiles folder] [-list]
 //
 // Every role has a process of its own: the client, the server, and the broker or controller where the system has one. All carry the same
 // value (echo.Item) of the same sizes. A round measures each scenario with all systems, one after the other in an order that changes from
@@ -40,14 +40,15 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	p := plan{rounds: 5, each: 500 * time.Millisecond, systems: systems}
+	p := plan{systems: systems}
 	quick := flag.Bool("quick", false, "fewer sizes, shorter measurements: a first look")
 	wantSystems := flag.String("systems", "", "only the systems whose names match the `regexp`")
 	wantScenarios := flag.String("scenarios", "", "only the scenarios whose names match the `regexp`")
 	rounds := flag.Int("rounds", 0, "rounds; 0: 5, with -quick 3")
-	each := flag.Duration("time", 0, "how long one measurement takes; 0: 500ms, with -quick 160ms")
+	each := flag.Duration("time", 0, "how long one measurement takes; 0: 400ms, with -quick 150ms")
 	jsonFile := flag.String("json", "", "write all figures to `file`")
-	svgFile := flag.String("svg", "", "draw the calls of many callers in `file`")
+	svgFile := flag.String("svg", "", "draw calls of 64 bytes in `file`")
+	root := flag.String("publish", "", "write what the repository in `folder` keeps of a run: "+publishedJSON+", "+publishedReport+", "+publishedSVG+" and figures in "+publishedReadme)
 	flag.StringVar(&p.profiles, "profiles", "", "write a CPU profile of each process and measurement to the `folder`; the last round's is kept")
 	nodes := flag.Int("idle", idleNodes, "how many nodes idle where that is measured")
 	list := flag.Bool("list", false, "print the names of systems and scenarios")
@@ -56,9 +57,7 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	p.scenarios = scenarios(*quick, *nodes)
-	if *quick {
-		p.rounds, p.each = 3, 160*time.Millisecond
-	}
+	p.rounds, p.each = extent(*quick)
 	if *rounds > 0 {
 		p.rounds = *rounds
 	}
@@ -100,7 +99,18 @@ func run(ctx context.Context) error {
 	if *svgFile != "" {
 		err = errors.Join(err, r.writeSVG(*svgFile))
 	}
+	if *root != "" && err == nil {
+		err = errors.Join(err, r.publish(*root))
+	}
 	return errors.Join(err, r.writeMarkdown(os.Stdout))
+}
+
+// extent is how much is measured: in a quarter of an hour, or in three minutes.
+func extent(quick bool) (rounds int, each time.Duration) {
+	if quick {
+		return 3, 150 * time.Millisecond
+	}
+	return 5, 400 * time.Millisecond
 }
 
 // matching returns those of all whose name matches the pattern; that there are none is an error.

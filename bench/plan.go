@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -29,9 +30,13 @@ func (p plan) run(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	p.systems = slices.DeleteFunc(slices.Clone(p.systems), func(sys system) bool {
+		return !slices.ContainsFunc(p.scenarios, func(s scenario) bool { return s.fits(sys) })
+	})
 	if p.programs, err = build(ctx, p.systems, dir); err != nil {
 		return nil, err
 	}
+	fmt.Fprintf(os.Stderr, "%s this takes about %v\n", time.Now().Format(time.TimeOnly), p.estimate().Round(time.Second))
 	r := newReport(p)
 	if _, err := exec.LookPath("taskset"); err != nil {
 		fmt.Fprintln(os.Stderr, "no taskset: nothing is pinned to one processor")
@@ -62,6 +67,45 @@ func unpinned(all []scenario) []scenario {
 // idleRounds is in how many rounds idle nodes are watched: it takes long, and what they do does not depend on much.
 const idleRounds = 2
 
+// What a measurement takes beside its own time, about.
+const (
+	askTime   = 10 * time.Millisecond  // of the processes, before and after
+	groupTime = 100 * time.Millisecond // to start the processes of a system and to end them
+	crowdTime = 500 * time.Millisecond // with a thousand nodes, or as much
+)
+
+// estimate says about how long run takes once programs are built.
+func (p plan) estimate() time.Duration {
+	var sum time.Duration
+	for round := range p.rounds {
+		for _, some := range p.passes(round) {
+			members := make(map[member]bool)
+			for _, s := range some {
+				for _, sys := range p.systems {
+					m := member{sys.name, s.Idle}
+					switch {
+					case !s.fits(sys):
+						continue
+					case s.Kind == idle:
+						sum += idleTime(p.each)
+					case s.Series != "":
+						sum += p.each*5/4 + growTurns*askTime
+					default:
+						sum += p.each*5/4 + askTime
+					}
+					if !members[m] && s.Idle != (idlers{}) {
+						sum += crowdTime
+					} else if !members[m] {
+						sum += groupTime
+					}
+					members[m] = true
+				}
+			}
+		}
+	}
+	return sum
+}
+
 // passes are the scenarios of a round that share processes.
 func (p plan) passes(round int) [][]scenario {
 	var all [][]scenario
@@ -78,12 +122,6 @@ func (p plan) passes(round int) [][]scenario {
 		}
 		all[i] = append(all[i], s)
 	}
-	for i, some := range all {
-		if some[0].Series != "" { // by turns, in an order of the round's own
-			r := rand.New(rand.NewPCG(uint64(round), uint64(i)))
-			r.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
-		}
-	}
 	return all
 }
 
@@ -93,45 +131,48 @@ type member struct {
 	idle   idlers
 }
 
-// round measures every one of the scenarios with every system once, with processes that live as long. Those beside which something idles are all there
-// before the first is measured, so that they burden each other equally.
-func (p plan) round(ctx context.Context, r *report, round int, some []scenario) (err error) {
-	groups := make(map[member]*group)
-	defer func() {
-		for _, g := range groups {
-			err = errors.Join(err, g.stop())
-		}
-	}()
-	join := func(sys system, s scenario) (*group, error) {
-		m := member{sys.name, s.Idle}
-		if groups[m] == nil {
-			g, err := startGroup(ctx, p.programs, sys, s)
-			if err != nil {
-				return nil, err
-			}
-			groups[m] = g
-		}
-		return groups[m], nil
+// members have their processes from when they are first asked for until all are stopped.
+type members struct {
+	programs map[string]string
+	groups   map[member]*group
+}
+
+func (m *members) group(ctx context.Context, sys system, s scenario) (*group, error) {
+	key := member{sys.name, s.Idle}
+	if g := m.groups[key]; g != nil {
+		return g, nil
 	}
-	for _, s := range some {
-		for _, sys := range p.systems {
-			if s.Series == "" || !s.fits(sys) {
-				continue
-			}
-			if _, err := join(sys, s); err != nil {
-				return err
-			}
-		}
+	g, err := startGroup(ctx, m.programs, sys, s)
+	if err == nil {
+		m.groups[key] = g
+	}
+	return g, err
+}
+
+func (m *members) stop() error {
+	var errs []error
+	for _, g := range m.groups {
+		errs = append(errs, g.stop())
+	}
+	return errors.Join(errs...)
+}
+
+// round measures every one of the scenarios with every system once.
+func (p plan) round(ctx context.Context, r *report, round int, some []scenario) (err error) {
+	all := &members{programs: p.programs, groups: make(map[member]*group)}
+	defer func() { err = errors.Join(err, all.stop()) }()
+	if some[0].Series != "" {
+		return p.grow(ctx, r, all, round, some)
 	}
 	for i, s := range some {
-		fmt.Fprintf(os.Stderr, "%s round %d of %d: %s\n", time.Now().Format(time.TimeOnly), round+1, p.rounds, s)
+		p.tell(round, s)
 		order := rand.New(rand.NewPCG(uint64(round), uint64(i))).Perm(len(p.systems)) // nobody always comes after the same one
 		for _, at := range order {
 			sys := p.systems[at]
 			if !s.fits(sys) {
 				continue
 			}
-			g, err := join(sys, s)
+			g, err := all.group(ctx, sys, s)
 			if err != nil {
 				return err
 			}
@@ -142,6 +183,47 @@ func (p plan) round(ctx context.Context, r *report, round int, some []scenario) 
 			f.Round = round
 			r.Figures = append(r.Figures, f)
 		}
+	}
+	return nil
+}
+
+// tell says how far it is.
+func (p plan) tell(round int, s scenario) {
+	fmt.Fprintf(os.Stderr, "%s round %d of %d: %s\n", time.Now().Format(time.TimeOnly), round+1, p.rounds, s)
+}
+
+// growTurns is in how many pieces a scenario of a series is measured, so that the load of the machine, which changes within a second, meets all sizes.
+const growTurns = 4
+
+// grow measures the scenarios of a series by turns. The processes of all are there before the first is measured, so that they burden each other equally.
+func (p plan) grow(ctx context.Context, r *report, all *members, round int, some []scenario) error {
+	for _, sys := range p.systems {
+		if !some[0].fits(sys) {
+			continue
+		}
+		figures := make([]figure, len(some))
+		for i, s := range some {
+			p.tell(round, s)
+			if _, err := all.group(ctx, sys, s); err != nil {
+				return err
+			}
+			figures[i] = figure{System: sys.name, Scenario: s, Round: round, Used: make(map[string]usage)}
+		}
+		order := rand.New(rand.NewPCG(uint64(round), 0))
+		for range growTurns {
+			for _, i := range order.Perm(len(some)) {
+				g, err := all.group(ctx, sys, some[i])
+				if err != nil {
+					return err
+				}
+				f, err := g.measure(some[i], p.each/growTurns, p.profiles)
+				if err != nil {
+					return err
+				}
+				figures[i].add(f)
+			}
+		}
+		r.Figures = append(r.Figures, figures...)
 	}
 	return nil
 }

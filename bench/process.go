@@ -224,7 +224,7 @@ func (g *group) measure(s scenario, d time.Duration, profiles string) (figure, e
 func (g *group) tryMeasure(s scenario, d time.Duration, profiles string) (figure, error) {
 	f := figure{System: g.system.name, Scenario: s}
 	if s.Kind == idle {
-		return g.watch(f, idleTimes*d)
+		return g.watch(f, idleTime(d))
 	}
 	client := g.processes[len(g.processes)-1]
 	warm, err := client.ask(command{Scenario: &s, For: d / 4})
@@ -290,8 +290,10 @@ func (g *group) own(client *process, f *figure) error {
 	return nil
 }
 
-// idleTimes is how many measurements long idle nodes are watched: each is pinged several times meanwhile.
-const idleTimes = 25
+// idleTime is how long idle nodes are watched: some measurements, and so long that each is pinged, which happens every 5 s.
+func idleTime(d time.Duration) time.Duration { return max(40*d, idleLeast) }
+
+var idleLeast = 6 * time.Second // shorter in a test
 
 // watch finds what a broker does when nobody wants anything.
 func (g *group) watch(f figure, d time.Duration) (figure, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +29,17 @@ type report struct {
 	scenarios []scenario
 }
 
+const ourModule = "github.com/daffi-rpc/daffi"
+
+// ourVersion is the commit that is measured, with a mark if there is more than that.
+func ourVersion() string {
+	text, err := exec.Command("git", "describe", "--always", "--dirty=+").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // peers are the modules whose versions a report names.
 var peers = []string{
 	"github.com/cloudwego/kitex", "google.golang.org/grpc", "github.com/containerd/ttrpc", "connectrpc.com/connect", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go",
@@ -37,7 +49,7 @@ func newReport(p plan) *report {
 	r := &report{
 		Began: time.Now(), Rounds: p.rounds, Each: p.each, systems: p.systems, scenarios: p.scenarios,
 		Machine:  fmt.Sprintf("%s/%s, %d processors (%s)", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor()),
-		Versions: map[string]string{"go": runtime.Version()},
+		Versions: map[string]string{"go": runtime.Version(), ourModule: ourVersion()},
 	}
 	r.Load[0] = load()
 	for _, file := range p.programs {
@@ -140,16 +152,20 @@ func per(total float64, n int) float64 {
 }
 
 // spread is the median of some numbers, with the least and the greatest.
-type spread struct{ median, least, greatest float64 }
+type spread struct {
+	Median   float64 `json:"median"`
+	Least    float64 `json:"least"`
+	Greatest float64 `json:"greatest"`
+}
 
 func (s spread) String() string {
-	return fmt.Sprintf("%s (%s–%s)", number(s.median), number(s.least), number(s.greatest))
+	return fmt.Sprintf("%s (%s–%s)", number(s.Median), number(s.Least), number(s.Greatest))
 }
 
 func spreadOf(all []float64) spread {
 	all = slices.Sorted(slices.Values(all))
 	n := len(all)
-	return spread{median: (all[(n-1)/2] + all[n/2]) / 2, least: all[0], greatest: all[n-1]}
+	return spread{Median: (all[(n-1)/2] + all[n/2]) / 2, Least: all[0], Greatest: all[n-1]}
 }
 
 // rounds returns the metric by round.
@@ -232,7 +248,7 @@ func (r *report) table(p *printer, title string, columns []column) {
 				continue
 			}
 			v := spreadOf(all)
-			if v.greatest == 0 && (c.metric.name == p50.name || c.metric.name == p99.name) { // nobody looked
+			if v.Greatest == 0 && (c.metric.name == p50.name || c.metric.name == p99.name) { // nobody looked
 				p.printf(" – |")
 				continue
 			}

@@ -165,12 +165,24 @@ type figure struct {
 	Joined int64              `json:"joined,omitempty"` // the same, with that: as soon as they have joined
 }
 
+// add adds what another measurement of the same found, but for latencies.
+func (f *figure) add(more figure) {
+	f.N, f.Elapsed, f.Memory, f.Joined = f.N+more.N, f.Elapsed+more.Elapsed, more.Memory, more.Joined
+	for role, u := range more.Used {
+		f.Used[role] = f.Used[role].plus(u)
+	}
+}
+
 // usage is what a process has used so far, or between two moments.
 type usage struct {
 	CPU      time.Duration `json:"cpu_ns"` // user and system
 	Allocs   uint64        `json:"allocs"`
 	IO       uint64        `json:"io"`       // system calls that read or wrote; 0 where the system does not say
 	Switches uint64        `json:"switches"` // context switches
+}
+
+func (u usage) plus(v usage) usage {
+	return usage{CPU: u.CPU + v.CPU, Allocs: u.Allocs + v.Allocs, IO: u.IO + v.IO, Switches: u.Switches + v.Switches}
 }
 
 func (u usage) minus(v usage) usage {
@@ -180,10 +192,7 @@ func (u usage) minus(v usage) usage {
 func (f figure) total() usage {
 	var t usage
 	for _, u := range f.Used {
-		t.CPU += u.CPU
-		t.Allocs += u.Allocs
-		t.IO += u.IO
-		t.Switches += u.Switches
+		t = t.plus(u)
 	}
 	return t
 }

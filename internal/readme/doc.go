@@ -1,2 +1,2 @@
-// Package readme has the tests that hold README.md to the truth: its quickstart is run word for word.
+// Package readme has the tests that hold README.md to the truth: its quickstart is run word for word, its figures are those that were measured.
 package readme
