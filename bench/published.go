@@ -27,6 +27,7 @@ const (
 type published struct {
 	Began    time.Time         `json:"began"`
 	Machine  string            `json:"machine"`
+	CPUs     int               `json:"cpus"`
 	Load     [2]string         `json:"load"`
 	Versions map[string]string `json:"versions"`
 	Rounds   int               `json:"rounds"`
@@ -52,7 +53,7 @@ var microseconds = metric{"CPU µs", func(f figure) float64 { return cpu.of(f) *
 
 // published fails if the run has left out what is shown.
 func (r *report) published() (published, error) {
-	pub := published{Began: r.Began, Machine: r.Machine, Load: r.Load, Versions: r.Versions, Rounds: r.Rounds, Each: r.Each}
+	pub := published{Began: r.Began, Machine: r.Machine, CPUs: r.CPUs, Load: r.Load, Versions: r.Versions, Rounds: r.Rounds, Each: r.Each}
 	for _, name := range shown {
 		i := slices.IndexFunc(r.systems, func(s system) bool { return s.name == name })
 		busy, alone := r.values(name, crowd, rate), r.values(name, lone, p50)
@@ -147,9 +148,25 @@ func (pub published) section() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, number(s.Rate.Median), number(s.CPU.Median), number(s.P50.Median))
 	}
-	fmt.Fprintf(&b, "\nMeasured %s on %s, with %s; medians of %d rounds of %v, load average %s before. The processor time is that of all processes.\n",
-		pub.date(), pub.Machine, pub.with(), pub.Rounds, pub.Each, pub.Load[0])
+	fmt.Fprintf(&b, "\nMeasured %s on %s, with %s; medians of %d rounds of %v, load average %s before and %s after. The processor time is that of all processes.\n",
+		pub.date(), pub.Machine, pub.with(), pub.Rounds, pub.Each, pub.Load[0], pub.Load[1])
+	if c := pub.caution(); c != "" {
+		fmt.Fprintf(&b, "\n**Provisional: %s.**\n", c)
+	}
 	return b.String()
+}
+
+// caution says why the figures are not to be relied on, or nothing.
+func (pub published) caution() string {
+	var why []string
+	if rounds, each := extent(false); pub.Rounds < rounds || pub.Each < each {
+		why = append(why, "a short run")
+	}
+	var before float64
+	if _, err := fmt.Sscan(pub.Load[0], &before); err == nil && before >= float64(pub.CPUs) {
+		why = append(why, "a machine that was busy with other things")
+	}
+	return strings.Join(why, "; ")
 }
 
 func (pub published) date() string { return pub.Began.Format("2 January 2006") }

@@ -88,6 +88,9 @@ func TestPublish(t *testing.T) {
 	if strings.Contains(string(text), "old") {
 		t.Errorf("README.md still has what was there:\n%s", text)
 	}
+	if !strings.Contains(string(text), "Provisional: a short run") {
+		t.Errorf("README.md does not say that the run was short:\n%s", text)
+	}
 	drawn(t, filepath.Join(root, publishedSVG), r)
 }
 
@@ -121,6 +124,30 @@ func drawn(t *testing.T, file string, r *report) {
 	for _, want := range []string{r.Machine, r.Versions["go"], r.Began.Format("2 January 2006"), "less is better"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the drawing does not say %q", want)
+		}
+	}
+}
+
+// TestCaution says of which runs nobody should rely on the figures.
+func TestCaution(t *testing.T) {
+	rounds, each := extent(false)
+	for _, c := range []struct {
+		rounds int
+		each   time.Duration
+		load   string
+		want   string
+	}{
+		{rounds, each, "0.41 3.00 5.00", ""},
+		{rounds, each, "1.99 0.10 0.10", ""},
+		{rounds, each, "unknown", ""},
+		{rounds - 1, each, "0.41 0.30 0.20", "a short run"},
+		{rounds, each - 1, "0.41 0.30 0.20", "a short run"},
+		{rounds, each, "2.00 0.30 0.20", "a machine that was busy with other things"},
+		{1, each, "9.10 0.30 0.20", "a short run; a machine that was busy with other things"},
+	} {
+		pub := published{Rounds: c.rounds, Each: c.each, CPUs: 2, Load: [2]string{c.load}}
+		if got := pub.caution(); got != c.want {
+			t.Errorf("%d rounds of %v, load %s: %q, not %q", c.rounds, c.each, c.load, got, c.want)
 		}
 	}
 }

@@ -19,6 +19,7 @@ type report struct {
 	Began    time.Time         `json:"began"`
 	Took     time.Duration     `json:"took_ns"`
 	Machine  string            `json:"machine"`
+	CPUs     int               `json:"cpus"`
 	Load     [2]string         `json:"load"` // averages over 1, 5 and 15 minutes, before and after
 	Versions map[string]string `json:"versions"`
 	Rounds   int               `json:"rounds"`
@@ -49,6 +50,7 @@ func newReport(p plan) *report {
 	r := &report{
 		Began: time.Now(), Rounds: p.rounds, Each: p.each, systems: p.systems, scenarios: p.scenarios,
 		Machine:  fmt.Sprintf("%s/%s, %d processors (%s)", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor()),
+		CPUs:     runtime.NumCPU(),
 		Versions: map[string]string{"go": runtime.Version(), ourModule: ourVersion()},
 	}
 	r.Load[0] = load()

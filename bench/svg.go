@@ -75,6 +75,9 @@ func (pub published) svg() []byte {
 	fmt.Fprintf(&b, `<text class="mute" x="16" y="%d" font-size="11">%s</text>`+"\n", height-28, html.EscapeString(fmt.Sprintf(
 		"%s, %s, medians of %d rounds of %v (thin lines: least to greatest)", pub.date(), pub.Machine, pub.Rounds, pub.Each)))
 	fmt.Fprintf(&b, `<text class="mute" x="16" y="%d" font-size="11">%s</text>`+"\n", height-12, html.EscapeString(pub.with()))
+	if c := pub.caution(); c != "" {
+		fmt.Fprintf(&b, `<text class="mute" x="%d" y="28" text-anchor="end" font-size="11">provisional: %s</text>`+"\n", svgWide-16, html.EscapeString(c))
+	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
 }
