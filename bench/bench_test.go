@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -195,6 +197,32 @@ func TestEstimate(t *testing.T) {
 			t.Logf("quick %v: about %v", c.quick, d)
 		}
 	}
+}
+
+// hiccup is a client whose first stream meets a pause of the machine.
+type hiccup struct {
+	client
+	each, pause time.Duration
+}
+
+func (h *hiccup) up(_ context.Context, n, _ int) error {
+	time.Sleep(time.Duration(n)*h.each + h.pause)
+	h.pause = 0
+	return nil
+}
+
+func TestCalibrate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, pause := range []time.Duration{0, 15 * time.Millisecond, time.Second} {
+			a, err := calibrate(t.Context(), &hiccup{each: time.Microsecond, pause: pause}, upSmall, 20*time.Millisecond)
+			if err != nil || a.N != 20_000 {
+				t.Errorf("after a pause of %v: %d items, %v; 20 000 take the time", pause, a.N, err)
+			}
+		}
+		if a, err := calibrate(t.Context(), &hiccup{each: time.Second}, upSmall, 20*time.Millisecond); err != nil || a.N != 1 {
+			t.Errorf("items of a second each: %d, %v; one is least", a.N, err)
+		}
+	})
 }
 
 func TestMatching(t *testing.T) {

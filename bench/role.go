@@ -165,21 +165,24 @@ func stream(ctx context.Context, c client, s scenario, n int) (answer, error) {
 	return answer{N: n, Elapsed: time.Since(start)}, err
 }
 
+// calibrations is how many streams calibrate looks at, at least: one alone, of few items, shows a pause of the machine and nothing else.
+const calibrations = 4
+
 // calibrate finds how many items a stream carries in the time d. It goes by the best of several streams, since a short one may meet a pause of the machine.
 func calibrate(ctx context.Context, c client, s scenario, d time.Duration) (answer, error) {
 	best := 0.0 // items in a nanosecond
-	for n := 16; ; {
+	for n, streams := 16, 1; ; streams++ {
 		a, err := stream(ctx, c, s, n)
 		if err != nil {
 			return a, err
 		}
 		best = max(best, float64(n)/float64(a.Elapsed))
 		want := max(1, int(best*float64(d)))
-		if 2*n >= want {
+		if 2*n >= want && streams >= calibrations {
 			a.N = want
 			return a, nil
 		}
-		n = min(4*n, want)
+		n = max(n, min(4*n, want))
 	}
 }
 
