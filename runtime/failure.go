@@ -38,7 +38,11 @@ func tooDeep(method string) *Error {
 
 // errorOf is the error in the payload of an Error frame.
 func errorOf(f *control.Failure) *Error {
-	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: Outcome(f.Outcome), Message: f.Message, Node: f.Node, Method: f.Method,
+	outcome := Outcome(f.Outcome)
+	if outcome > Ran { // of a later version
+		outcome = MayHaveRun
+	}
+	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: outcome, Message: f.Message, Node: f.Node, Method: f.Method,
 		identities: f.Identities}
 }
 

@@ -34,6 +34,9 @@ func (s *session) request(f *transport.Frame) error {
 		return s.refuse(f.Call, &Error{Code: Unimplemented, Message: "the node does not serve this method any more"})
 	case f.Depth > transport.MaxDepth:
 		return s.refuse(f.Call, tooDeep(m.full))
+	case f.Mode.Unknown() != 0:
+		return s.refuse(f.Call, &Error{Code: FailedPrecondition, Reason: ReasonShape, Method: m.full, Message: fmt.Sprintf(
+			"the call has the mode %d, which this node does not know: the caller is of a later version", f.Mode.Unknown())})
 	}
 	const whole = transport.Input | transport.Output
 	if m.stream != (f.Mode&whole != 0 && f.Mode&transport.Each == 0) {
@@ -217,11 +220,11 @@ func (s *session) packer(w *transport.Worth, wanted bool) func([]byte) (*transpo
 
 // compresses reports whether messages are to be compressed: remote says that they leave the host further on.
 func (s *session) compresses(remote bool) bool {
-	switch s.node.opts.Compression {
-	case CompressOn:
-		return true
-	case CompressOff:
+	switch {
+	case !s.zstd || s.node.opts.Compression == CompressOff:
 		return false
+	case s.node.opts.Compression == CompressOn:
+		return true
 	}
 	return remote || !s.link.Info().Local
 }

@@ -23,7 +23,8 @@ type session struct {
 	incarnation uint64
 	token       []byte // shared with the controller, nil where none is needed
 	number      uint32
-	limit       int // of a message
+	limit       int  // of a message
+	zstd        bool // the controller takes compressed messages
 	welcome     transport.WelcomePayload
 
 	stage     stage  // reader
@@ -244,8 +245,7 @@ func (s *session) challenge(payload []byte) error {
 	switch {
 	case c.Auth == transport.AuthNone && s.token == nil:
 	case c.Auth == transport.AuthToken && s.token != nil:
-		unproven := transport.AppendChallengeWithoutProof(nil, &c)
-		want := transport.ControllerProof(s.token, s.hello, unproven)
+		want := transport.ControllerProof(s.token, s.hello, payload)
 		if !transport.EqualProof(want[:], c.Proof[:]) {
 			err := &Error{Code: Unauthenticated, Outcome: NotRun, Message: fmt.Sprintf(
 				"whoever listens at %s does not know the token; it is another program, or the token file is of another controller", s.node.where())}
@@ -258,7 +258,7 @@ func (s *session) challenge(payload []byte) error {
 		s.settle(err)
 		return err
 	}
-	s.stage = awaitWelcome
+	s.stage, s.zstd = awaitWelcome, c.Features&transport.FeatureZstd != 0
 	return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
 }
 

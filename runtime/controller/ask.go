@@ -78,10 +78,15 @@ func (s *session) control(f *transport.Frame) error {
 		}
 		s.watch(f.Call)
 	default:
-		if err := d.Err(); err != nil {
+		if err := d.Close(); err != nil {
 			return malformed(op, err)
 		}
-		return protocolError("control message %d", op)
+		if op.Known() {
+			return protocolError("control message %d, which a node does not send", op)
+		}
+		if f.Call != 0 { // a node of a later version asks
+			s.answer(f.Call, &control.Failure{Code: unimplemented, Outcome: notRun, Message: fmt.Sprintf("the controller does not know the control message %d", op)})
+		}
 	}
 	return nil
 }

@@ -378,7 +378,7 @@ func TestProtocolErrors(t *testing.T) {
 		{"kind 0", []frame{{}}},
 		{"empty control", []frame{{Header: header{Kind: transport.Control}}}},
 		{"bytes as control", []frame{{Header: header{Kind: transport.Control}, Payload: []byte{0x92, 3, 0xdd, 0xff, 0xff, 0xff, 0xff}}}},
-		{"unknown operation", []frame{{Header: header{Kind: transport.Control}, Payload: []byte{0x91, 99}}}},
+		{"unknown operation, cut", []frame{{Header: header{Kind: transport.Control}, Payload: []byte{0x92, 99}}}},
 		{"answer", []frame{{Header: header{Kind: transport.Control}, Payload: []byte{0x91, byte(control.OpOK)}}}},
 	}
 	for _, k := range []transport.Kind{
@@ -403,13 +403,4 @@ func TestProtocolErrors(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestOptionalKind skips what it need not know.
-func TestOptionalKind(t *testing.T) {
-	over(t, func(t *testing.T, w *world) {
-		p := w.join("node")
-		p.Send(frame{Header: header{Kind: 99, Flags: transport.Optional}, Payload: []byte("later version")})
-		p.Register(t, "Svc", "M")
-	})
 }

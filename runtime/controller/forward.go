@@ -51,6 +51,10 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	if r == nil {
 		return nil, 0, unknownRoute(f.Route)
 	}
+	if m := f.Mode.Unknown(); m != 0 {
+		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),
+			Message: fmt.Sprintf("the call has the mode %d, which this controller does not know: the caller is of a later version", m)}
+	}
 	const stream = transport.Input | transport.Output | transport.Each
 	if f.Mode&transport.Oneway != 0 && f.Mode&stream != 0 {
 		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),

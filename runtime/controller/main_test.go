@@ -65,10 +65,16 @@ func (w *world) link() transport.Link {
 		require.NoError(w, err)
 		return l
 	}
-	a, b := net.Pipe()
+	a, b := w.wires()
+	w.Serve(b, nil)
+	return a
+}
+
+// wires returns the two ends of a link over a connection.
+func (w *world) wires() (a, b transport.Link) {
+	x, y := net.Pipe()
 	info := transport.Info{Network: "tcp", Remote: "test", Local: true, UID: -1}
-	w.Serve(transport.NewConn(b, info), nil)
-	return transport.NewConn(a, info)
+	return transport.NewConn(x, info), transport.NewConn(y, info)
 }
 
 // peer returns a started peer that has not joined.

@@ -145,9 +145,6 @@ func (s *session) frame(f *transport.Frame) error {
 	case transport.Goodbye:
 		return errGoodbye
 	}
-	if !f.Kind.Known() && f.Flags&transport.Optional != 0 {
-		return nil
-	}
 	return protocolError("%v from a node that has joined", f.Kind)
 }
 

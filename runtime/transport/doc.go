@@ -12,7 +12,7 @@
 //	offset size field
 //	 0     4   length  of the payload, in bytes; at most 65 792 (LIM-5: 64 KiB of content and 256 bytes for what wraps it),
 //	                   before authentication 4 096 (LIM-1)
-//	 4     1   kind    see below; an unknown kind is skipped if its Optional flag is set, else the link is closed
+//	 4     1   kind    see below; an unknown one is skipped if its flag Optional is set, else the link is closed (see Later versions)
 //	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 64 Broken, 128 Optional
 //	 6     1   depth   of a Request: calls within calls so far, at most 32 (LIM-20)
 //	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each, 16 Keyed, 32 Tagged
@@ -23,7 +23,7 @@
 //	                   (see Keys). Of a Peer frame: the session it introduces
 //	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit: bytes. Ping, Pong: any number. Else 0
 //
-// A length over the limit is a protocol error and closes the link; nothing is skipped over. Fields that a kind does not use are 0 and
+// A length over the limit is a protocol error and closes the link; nothing of it is skipped over. Fields that a kind does not use are 0 and
 // not looked at.
 //
 // A call is named by 64 bits: the low 20 are a slot in a table of the side that opened the call on this link, the high 44 the slot's
@@ -116,7 +116,7 @@
 //
 // # Handshake
 //
-// Fixed binary layout, no compression, no codec. Strings are a length byte and that many bytes.
+// Fixed binary layout, no compression, no codec; bytes after it belong to a later version. Strings are a length byte and that many bytes.
 //
 //	Hello      "DAFF" u8 version=1 u8 features(1 zstd) [16]session [8]incarnation [32]nonce string name
 //	Challenge  u8 version u8 features u8 auth(0 none, 1 token) [32]nonce [32]proof
@@ -124,8 +124,9 @@
 //	Welcome    u32 session number, [16]controller incarnation, u32 ping ms, u32 dead ms, u32 message limit, string controller name
 //	Refuse     u8 code string reason, u16 length and message
 //
-// The node speaks first. The Challenge proves the controller's token: HMAC-SHA256(token, "daffi controller" Hello-payload, Challenge
-// without its proof). The node checks it before it answers with HMAC-SHA256(token, "daffi node" Hello-payload Challenge-payload). The token
+// The node speaks first. The Challenge proves the controller's token: HMAC-SHA256(token, "daffi controller" u16 length of the Hello-payload,
+// Hello-payload, Challenge-payload without its proof). The node checks it before it answers with HMAC-SHA256(token, "daffi node" u16 length of the
+// Hello-payload, Hello-payload, Challenge-payload). The token
 // itself is never sent, and both proofs cover everything said so far. With auth 0 the proofs are zero bytes and are not looked at.
 // A session is a name, 128 random bits, and an incarnation that its process counts up with every link it makes.
 //
@@ -154,4 +155,31 @@
 // travels (the flag Bulk, set by the sender and kept on the way). A frame never overtakes an earlier one of the same lane and call, and a bulk
 // frame never overtakes an earlier small one. Large messages and streams take turns frame by frame. Not more than 128 KiB
 // is handed to the kernel in one write.
+//
+// # Later versions
+//
+// Whoever meets what it does not know either does without it or refuses it, so that nothing is ever done by half. What may be added without another
+// version number, and what somebody who does not know it makes of it:
+//
+//	what                                            if it is not known
+//	a kind, sent with Optional                      the frame is skipped, whatever its payload, flags and fields, in the handshake too
+//	a kind, sent without                            the link is closed with a protocol error that names the kind, and logged
+//	a mode of a Request                             controller and callee refuse the call: FailedPrecondition/shape, NotRun
+//	a bit of a tag                                  the callee refuses the call: InvalidArgument/decode, NotRun
+//	a flag that a kind did not use before           not looked at, and passed on with the frames of calls; Large means 4 bytes of payload in every known kind
+//	a header field or payload that it did not use   not looked at
+//	a feature of Hello or Challenge                 not looked at. A feature is used if the Hello offers it and the Challenge takes it up
+//	a way to authenticate                           the node leaves
+//	bytes at the end of a handshake payload         skipped; the proofs cover them
+//	elements at the end of an array of a control    skipped; one that is missing at the end is zero
+//	message or failure, and of the rows in it
+//	a control message with a number                 the controller answers Failed, Unimplemented, NotRun; the node takes it for an answer that nobody awaits
+//	a control message without one                   skipped
+//	a code, reason or identity of a failure         kept as it is, and shown as it came
+//	an outcome of a failure                         read as MayHaveRun
+//
+// So whoever adds something either marks it as what can be done without, or offers it as a feature and uses it where the other side took it up.
+// A known kind from a side that does not send it, or at a time at which it is not sent, is a protocol error all the same. Anything else, the layout of the
+// header and of what the handshake's payloads begin with before all, is another version: its number comes first in Hello and Challenge, so that either
+// side can refuse the other by name.
 package transport

@@ -100,7 +100,12 @@ const (
 	Each                    // the input's items are the arguments of one invocation each
 	Keyed                   // peer is the hash of what decides the provider
 	Tagged                  // the message begins with a tag
+
+	knownModes = Oneway | Input | Output | Each | Keyed | Tagged
 )
+
+// Unknown is those bits of m that this version does not know. They may change what the message is, so whoever meets some refuses the call.
+func (m Mode) Unknown() Mode { return m &^ knownModes }
 
 // Header is what a frame begins with. The zero value of a field that a kind does not use is what is sent.
 type Header struct {
@@ -203,13 +208,21 @@ func ParseHeader(b []byte, limit int) (h Header, length int, err error) {
 	if uint64(n) > uint64(limit) {
 		return h, 0, fmt.Errorf("%w: %v frame of %d bytes, at most %d are allowed here", ErrProtocol, h.Kind, n, limit)
 	}
-	if !h.Kind.Known() && h.Flags&Optional == 0 {
-		return h, 0, fmt.Errorf("%w: unknown %v", ErrProtocol, h.Kind)
+	if !h.Kind.Known() {
+		return h, int(n), unknownKind(&h)
 	}
 	if h.Flags&Large != 0 && n != 4 {
 		return h, 0, fmt.Errorf("%w: large %v announced in %d bytes instead of 4", ErrProtocol, h.Kind, n)
 	}
 	return h, int(n), nil
+}
+
+// unknownKind is what a frame of a kind that this version does not know leads to: nothing where its sender can do without an answer.
+func unknownKind(h *Header) error {
+	if h.Flags&Optional != 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: frame of the unknown %v, which is not optional: the peer is of a later version, or does not speak daffi", ErrProtocol, h.Kind)
 }
 
 // ParseFrame reads one frame from b. The payload is part of b; rest is what follows. ok is false, without an error, while b does not hold

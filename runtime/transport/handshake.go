@@ -98,7 +98,7 @@ func ParseHello(b []byte) (HelloPayload, error) {
 	h.Incarnation = r.uint64()
 	r.bytes(h.Nonce[:])
 	h.Name = r.name()
-	if err := r.end(); err != nil {
+	if err := r.err; err != nil {
 		return HelloPayload{}, err
 	}
 	return h, nil
@@ -129,7 +129,7 @@ func ParseChallenge(b []byte) (ChallengePayload, error) {
 	}
 	r.bytes(c.Nonce[:])
 	r.bytes(c.Proof[:])
-	if err := r.end(); err != nil {
+	if err := r.err; err != nil {
 		return ChallengePayload{}, err
 	}
 	return c, nil
@@ -143,7 +143,7 @@ func ParseProof(b []byte) ([ProofSize]byte, error) {
 	var proof [ProofSize]byte
 	r := payloadReader{kind: Proof, rest: b}
 	r.bytes(proof[:])
-	return proof, r.end()
+	return proof, r.err
 }
 
 // AppendWelcome appends the payload of a Welcome. The name must be a valid one, and the durations less than 49 days.
@@ -175,7 +175,7 @@ func ParseWelcome(b []byte) (WelcomePayload, error) {
 	case w.MessageLimit == 0:
 		r.fail("allows no message")
 	}
-	if err := r.end(); err != nil {
+	if err := r.err; err != nil {
 		return WelcomePayload{}, err
 	}
 	return w, nil
@@ -197,29 +197,35 @@ func ParseRefuse(b []byte) (RefusePayload, error) {
 	f.Code = r.byte()
 	f.Reason = r.string(int(r.byte()), MaxRefuseReason)
 	f.Message = r.string(int(r.uint16()), MaxRefuseMessage)
-	if err := r.end(); err != nil {
+	if err := r.err; err != nil {
 		return RefusePayload{}, err
 	}
 	return f, nil
 }
 
 // ControllerProof is what a Challenge carries under [AuthToken]. The first payload is the Hello's as it was received, the second the
-// Challenge's up to its proof; a whole one is cut there.
+// Challenge's, whole or up to its proof, which is left out.
 func ControllerProof(token, hello, challenge []byte) [ProofSize]byte {
-	return proofOf("daffi controller", token, hello, challenge[:min(len(challenge), challengeSize-ProofSize)])
+	const proof = challengeSize - ProofSize // where it begins
+	if len(challenge) < challengeSize {
+		return proofOf("daffi controller", token, hello, challenge[:min(len(challenge), proof)], nil)
+	}
+	return proofOf("daffi controller", token, hello, challenge[:proof], challenge[challengeSize:])
 }
 
 // NodeProof is what a Proof carries under [AuthToken]. The payloads are those of the Hello and the Challenge, whole, as they were sent.
 func NodeProof(token, hello, challenge []byte) [ProofSize]byte {
-	return proofOf("daffi node", token, hello, challenge)
+	return proofOf("daffi node", token, hello, challenge, nil)
 }
 
-// proofOf needs no lengths between its parts: neither label begins the other, and a Hello says where it ends.
-func proofOf(label string, token, hello, challenge []byte) (proof [ProofSize]byte) {
+// proofOf gives the Hello's length, since bytes of a later version may follow what is known of it. Neither label begins the other.
+func proofOf(label string, token, hello, challenge, rest []byte) (proof [ProofSize]byte) {
 	h := hmac.New(sha256.New, token)
 	h.Write([]byte(label))
+	h.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(hello))))
 	h.Write(hello)
 	h.Write(challenge)
+	h.Write(rest)
 	h.Sum(proof[:0])
 	return proof
 }
@@ -250,7 +256,7 @@ func appendString(b []byte, s string, limit int) []byte {
 	return append(b, s...)
 }
 
-// A payloadReader takes a payload from its front. After the first error it reads zeros.
+// A payloadReader takes a payload from its front. After the first error it reads zeros. What is left at the end is of a later version.
 type payloadReader struct {
 	kind Kind
 	rest []byte
@@ -323,11 +329,4 @@ func (p *payloadReader) version() {
 	if v := p.byte(); p.err == nil && v != Version {
 		p.err = fmt.Errorf("%w: %v of version %d, this is version %d: %w", ErrProtocol, p.kind, v, Version, ErrVersion)
 	}
-}
-
-func (p *payloadReader) end() error {
-	if p.err == nil && len(p.rest) > 0 {
-		p.fail("has %d bytes too many", len(p.rest))
-	}
-	return p.err
 }

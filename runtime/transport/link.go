@@ -59,7 +59,7 @@ type Link interface {
 // A Handler gets what a peer sends. Its methods are called one after the other, never at the same time; they must not block and must not
 // run user code.
 type Handler interface {
-	// HandleFrame takes one frame; see [Frame] for who owns the payload. An error is the peer's fault and closes the link.
+	// HandleFrame takes one frame, of a known kind; see [Frame] for who owns the payload. An error is the peer's fault and closes the link.
 	HandleFrame(f *Frame) error
 	// HandleBatch follows the last frame of what one read brought: the time to flush.
 	HandleBatch()

@@ -247,6 +247,9 @@ func (e *pipeEnd) handle(f *Frame) error {
 	if limit := int(e.limit.Load()); len(f.Payload) > limit {
 		return fmt.Errorf("%w: %v frame of %d bytes, at most %d are allowed here", ErrProtocol, f.Kind, len(f.Payload), limit)
 	}
+	if !f.Kind.Known() {
+		return unknownKind(&f.Header)
+	}
 	return e.handler.HandleFrame(f)
 }
 

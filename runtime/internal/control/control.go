@@ -32,7 +32,12 @@ const (
 	OpInspected  Op = 14
 	OpTargets    Op = 15 // node: [Targets]; answered [Sessions], in one or more messages, or Failed
 	OpSessions   Op = 16
+
+	lastOp = OpSessions
 )
+
+// Known reports whether op is one of this version.
+func (op Op) Known() bool { return op >= OpOK && op <= lastOp }
 
 // Method is a method of a registered service.
 type Method struct {
