@@ -1,5 +1,5 @@
 // Package rawpeer is a node made by hand, for tests of what a controller does with frames: it sends whatever it is told to, legal or not, and
-// keeps what it gets.
+// keeps what it gets. [Replay] is a whole side, nodes or controller, whose bytes were recorded.
 package rawpeer
 
 import (
