@@ -8,7 +8,7 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check microbench cover night
+.PHONY: help demo test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,9 @@ bench-quick: ## the same, shorter, and README.md stays: Markdown, and bench/benc
 
 bench-check: ## that every system of bench works: vet, staticcheck, freshness, one echo each
 	cd bench && $(GO) vet ./... && $(GO) vet -tags kitex . && $(GO) run $(STATICCHECK) . ./echo && $(GO) tool daffigen -check ./... && $(GO) test -timeout 5m ./...
+
+slowlink: ## calls over links of 8 and 80 Mbit/s, with and without zstd: Markdown; Linux, root and iproute2
+	@bash scripts/slowlink.sh
 
 microbench: ## Go benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... ./testdata/golden/types ./testdata/golden/shapes ./testdata/golden/recursive
