@@ -196,7 +196,9 @@ func (l *conn) Attend(a Attendant) bool {
 	t.mu.Unlock()
 	err := error(nil)
 	for err == nil && !a.Over() && !t.tired() {
-		err = l.readSome()
+		if err = l.readSome(); err != nil {
+			break
+		}
 		if w := workOf(l.handler); w != nil {
 			w.Elsewhere()
 		}
