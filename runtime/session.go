@@ -384,6 +384,8 @@ func (s *session) ask(write func(*codec.Encoder), frames int) (*question, error)
 		return nil, err
 	}
 	s.link.Flush()
+	s.alone.Store(false)
+	s.link.Attend(nil)
 	return q, nil
 }
 

@@ -18,13 +18,21 @@ import (
 type lender struct {
 	*recorder
 	lends atomic.Bool
+	asked func() // called once by Lends
 	work  func() // what a Request leads to; nil for nothing
 	here  atomic.Int64
 	away  atomic.Int64
 	ready Work
 }
 
-func (l *lender) Lends() bool { return l.lends.Load() }
+func (l *lender) Lends() bool {
+	lends := l.lends.Load()
+	if f := l.asked; f != nil {
+		l.asked = nil
+		f()
+	}
+	return lends
+}
 
 func (l *lender) HandleFrame(f *Frame) error {
 	if f.Kind == Request && l.work != nil {
@@ -158,6 +166,51 @@ func TestAttend(t *testing.T) {
 		require.True(t, k.call(), "nobody else reads")
 		require.False(t, k.call())
 		k.arrives()
+	})
+}
+
+// TestAttendMeanwhile has somebody begin to wait at the moment at which the reading is lent: either reads.
+func TestAttendMeanwhile(t *testing.T) {
+	for name, vacant := range map[string]bool{"by the link": false, "by an attendant": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newTurnsTest(t)
+				if vacant {
+					k.vacate()
+				}
+				done := make(chan struct{})
+				k.sees.asked = func() {
+					n := len(k.sees.wait(0))
+					go func() {
+						defer close(done)
+						k.near.Attend(&until{r: k.sees.recorder, n: n + 1})
+					}()
+					time.Sleep(time.Microsecond)
+					k.sees.lends.Store(false)
+				}
+				k.call()
+				time.Sleep(2 * time.Microsecond)
+				start := time.Now()
+				k.arrives()
+				<-done
+				require.Zero(t, time.Since(start))
+			})
+		})
+	}
+}
+
+// TestAttendNil takes the reading back for who does not attend.
+func TestAttendNil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		for range 10 {
+			k.vacate()
+			require.False(t, k.near.Attend(nil))
+			require.False(t, k.near.Attend(nil))
+			start := time.Now()
+			k.arrives()
+			require.Zero(t, time.Since(start))
+		}
 	})
 }
 
