@@ -100,38 +100,32 @@ func (r *runner) start(j job) {
 	w.wake <- j
 }
 
-// loneCall is a call that may run where it was read.
+// loneCall is a call that may run where it was read. Until it has run, or another goroutine has it, it counts among the runner's workers: whoever was given it may be
+// in another node's link, or in the controller.
 type loneCall Incoming
+
+// lone makes in one.
+func (r *runner) lone(in *Incoming) *loneCall {
+	r.workers.Add(1)
+	return (*loneCall)(in)
+}
 
 // Here implements [transport.Work].
 func (c *loneCall) Here() {
 	in := (*Incoming)(c)
 	n := in.node
-	r := &n.runner
-	if !r.count() {
-		r.run(in)
-		return
-	}
-	defer r.workers.Done()
+	defer n.runner.workers.Done()
 	if next := n.serve(in); next != nil {
-		r.run(next)
+		n.runner.run(next)
 	}
 }
 
 // Elsewhere implements [transport.Work].
 func (c *loneCall) Elsewhere() {
 	in := (*Incoming)(c)
-	in.node.runner.run(in)
-}
-
-// count adds the calling goroutine to those that close waits for, unless that has begun.
-func (r *runner) count() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
-		r.workers.Add(1)
-	}
-	return !r.closed
+	r := &in.node.runner
+	r.run(in)
+	r.workers.Done()
 }
 
 // runAll serves calls whose handlers return at once, and sends their replies together.

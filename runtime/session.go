@@ -167,7 +167,7 @@ func (s *session) Work() transport.Work {
 	}
 	in := s.quick[0]
 	s.forgetQuick()
-	return (*loneCall)(in)
+	return s.node.runner.lone(in)
 }
 
 // Lends implements [transport.Lender].

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -113,4 +114,65 @@ func TestHandlerOnTheReader(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowHand attaches nodes by links whose deliverer takes its time with the work that it gets.
+type slowHand struct {
+	*controller.Controller
+	pause time.Duration
+}
+
+func (c *slowHand) Attach() (transport.Link, error) {
+	l, err := c.Controller.Attach()
+	return &slowLink{Link: l, c: c}, err
+}
+
+type slowLink struct {
+	transport.Link
+	c *slowHand
+}
+
+func (l *slowLink) Start(h transport.Handler) { l.Link.Start(&slowHandler{h.(transport.Worker), l.c}) }
+
+type slowHandler struct {
+	transport.Worker
+	c *slowHand
+}
+
+func (h *slowHandler) Work() transport.Work {
+	if w := h.Worker.Work(); w != nil {
+		return &slowWork{w, h.c.pause}
+	}
+	return nil
+}
+
+type slowWork struct {
+	transport.Work
+	pause time.Duration
+}
+
+func (w *slowWork) Here()      { time.Sleep(w.pause); w.Work.Here() }
+func (w *slowWork) Elsewhere() { time.Sleep(w.pause); w.Work.Elsewhere() }
+
+// TestCloseWaitsForWork closes a node while a call of it is in the hands of the goroutine that brought it.
+func TestCloseWaitsForWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &slowHand{Controller: controller.New(controller.Options{})}
+		t.Cleanup(func() { c.Controller.Close() })
+		server := connect(t, daffi.Options{Name: "server", Controller: c})
+		_, err := testkit.RegisterKit(server, new(testkit.Impl))
+		require.NoError(t, err)
+		w := &wire{ctl: c.Controller}
+		p := testkit.NewKit(connect(t, daffi.Options{Name: "client", Controller: w}))
+		for range 50 {
+			_, err := p.Echo(t.Context(), nil)
+			require.NoError(t, err)
+		}
+		c.pause = 100 * time.Millisecond
+		go p.Echo(t.Context(), nil)
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, server.Close())
+		require.Equal(t, c.pause, time.Since(start))
+	})
 }

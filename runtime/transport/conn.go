@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// NewConn returns a link over c, which it owns from now on.
+// NewConn returns a link over c, which it owns from now on. The deadlines of c must work, also for a Read or Write that is under way.
 func NewConn(c net.Conn, info Info) Link {
 	l := &conn{c: c, info: info, buf: NewBuffer(idleRead), base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
