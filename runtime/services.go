@@ -21,7 +21,7 @@ type services struct {
 }
 
 // none reports whether nothing was ever registered.
-func (s *services) none() bool { return s.methods.Load() == nil }
+func (ss *services) none() bool { return ss.methods.Load() == nil }
 
 // servedMethod is one method of a registration.
 type servedMethod struct {
