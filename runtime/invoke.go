@@ -268,6 +268,9 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 		runtime.Gosched() // let others who are about to send join this write
 	}
 	s.link.Flush()
+	if p.stream != nil {
+		s.link.Attend(nil)
+	}
 	return h.Call, nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 // runner gives calls to goroutines. A call has one of its own, so that a handler may block, unless the handlers of its method are known to return at once:
 // such calls that were read together run one after the other, which spares a change of goroutines and a write for each. Should one of them block after all, the
-// others go on without it at the next tick.
+// others go on without it at the next tick; should they take longer than before, they are spread over more goroutines.
 type runner struct {
 	workers sync.WaitGroup
 	groups  sync.Pool // of *group
@@ -30,9 +30,10 @@ type runner struct {
 }
 
 const (
-	tick      = time.Millisecond // between looks at groups that do not go on
-	calmTicks = 16               // without work, after which the ticker stops
-	groupSize = 16               // calls of a group, unless there are too few processors for that many goroutines
+	tick      = time.Millisecond      // between looks at groups that do not go on
+	calmTicks = 16                    // without work, after which the ticker stops
+	tickCalls = int(tick / quickTime) // calls of a group that goes on as it should, in a tick
+	groupSize = 16                    // calls of a group, unless there are too few processors for that many goroutines
 )
 
 // worker is a goroutine that runs calls.
@@ -53,7 +54,7 @@ type group struct {
 	mu      sync.Mutex
 	calls   []*Incoming // that have not started, the next one last
 	workers int
-	moved   bool // since the last tick
+	moved   int // calls that were started since the last tick
 }
 
 // pace tells methods whose handlers return at once from others, by how long they took.
@@ -99,38 +100,32 @@ func (r *runner) start(j job) {
 	w.wake <- j
 }
 
-// loneCall is a call that may run where it was read.
+// loneCall is a call that may run where it was read. Until it has run, or another goroutine has it, it counts among the runner's workers: whoever was given it may be
+// in another node's link, or in the controller.
 type loneCall Incoming
+
+// lone makes in one.
+func (r *runner) lone(in *Incoming) *loneCall {
+	r.workers.Add(1)
+	return (*loneCall)(in)
+}
 
 // Here implements [transport.Work].
 func (c *loneCall) Here() {
 	in := (*Incoming)(c)
 	n := in.node
-	r := &n.runner
-	if !r.count() {
-		r.run(in)
-		return
-	}
-	defer r.workers.Done()
+	defer n.runner.workers.Done()
 	if next := n.serve(in); next != nil {
-		r.run(next)
+		n.runner.run(next)
 	}
 }
 
 // Elsewhere implements [transport.Work].
 func (c *loneCall) Elsewhere() {
 	in := (*Incoming)(c)
-	in.node.runner.run(in)
-}
-
-// count adds the calling goroutine to those that close waits for, unless that has begun.
-func (r *runner) count() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
-		r.workers.Add(1)
-	}
-	return !r.closed
+	r := &in.node.runner
+	r.run(in)
+	r.workers.Done()
 }
 
 // runAll serves calls whose handlers return at once, and sends their replies together.
@@ -145,7 +140,7 @@ func (r *runner) runAll(calls []*Incoming, link transport.Link) {
 		if g == nil {
 			g = new(group)
 		}
-		g.link, g.workers, g.moved = link, 1, true
+		g.link, g.workers, g.moved = link, 1, tickCalls // it is not judged by a part of a tick
 		for i := len(part) - 1; i >= 0; i-- {
 			part[i].batched = true
 			g.calls = append(g.calls, part[i])
@@ -188,20 +183,21 @@ func (r *runner) look() {
 	}
 }
 
-// push lets g go on if it does not, and sends the replies so far. It reports whether all its calls have started, so that there is nothing more to do.
+// push sends the replies so far, and lets g go on if its calls block or take long. It reports whether all its calls have started, so that there is nothing more to
+// do.
 func (r *runner) push(g *group) (started bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	started = len(g.calls) == 0
-	if started || !g.moved {
+	if started || g.moved < tickCalls {
 		more := min(g.workers, len(g.calls))
 		g.workers += more
 		for range more {
 			r.start(job{g: g})
 		}
-		g.link.FlushSoon()
 	}
-	g.moved = false
+	g.link.FlushSoon()
+	g.moved = 0
 	return started
 }
 
@@ -293,7 +289,7 @@ func (r *runner) serve(g *group) {
 func (g *group) next() *Incoming {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.moved = true
+	g.moved++
 	n := len(g.calls)
 	if n == 0 {
 		return nil

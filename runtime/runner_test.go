@@ -30,6 +30,8 @@ func (m *moody) Echo(ctx context.Context, b []byte) ([]byte, error) {
 	switch string(b) {
 	case "block":
 		<-m.release
+	case "nap":
+		time.Sleep(900 * time.Microsecond)
 	case "wait":
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -205,4 +207,21 @@ func TestQuickCallsAtClose(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestQuickCallsThatSlowDown has many calls read together whose handlers take longer than before, but return between any two ticks: they do not add up, and
+// replies are not held back for all of them.
+func TestQuickCallsThatSlowDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newQuickKit(t)
+		const n = 64
+		start := time.Now()
+		k.call(repeated("nap", n)...)
+		k.reply()
+		require.LessOrEqual(t, time.Since(start), 3*time.Millisecond)
+		for range n - 1 {
+			k.reply()
+		}
+		require.LessOrEqual(t, time.Since(start), 10*time.Millisecond)
+	})
 }

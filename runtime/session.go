@@ -168,7 +168,7 @@ func (s *session) Work() transport.Work {
 	}
 	in := s.quick[0]
 	s.forgetQuick()
-	return (*loneCall)(in)
+	return s.node.runner.lone(in)
 }
 
 // Lends implements [transport.Lender].
@@ -384,6 +384,8 @@ func (s *session) ask(write func(*codec.Encoder), frames int) (*question, error)
 		return nil, err
 	}
 	s.link.Flush()
+	s.alone.Store(false)
+	s.link.Attend(nil)
 	return q, nil
 }
 

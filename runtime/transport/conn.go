@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// NewConn returns a link over c, which it owns from now on.
+// NewConn returns a link over c, which it owns from now on. The deadlines of c must work, also for a Read or Write that is under way.
 func NewConn(c net.Conn, info Info) Link {
 	l := &conn{c: c, info: info, buf: NewBuffer(idleRead), base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
@@ -35,6 +35,7 @@ type conn struct {
 	f      Frame   // the one being delivered; here so that it is not allocated for each
 	buf    *Buffer // what is being read
 	have   int     // bytes of it that were not delivered yet
+	lacks  int     // bytes of f.Payload that are still to come; 0 if f is delivered
 	calm   int     // small reads in a row
 	failed error   // how an attendant found the connection
 
@@ -88,6 +89,9 @@ func (l *conn) read() {
 		return
 	}
 	l.Close(err)
+	if l.lacks > 0 {
+		l.f.Release()
+	}
 	l.buf.Release()
 	l.handler.HandleClosed(l.w.reason())
 	close(l.done)
@@ -123,6 +127,9 @@ func (l *conn) readSome() (err error) {
 			err = fmt.Errorf("%w: panic while handling a frame: %v\n%s", ErrProtocol, r, debug.Stack())
 		}
 	}()
+	if l.lacks > 0 {
+		return l.readRest()
+	}
 	b := l.buf.B[:cap(l.buf.B)]
 	n, err := l.c.Read(b[l.have:])
 	if n > 0 {
@@ -139,7 +146,7 @@ func (l *conn) readSome() (err error) {
 		if l.kicked(err) {
 			return nil
 		}
-		if l.have > 0 && errors.Is(err, io.EOF) {
+		if (l.have > 0 || l.lacks > 0) && errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF
 		}
 		return err
@@ -165,8 +172,31 @@ func (l *conn) resize(n int) {
 	l.buf, l.calm = next, 0
 }
 
-// parse delivers the frames in b and returns how much of it they took. The rest of a payload that b holds only in part is read into a
-// buffer of its own.
+// readRest reads once of a payload that came in part, and delivers its frame when that is all.
+func (l *conn) readRest() error {
+	b := l.f.Payload
+	n, err := l.c.Read(b[len(b)-l.lacks:])
+	if n > 0 { // a slow peer is alive
+		l.heard.Store(int64(time.Since(l.base)))
+	}
+	if l.lacks -= n; l.lacks == 0 {
+		if err := l.deliver(); err != nil {
+			return err
+		}
+		l.handler.HandleBatch()
+		return nil // a failed read fails again
+	}
+	switch {
+	case err == nil || l.kicked(err):
+		return nil
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// parse delivers the frames in b and returns how much of it they took. A long payload that b holds only in part goes to a buffer of its own, for readRest: who
+// reads may have to do something else before the rest has come.
 func (l *conn) parse(b []byte) (used int, err error) {
 	batch := false
 	for {
@@ -190,39 +220,30 @@ func (l *conn) parse(b []byte) (used int, err error) {
 			}
 			if batch {
 				l.handler.HandleBatch()
-				batch = false
 			}
+			have := len(rest) - HeaderSize
 			f.Buf = NewBuffer(n)
-			f.Buf.B = append(f.Buf.B, rest[HeaderSize:]...)
-			have := len(f.Buf.B)
-			f.Buf.B = f.Buf.B[:n]
-			for have < n {
-				m, err := l.c.Read(f.Buf.B[have:])
-				if m > 0 { // a slow peer is alive
-					l.heard.Store(int64(time.Since(l.base)))
-				}
-				if have += m; err != nil && have < n && !l.kicked(err) {
-					f.Buf.Release()
-					if errors.Is(err, io.EOF) {
-						err = io.ErrUnexpectedEOF
-					}
-					return 0, err
-				}
-			}
+			f.Buf.B = append(f.Buf.B, rest[HeaderSize:]...)[:n]
 			f.Payload = f.Buf.B
-			used = len(b)
+			l.lacks = n - have
+			return len(b), nil
 		}
-		if h.Kind.Known() {
-			if err := l.handler.HandleFrame(f); err != nil {
-				f.Release()
-				return 0, err
-			}
-			batch = true
+		if err := l.deliver(); err != nil {
+			return 0, err
 		}
-		f.Release()
+		batch = batch || h.Kind.Known()
 	}
 	if batch {
 		l.handler.HandleBatch()
 	}
 	return used, nil
+}
+
+// deliver gives f to the handler.
+func (l *conn) deliver() error {
+	defer l.f.Release()
+	if !l.f.Kind.Known() {
+		return nil
+	}
+	return l.handler.HandleFrame(&l.f)
 }

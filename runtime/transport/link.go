@@ -30,7 +30,7 @@ type Link interface {
 	FlushSoon()
 
 	// Attend lets the caller deliver what comes until a's wait is over, or it has lasted for a while. It does nothing, and returns false, where that would
-	// not spare a change of goroutines. See [Lender].
+	// not spare a change of goroutines. See [Lender]. A nil a says that something is expected which is waited for in another way.
 	Attend(a Attendant) bool
 
 	// Room returns a channel that is closed when Enqueue may have room again, or the link is closed.

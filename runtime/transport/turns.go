@@ -149,13 +149,27 @@ func (l *conn) leave(brisk bool) (stays bool) {
 	if !brisk || l.lender == nil || !l.lender.Lends() {
 		return true
 	}
+	return !l.vacate()
+}
+
+// vacate lets nobody read. With false that cannot stay so, and it is the link's own turn again: who began to wait before found that somebody reads, so the lender
+// is asked afterwards, and without the lock, since what it locks may be held where the link is closed.
+func (l *conn) vacate() bool {
 	t := &l.turns
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+	t.who = nil
+	t.change(vacant, l)
+	seq, closed := t.seq, t.closed
+	t.mu.Unlock()
+	if !closed && l.lender.Lends() {
 		return true
 	}
-	t.change(vacant, l)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seq != seq { // somebody else reads
+		return true
+	}
+	t.change(own, l)
 	return false
 }
 
@@ -187,6 +201,9 @@ func (l *conn) run(w Work) (stays bool) {
 func (l *conn) Attend(a Attendant) bool {
 	t := &l.turns
 	t.mu.Lock()
+	if a == nil && t.now == vacant {
+		l.takeOver()
+	}
 	if t.now != vacant {
 		t.mu.Unlock()
 		return false
@@ -196,21 +213,24 @@ func (l *conn) Attend(a Attendant) bool {
 	t.mu.Unlock()
 	err := error(nil)
 	for err == nil && !a.Over() && !t.tired() {
-		err = l.readSome()
+		if err = l.readSome(); err != nil {
+			break
+		}
 		if w := workOf(l.handler); w != nil {
 			w.Elsewhere()
 		}
 	}
-	lends := err == nil && l.lender.Lends()
+	if err == nil {
+		if !l.vacate() {
+			go l.read()
+		}
+		return true
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.who = nil
 	l.failed = err
-	if lends && !t.closed {
-		t.change(vacant, l)
-	} else {
-		l.takeOver()
-	}
+	l.takeOver()
 	return true
 }
 

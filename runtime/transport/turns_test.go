@@ -18,13 +18,21 @@ import (
 type lender struct {
 	*recorder
 	lends atomic.Bool
+	asked func() // called once by Lends
 	work  func() // what a Request leads to; nil for nothing
 	here  atomic.Int64
 	away  atomic.Int64
 	ready Work
 }
 
-func (l *lender) Lends() bool { return l.lends.Load() }
+func (l *lender) Lends() bool {
+	lends := l.lends.Load()
+	if f := l.asked; f != nil {
+		l.asked = nil
+		f()
+	}
+	return lends
+}
 
 func (l *lender) HandleFrame(f *Frame) error {
 	if f.Kind == Request && l.work != nil {
@@ -82,13 +90,14 @@ func (u *until) Over() bool {
 type turnsTest struct {
 	t         *testing.T
 	near, far Link
+	cable     *memconn.Conn // of the far end
 	sees      *lender
 	calls     uint64
 }
 
 func newTurnsTest(t *testing.T) *turnsTest {
 	x, y := memconn.Pair()
-	k := &turnsTest{t: t, near: NewConn(x, Info{}), far: NewConn(y, Info{}), sees: &lender{recorder: newRecorder()}}
+	k := &turnsTest{t: t, near: NewConn(x, Info{}), far: NewConn(y, Info{}), cable: y, sees: &lender{recorder: newRecorder()}}
 	k.sees.lends.Store(true)
 	k.near.SetMaxPayload(MaxPayload)
 	k.far.SetMaxPayload(MaxPayload)
@@ -160,6 +169,51 @@ func TestAttend(t *testing.T) {
 	})
 }
 
+// TestAttendMeanwhile has somebody begin to wait at the moment at which the reading is lent: either reads.
+func TestAttendMeanwhile(t *testing.T) {
+	for name, vacant := range map[string]bool{"by the link": false, "by an attendant": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newTurnsTest(t)
+				if vacant {
+					k.vacate()
+				}
+				done := make(chan struct{})
+				k.sees.asked = func() {
+					n := len(k.sees.wait(0))
+					go func() {
+						defer close(done)
+						k.near.Attend(&until{r: k.sees.recorder, n: n + 1})
+					}()
+					time.Sleep(time.Microsecond)
+					k.sees.lends.Store(false)
+				}
+				k.call()
+				time.Sleep(2 * time.Microsecond)
+				start := time.Now()
+				k.arrives()
+				<-done
+				require.Zero(t, time.Since(start))
+			})
+		})
+	}
+}
+
+// TestAttendNil takes the reading back for who does not attend.
+func TestAttendNil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		for range 10 {
+			k.vacate()
+			require.False(t, k.near.Attend(nil))
+			require.False(t, k.near.Attend(nil))
+			start := time.Now()
+			k.arrives()
+			require.Zero(t, time.Since(start))
+		}
+	})
+}
+
 // TestAttendEnds has attendants whose wait ends without a frame, and one that waits for long.
 func TestAttendEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -177,6 +231,85 @@ func TestAttendEnds(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(start), patience*turnTick)
 		k.arrives()
 		k.vacate()
+	})
+}
+
+// halfFrame is the beginning of a long frame, and the rest of it.
+func halfFrame() (begin, rest []byte) {
+	b := AppendFrame(nil, &Header{Kind: Data, Call: 1}, make([]byte, 50<<10))
+	return b[:len(b)/2], b[len(b)/2:]
+}
+
+// TestHalfFrame has long frames of which a part comes, and the rest much later: they hold up neither a request that came before, nor an attendant.
+func TestHalfFrame(t *testing.T) {
+	t.Run("work", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k := newTurnsTest(t)
+			k.sees.lends.Store(false)
+			var ran atomic.Int64
+			k.sees.work = func() { ran.Add(1) }
+			begin, rest := halfFrame()
+			for i := range 3 {
+				_, err := k.cable.Write(append(AppendFrame(nil, &Header{Kind: Request}, nil), begin...))
+				require.NoError(t, err)
+				synctest.Wait()
+				require.Equal(t, int64(i+1), ran.Load())
+				time.Sleep(time.Second)
+				_, err = k.cable.Write(rest)
+				require.NoError(t, err)
+				require.Equal(t, Data, k.sees.wait(2 * (i + 1))[2*i+1].Kind)
+			}
+		})
+	})
+	t.Run("attendant", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k := newTurnsTest(t)
+			k.vacate()
+			begin, rest := halfFrame()
+			n := len(k.sees.wait(0))
+			_, err := k.cable.Write(begin)
+			require.NoError(t, err)
+			start := time.Now()
+			require.True(t, k.near.Attend(&until{f: func() bool { return time.Since(start) >= 5*time.Millisecond }}))
+			require.LessOrEqual(t, time.Since(start), 7*time.Millisecond)
+			time.Sleep(time.Second)
+			_, err = k.cable.Write(rest)
+			require.NoError(t, err)
+			require.Equal(t, Data, k.sees.wait(n + 1)[n].Kind)
+			k.calls++
+			k.arrives()
+			k.vacate()
+		})
+	})
+	t.Run("end", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k := newTurnsTest(t)
+			begin, _ := halfFrame()
+			_, err := k.cable.Write(begin)
+			require.NoError(t, err)
+			synctest.Wait()
+			k.cable.Close()
+			require.Equal(t, io.ErrUnexpectedEOF, <-k.sees.closed)
+		})
+	})
+}
+
+// TestWorkOfAFailedBatch leaves what a batch has led to that was not read to its end to the end of the link.
+func TestWorkOfAFailedBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTurnsTest(t)
+		k.vacate()
+		k.sees.work = func() {}
+		bad := make([]byte, HeaderSize)
+		for i := range bad {
+			bad[i] = 0xff
+		}
+		_, err := k.cable.Write(append(AppendFrame(nil, &Header{Kind: Request}, nil), bad...))
+		require.NoError(t, err)
+		require.True(t, k.near.Attend(&until{f: func() bool { return false }}))
+		require.ErrorIs(t, <-k.sees.closed, ErrProtocol)
+		require.Zero(t, k.sees.here.Load()+k.sees.away.Load())
+		require.NotNil(t, k.sees.Work())
 	})
 }
 
