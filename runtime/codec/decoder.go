@@ -14,7 +14,7 @@ const (
 )
 
 // Decoder reads one message. The first error sticks and leaves no bytes to read, so that every read after it gives a zero
-// value. Nothing that a Decoder returns refers to the message, but for Key. A Decoder may not be used concurrently.
+// value. Nothing that a Decoder returns refers to the message, but for Key, and for a long Blob after Share. A Decoder may not be used concurrently.
 type Decoder struct {
 	b        []byte // nil once err is set
 	pos      int
@@ -26,6 +26,8 @@ type Decoder struct {
 	pointers int
 	closed   func()
 	scope    *Scope
+	share    int // length from which a blob is a part of the message, if owner is not nil
+	owner    interface{ Forsake() }
 }
 
 // Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, at most 16 MiB.
@@ -39,6 +41,10 @@ func (d *Decoder) Reset(b []byte) {
 
 // SetScope says where the codecs of [ReadWith] are found. Without it there are none.
 func (d *Decoder) SetScope(s *Scope) { d.scope = s }
+
+// Share lets a blob of at least min bytes be a part of the message instead of a copy. owner, which the message must be alone in the hands of, is
+// told so before. Call it after Reset.
+func (d *Decoder) Share(min int, owner interface{ Forsake() }) { d.share, d.owner = min, owner }
 
 // SetBudget replaces the budget, in bytes, for the rest of this message; zero or less leaves nothing to spend. Call it
 // after Reset. Charged are strings and blobs with their length, elements of slices and what pointers point to with their Go
@@ -312,6 +318,10 @@ func (d *Decoder) Blob() []byte {
 	p := d.payload("binary", kindBinary, kindString)
 	if d.err != nil || !d.charge(len(p)) {
 		return nil
+	}
+	if d.owner != nil && len(p) >= d.share {
+		d.owner.Forsake()
+		return p[:len(p):len(p)]
 	}
 	c := make([]byte, len(p))
 	copy(c, p)

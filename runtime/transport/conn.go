@@ -13,8 +13,9 @@ import (
 
 // NewConn returns a link over c, which it owns from now on. The deadlines of c must work, also for a Read or Write that is under way.
 func NewConn(c net.Conn, info Info) Link {
-	l := &conn{c: c, info: info, buf: NewBuffer(idleRead), base: time.Now(), done: make(chan struct{})}
+	l := &conn{c: c, info: info, base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
+	l.r.resize(idleRead)
 	l.w.init(l)
 	return l
 }
@@ -32,12 +33,9 @@ type conn struct {
 	turns   turns
 
 	// Of whoever reads, see turns.
-	f      Frame   // the one being delivered; here so that it is not allocated for each
-	buf    *Buffer // what is being read
-	have   int     // bytes of it that were not delivered yet
-	lacks  int     // bytes of f.Payload that are still to come; 0 if f is delivered
-	calm   int     // small reads in a row
-	failed error   // how an attendant found the connection
+	f      Frame // the one being delivered; here so that it is not allocated for each
+	r      intake
+	failed error // how an attendant found the connection
 
 	closing sync.Once
 	done    chan struct{}
@@ -89,20 +87,47 @@ func (l *conn) read() {
 		return
 	}
 	l.Close(err)
-	if l.lacks > 0 {
-		l.f.Release()
-	}
-	l.buf.Release()
+	l.r.buf.Release()
 	l.handler.HandleClosed(l.w.reason())
 	close(l.done)
 }
 
-// Sizes of the read buffer. It begins small, since most links are idle, and grows when a read fills it.
+// Sizes of the read buffer. It begins small, since most links are idle, and grows when a read fills it or a frame needs it. The large one has room
+// for the longest frame; a payload that takes most of it goes to the handler with the buffer, and reading goes on in another.
 const (
 	idleRead = 4 << 10
-	busyRead = 64 << 10
+	busyRead = frameSize
 	calmDown = 256 // small reads in a row after which the large buffer is given back
 )
+
+// intake is what was read from a connection.
+type intake struct {
+	buf  *Buffer
+	b    []byte // of buf, what is read into
+	from int    // what was not delivered yet: b[from:to]
+	to   int
+	calm int // small reads in a row
+}
+
+// resize moves what was not delivered to a buffer of that size.
+func (r *intake) resize(size int) {
+	next := NewBuffer(size)
+	b := next.B[:size]
+	r.to = copy(b, r.b[r.from:r.to])
+	if r.buf != nil {
+		r.buf.Release()
+	}
+	r.buf, r.b, r.from, r.calm = next, b, 0, 0
+}
+
+// give hands the buffer over and goes on in another.
+func (r *intake) give() *Buffer {
+	given := r.buf
+	given.B = r.b
+	r.buf = nil
+	r.resize(busyRead)
+	return given
+}
 
 // readFrames returns nil when this goroutine is not to read any more.
 func (l *conn) readFrames() error {
@@ -127,116 +152,73 @@ func (l *conn) readSome() (err error) {
 			err = fmt.Errorf("%w: panic while handling a frame: %v\n%s", ErrProtocol, r, debug.Stack())
 		}
 	}()
-	if l.lacks > 0 {
-		return l.readRest()
-	}
-	b := l.buf.B[:cap(l.buf.B)]
-	n, err := l.c.Read(b[l.have:])
-	if n > 0 {
+	r := &l.r
+	n, err := l.c.Read(r.b[r.to:])
+	if n > 0 { // a slow peer is alive
 		l.heard.Store(int64(time.Since(l.base)))
 	}
-	full := l.have+n == len(b)
-	l.have += n
-	used, perr := l.parse(b[:l.have])
-	if perr != nil {
-		return perr
+	r.to += n
+	full := r.to == len(r.b)
+	if err := l.parse(r); err != nil {
+		return err
 	}
-	l.have = copy(b, b[used:l.have])
 	if err != nil {
 		if l.kicked(err) {
 			return nil
 		}
-		if (l.have > 0 || l.lacks > 0) && errors.Is(err, io.EOF) {
+		if r.to > 0 && errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF
 		}
 		return err
 	}
 	switch {
-	case full && len(b) < busyRead:
-		l.resize(busyRead)
+	case full && len(r.b) < busyRead:
+		r.resize(busyRead)
 	case n > idleRead/2:
-		l.calm = 0
-	case len(b) > idleRead && l.have == 0:
-		if l.calm++; l.calm > calmDown {
-			l.resize(idleRead)
+		r.calm = 0
+	case len(r.b) > idleRead && r.to == 0:
+		if r.calm++; r.calm > calmDown {
+			r.resize(idleRead)
 		}
 	}
 	return nil
 }
 
-// resize changes the buffer for one of another size.
-func (l *conn) resize(n int) {
-	next := NewBuffer(n)
-	copy(next.B[:l.have], l.buf.B[:l.have])
-	l.buf.Release()
-	l.buf, l.calm = next, 0
-}
-
-// readRest reads once of a payload that came in part, and delivers its frame when that is all.
-func (l *conn) readRest() error {
-	b := l.f.Payload
-	n, err := l.c.Read(b[len(b)-l.lacks:])
-	if n > 0 { // a slow peer is alive
-		l.heard.Store(int64(time.Since(l.base)))
-	}
-	if l.lacks -= n; l.lacks == 0 {
-		if err := l.deliver(); err != nil {
+// parse delivers the frames that were read, and makes room for the rest of one that was read in part: who reads may have to do something else before
+// that has come.
+func (l *conn) parse(r *intake) error {
+	batch := false
+	need := HeaderSize
+	for r.to-r.from >= HeaderSize {
+		h, n, err := ParseHeader(r.b[r.from:], int(l.limit.Load()))
+		if err != nil {
 			return err
 		}
-		l.handler.HandleBatch()
-		return nil // a failed read fails again
-	}
-	switch {
-	case err == nil || l.kicked(err):
-		return nil
-	case errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// parse delivers the frames in b and returns how much of it they took. A long payload that b holds only in part goes to a buffer of its own, for readRest: who
-// reads may have to do something else before the rest has come.
-func (l *conn) parse(b []byte) (used int, err error) {
-	batch := false
-	for {
-		rest := b[used:]
-		if len(rest) < HeaderSize {
+		begin, end := r.from+HeaderSize, r.from+HeaderSize+n
+		if end > r.to {
+			need = HeaderSize + n
 			break
 		}
-		h, n, err := ParseHeader(rest, int(l.limit.Load()))
-		if err != nil {
-			return 0, err
-		}
 		f := &l.f
-		*f = Frame{Header: h}
-		if len(rest) >= HeaderSize+n {
-			end := HeaderSize + n
-			f.Payload = rest[HeaderSize:end:end]
-			used += end
-		} else {
-			if n < idleRead/2 { // it is small: the next read brings it with what follows
-				break
-			}
-			if batch {
-				l.handler.HandleBatch()
-			}
-			have := len(rest) - HeaderSize
-			f.Buf = NewBuffer(n)
-			f.Buf.B = append(f.Buf.B, rest[HeaderSize:]...)[:n]
-			f.Payload = f.Buf.B
-			l.lacks = n - have
-			return len(b), nil
+		*f = Frame{Header: h, Payload: r.b[begin:end:end]}
+		if r.from = end; n > busyRead/2 {
+			f.Buf = r.give()
 		}
 		if err := l.deliver(); err != nil {
-			return 0, err
+			return err
 		}
 		batch = batch || h.Kind.Known()
 	}
 	if batch {
 		l.handler.HandleBatch()
 	}
-	return used, nil
+	if need > len(r.b) {
+		r.resize(max(need, busyRead))
+		return nil
+	}
+	r.to = copy(r.b, r.b[r.from:r.to])
+	r.from = 0
+	return nil
 }
 
 // deliver gives f to the handler.

@@ -142,11 +142,15 @@ type Frame struct {
 	Buf     *Buffer
 }
 
-// Own makes the payload the caller's: it returns a buffer that holds it, copying only where the payload was borrowed. The frame's
-// own reference is gone afterwards.
+// Own makes the payload the caller's: it returns a buffer that holds it, copying where the payload was borrowed, or is but a part of what
+// others refer to as well or of what is much larger. The frame's own reference is gone afterwards.
 func (f *Frame) Own() *Buffer {
 	b := f.Buf
-	if b == nil || len(b.B) != len(f.Payload) { // borrowed, or a part of a larger buffer
+	switch {
+	case b != nil && len(b.B) == len(f.Payload):
+	case b != nil && b.Sole() && len(f.Payload) >= b.Size()/2:
+		b.whole, b.B = b.B[:cap(b.B)], f.Payload
+	default:
 		b = NewBuffer(len(f.Payload))
 		b.B = append(b.B, f.Payload...)
 		f.Release()

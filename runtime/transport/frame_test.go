@@ -127,7 +127,19 @@ func TestOwn(t *testing.T) {
 	require.Equal(t, "bc", string(part.B))
 	require.NotSame(t, whole, part)
 	part.Release()
-	whole.Release()
+	f = Frame{Payload: whole.B[1:3], Buf: whole}
+	part = f.Own()
+	require.NotSame(t, whole, part, "a little of a buffer does not keep all of it")
+	part.Release()
+
+	long := NewBuffer(MaxPayload)
+	long.B = long.B[:cap(long.B)]
+	f = Frame{Payload: long.B[32 : 32+MaxPayload], Buf: long}
+	require.Same(t, long, f.Own())
+	require.Len(t, long.B, MaxPayload)
+	require.Equal(t, frameSize, long.Size())
+	long.Release()
+	require.Equal(t, frameSize, cap(long.B), "it is reused as a whole")
 	require.Panics(t, whole.Release, "a buffer released twice is a bug that must not stay hidden")
 }
 

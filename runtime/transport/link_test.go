@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -555,4 +556,59 @@ func TestTimeInTheQueueIsSubtracted(t *testing.T) {
 		near.Wait()
 		far.Wait()
 	})
+}
+
+// keeper is a handler that keeps what it gets, and notes whether that was copied.
+type keeper struct {
+	kept   []*Buffer
+	copied int // bytes
+	done   chan error
+}
+
+func (k *keeper) HandleFrame(f *Frame) error {
+	p := f.Payload
+	b := f.Own()
+	if len(p) > 0 && &p[0] != &b.B[0] {
+		k.copied += len(p)
+	}
+	k.kept = append(k.kept, b)
+	return nil
+}
+func (k *keeper) HandleBatch()           {}
+func (k *keeper) HandleClosed(err error) { k.done <- err }
+
+func TestLongPayloadsAreReadInPlace(t *testing.T) {
+	const frames = 20
+	size := func(i int) int { return []int{MaxPayload, 60 << 10, 40 << 10, 38 << 10}[i%4] - i }
+	var all []byte
+	for i := range frames {
+		all = AppendFrame(all, &Header{Kind: Data, Call: 1}, number(i, size(i)))
+		if i%3 == 0 {
+			all = AppendFrame(all, &Header{Kind: Reply, Call: 2}, number(i, 100))
+		}
+	}
+	for _, cut := range []int{0, 1, 31, 32, 4 << 10, 70 << 10, 72 << 10, len(all) - 1} { // where one read ends and another begins
+		outgrown := NewBuffer(MaxPayload)
+		outgrown.B = make([]byte, 0, 120<<10)
+		outgrown.Release() // is not read into
+		k := &keeper{done: make(chan error, 1)}
+		l := NewConn(&twoReads{first: all[:cut], second: all[cut:]}, Info{})
+		l.SetMaxPayload(MaxPayload)
+		l.Start(k)
+		require.ErrorIs(t, <-k.done, io.EOF)
+		l.Wait()
+		small := 0
+		for i, b := range k.kept {
+			if len(b.B) == 100 {
+				small++
+				continue
+			}
+			require.True(t, bytes.Equal(number(i-small, size(i-small)), b.B), "frame %d", i)
+		}
+		require.Len(t, k.kept, frames+small)
+		require.Equal(t, small*100, k.copied, "only what is small is copied")
+		for _, b := range k.kept {
+			b.Release()
+		}
+	}
 }
