@@ -152,6 +152,7 @@ func (in *Incoming) handle() error {
 		return in.serveEach()
 	}
 	in.args.Reset(args)
+	lend(&in.args, in.payload)
 	err := in.call()
 	in.method.pace.note(time.Since(start))
 	return err

@@ -131,6 +131,7 @@ func (p *pending) results(n *Node) error {
 		p.reply = raw
 	}
 	p.dec.Reset(p.reply.B)
+	lend(&p.dec, p.reply)
 	p.dec.Open()
 	return nil
 }

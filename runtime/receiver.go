@@ -327,17 +327,19 @@ var errLeft = errors.New("left")
 // each calls do for each item in b, with d set to it, until one returns an error, and gives back what b cost, also when do panics.
 func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 	defer r.taken(b)
-	rest := b.buf.B
+	buf := b.buf
 	if b.flags&transport.Zstd != 0 {
-		raw, err := r.s.node.decompress(rest)
+		raw, err := r.s.node.decompress(buf.B)
 		if err != nil {
 			return err
 		}
 		defer raw.Release()
-		rest = raw.B
+		buf = raw
 	}
+	rest := buf.B
 	if b.asm != nil {
 		d.Reset(rest)
+		lend(d, buf)
 		return do()
 	}
 	for len(rest) > 0 {
@@ -346,10 +348,18 @@ func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 			return &Error{Code: Internal, Reason: ReasonProtocol, Message: "an item's length is more than its frame holds"}
 		}
 		d.Reset(rest[k : k+int(n)])
+		lend(d, buf)
 		rest = rest[k+int(n):]
 		if err := do(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lend lets what d reads from buf keep a part of it, where that is most of it and nobody else has it: a copy would take as much memory once more.
+func lend(d *codec.Decoder, buf *transport.Buffer) {
+	if size := buf.Size(); size >= transport.BulkThreshold && buf.Sole() {
+		d.Share(size/4*3, buf)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -49,8 +50,9 @@ func (s *sender) header(flags transport.Flags) transport.Header {
 // batchLimit is where a batch is full: an item that still fits then makes a frame of at most transport.MaxContent.
 const batchLimit = transport.MaxContent
 
-// send adds an item, waiting for room. It reports false when nothing more will be sent.
-func (s *sender) send(ctx context.Context, item []byte) (ok bool, err error) {
+// send adds an item, waiting for room. It reports false when nothing more will be sent. A buffer that begins with room for the item's length, of
+// longPrefix bytes, and goes on with the item, is taken over; without one the item is copied.
+func (s *sender) send(ctx context.Context, item []byte, buf *transport.Buffer) (ok bool, err error) {
 	var prefix [binary.MaxVarintLen64]byte
 	k := binary.PutUvarint(prefix[:], uint64(len(item)))
 	big := k+len(item) > transport.MaxPayload
@@ -58,6 +60,7 @@ func (s *sender) send(ctx context.Context, item []byte) (ok bool, err error) {
 		s.mu.Lock()
 		if s.done || s.ended {
 			defer s.mu.Unlock()
+			release(buf)
 			return false, s.err
 		}
 		have := 0
@@ -71,17 +74,33 @@ func (s *sender) send(ctx context.Context, item []byte) (ok bool, err error) {
 		select {
 		case <-s.room:
 		case <-ctx.Done():
+			release(buf)
 			return false, contextError(ctx, "")
 		}
 	}
-	if big {
-		s.setLarge(item)
-	} else {
+	switch {
+	case big && buf != nil:
+		s.setLarge(buf, longPrefix)
+	case big:
+		buf = transport.NewBuffer(len(item))
+		buf.B = append(buf.B, item...)
+		s.setLarge(buf, 0)
+	case s.batch == nil && buf != nil && k == longPrefix:
+		copy(buf.B, prefix[:k])
+		s.batch = buf
+	default:
 		s.reserve(k + len(item))
 		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
+		release(buf)
 	}
 	s.unlockAndStart()
 	return true, nil
+}
+
+func release(b *transport.Buffer) {
+	if b != nil {
+		b.Release()
+	}
 }
 
 // reserve makes room for n more bytes in the batch. A new one is as large as the last: what was packed once will be again. Call with the
@@ -97,15 +116,13 @@ func (s *sender) reserve(n int) {
 	}
 }
 
-// setLarge makes item the one that is announced next. Call with the lock held.
-func (s *sender) setLarge(item []byte) {
-	s.off, s.announced, s.granted, s.largeFlag = 0, false, false, 0
-	if b, ok := s.pack(item); ok {
-		s.large, s.largeFlag = b, transport.Zstd
-		return
+// setLarge makes what buf holds from off the item that is announced next. Call with the lock held.
+func (s *sender) setLarge(buf *transport.Buffer, off int) {
+	s.large, s.off, s.announced, s.granted, s.largeFlag = buf, off, false, false, 0
+	if b, ok := s.pack(buf.B[off:]); ok {
+		s.large, s.off, s.largeFlag = b, 0, transport.Zstd
+		buf.Release()
 	}
-	s.large = transport.NewBuffer(len(item))
-	s.large.B = append(s.large.B, item...)
 }
 
 // unlockAndStart unlocks, and puts the sender into the link's lane if it has something to send and is not there.
@@ -188,15 +205,15 @@ func (s *sender) next() (f transport.Frame, ok bool) {
 			return s.data(n), true
 		}
 		l, k := binary.Uvarint(s.batch.B) // it becomes a large item, and what follows it stays
-		item := s.batch.B[k : k+int(l)]
-		rest := s.batch
-		s.setLarge(item)
-		s.batch = s.remainder(rest, k+int(l))
+		first, end := s.batch, k+int(l)
+		s.batch = s.remainder(first.Retain(), end)
+		first.B = first.B[:end]
+		s.setLarge(first, k)
 	}
 	switch {
 	case s.large != nil && !s.announced:
 		s.announced = true
-		return transport.Frame{Header: s.header(transport.Large | s.largeFlag), Payload: transport.AppendAnnounced(nil, len(s.large.B))}, true
+		return transport.Frame{Header: s.header(transport.Large | s.largeFlag), Payload: transport.AppendAnnounced(nil, len(s.large.B)-s.off)}, true
 	case s.large != nil:
 		f, s.off = chunk(transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: s.call}, s.large, s.off)
 		if s.off == len(s.large.B) {
@@ -302,4 +319,65 @@ func (s *sender) abort(final *transport.Frame, err error) bool {
 	s.wake()
 	s.unlockAndStart()
 	return true
+}
+
+// longPrefix is the length of an item's length from longItem on, as far as items fit into frames.
+const (
+	longPrefix = 3
+	longItem   = 1 << 14
+)
+
+// An itemEncoder encodes the items of a stream, long ones where they are sent from.
+type itemEncoder struct {
+	e     codec.Encoder
+	limit int
+	short []byte // the buffer of short items
+	long  *transport.Buffer
+	last  int // length of the last item
+}
+
+func (s *session) itemEncoder() *itemEncoder {
+	w := &itemEncoder{limit: min(s.node.opts.MaxMessage, s.limit)}
+	w.e.SetScope(&s.node.scope)
+	return w
+}
+
+// begin starts an item. One that follows a long one is expected to be long as well.
+func (w *itemEncoder) begin() *codec.Encoder {
+	if w.last < longItem {
+		w.e.Reset(w.short)
+		return &w.e
+	}
+	w.long = transport.NewBuffer(longPrefix + w.last)
+	w.e.Reset(w.long.B)
+	w.e.Raw(make([]byte, longPrefix))
+	return &w.e
+}
+
+// send sends the item that was begun; see [sender.send].
+func (w *itemEncoder) send(ctx context.Context, s *sender) (ok bool, err error) {
+	item, long := w.e.Bytes(), w.long
+	if w.long = nil; long == nil {
+		w.short = item
+	} else {
+		long.B = item
+		item = item[longPrefix:]
+	}
+	w.last = len(item)
+	return s.send(ctx, item, long)
+}
+
+// check says why the item cannot be sent, or nil.
+func (w *itemEncoder) check() *Error {
+	err, size := w.e.Err(), w.e.Len()
+	if w.long != nil {
+		size -= longPrefix
+	}
+	switch {
+	case err != nil:
+		return &Error{Code: Internal, Reason: ReasonEncode, Message: err.Error(), cause: err}
+	case size > w.limit:
+		return tooLargeItem(int64(size), w.limit)
+	}
+	return nil
 }

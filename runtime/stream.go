@@ -143,24 +143,21 @@ func (st *stream) pump() {
 			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence has called runtime.Goexit"})
 		}
 	}()
-	var e codec.Encoder
-	e.SetScope(&st.s.node.scope)
+	w := st.s.itemEncoder()
 	var failed *Error
 	err := st.input.run(st.ctx, func(write func(*codec.Encoder)) bool {
-		e.Reset(e.Bytes())
+		e := w.begin()
 		if st.mode&transport.Each != 0 {
 			e.Array(1)
 		}
-		write(&e)
-		if err := e.Err(); err != nil {
-			failed = &Error{Code: InvalidArgument, Reason: ReasonEncode, Message: "an item of the input: " + err.Error(), cause: err}
+		write(e)
+		if failed = w.check(); failed != nil {
+			if failed.Reason == ReasonEncode {
+				failed.Code, failed.Message = InvalidArgument, "an item of the input: "+failed.Message
+			}
 			return false
 		}
-		if limit := min(st.s.node.opts.MaxMessage, st.s.limit); e.Len() > limit {
-			failed = tooLargeItem(int64(e.Len()), limit)
-			return false
-		}
-		ok, _ := st.send.send(context.Background(), e.Bytes())
+		ok, _ := w.send(context.Background(), st.send)
 		return ok
 	})
 	exited = false
@@ -390,22 +387,16 @@ func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error
 
 // Send sends what seq yields to the caller; an error that it yields ends the call.
 func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
-	limit := min(c.node.opts.MaxMessage, c.session.limit)
-	var e codec.Encoder
-	e.SetScope(&c.node.scope)
+	w := c.session.itemEncoder()
 	for v, err := range seq {
 		if err != nil {
 			return err
 		}
-		e.Reset(e.Bytes())
-		write(&e, v)
-		if err := e.Err(); err != nil {
-			return &Error{Code: Internal, Reason: ReasonEncode, Message: err.Error(), cause: err}
+		write(w.begin(), v)
+		if e := w.check(); e != nil {
+			return e
 		}
-		if e.Len() > limit {
-			return tooLargeItem(int64(e.Len()), limit)
-		}
-		ok, err := c.send.send(c.ctx, e.Bytes())
+		ok, err := w.send(c.ctx, c.send)
 		if err != nil {
 			return err
 		}
