@@ -97,7 +97,7 @@ func (a *admission) fits(in *Incoming) bool {
 
 // full reports whether there is no room for in to wait.
 func (a *admission) full(in *Incoming) bool {
-	return a.waiting >= a.node.opts.MaxQueue || large(in) && a.held+len(in.payload.B) > maxHeld
+	return a.waiting >= a.node.opts.MaxQueue || large(in) && a.held > 0 && a.held+len(in.payload.B) > maxHeld
 }
 
 // large reports whether in came in pieces. Others are bounded by their number.

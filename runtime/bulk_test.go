@@ -4,25 +4,31 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
-	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 )
 
-// eachWay runs f with a server and a client that meet in memory, by a socket with the controller in the server's process, and by two sockets.
-func eachWay(t *testing.T, f func(t *testing.T, server, client *daffi.Node)) {
-	t.Run("memory", func(t *testing.T) {
-		net := daffitest.New(t)
-		f(t, net.Node("server"), net.Node("client"))
-	})
-	t.Run("unix", func(t *testing.T) {
-		addr := listen(t, "unix://"+t.TempDir()+"/daffi.sock")
-		f(t, connect(t, daffi.Options{Name: "server", Addr: addr}), connect(t, daffi.Options{Name: "client", Addr: addr}))
-	})
+// eachWay runs f with a server and a client whose links to the controller are in memory or sockets.
+func eachWay(t *testing.T, maxMessage int, f func(t *testing.T, server, client *daffi.Node)) {
+	for _, way := range []string{"memory", "unix"} {
+		t.Run(way, func(t *testing.T) {
+			c, err := controller.Listen(t.Context(), controller.Options{Addr: "unix://" + t.TempDir() + "/daffi.sock", MaxMessage: maxMessage})
+			require.NoError(t, err)
+			t.Cleanup(func() { c.Close() })
+			o := daffi.Options{MaxMessage: maxMessage}
+			if o.Addr = c.Addr(); way == "memory" {
+				o.Addr, o.Controller = "", c
+			}
+			node := func(name string) *daffi.Node { o.Name = name; return connect(t, o) }
+			f(t, node("server"), node("client"))
+		})
+	}
 }
 
 // scribbler changes all that it is given, after it has answered with a copy, and goes on to keep it.
@@ -55,7 +61,7 @@ func (s *scribbler) Size(_ context.Context, in iter.Seq2[[]byte, error]) (n int,
 // A handler and a caller own the bytes that they get, whatever these are a part of.
 func TestBytesBelongToWhoGetsThem(t *testing.T) {
 	sizes := []int{100, 20 << 10, 60 << 10, 64 << 10, 65 << 10, 300 << 10}
-	eachWay(t, func(t *testing.T, server, client *daffi.Node) {
+	eachWay(t, 0, func(t *testing.T, server, client *daffi.Node) {
 		impl := new(scribbler)
 		_, err := testkit.RegisterKit(server, impl)
 		require.NoError(t, err)
@@ -102,6 +108,40 @@ func TestBytesBelongToWhoGetsThem(t *testing.T) {
 		}
 		for i, b := range items {
 			require.Equal(t, []byte{byte(i % 20), 200, 0, 0, byte(i%20 + len(b) - 1)}, []byte{b[0], b[1], b[2], b[len(b)-2], b[len(b)-1]})
+		}
+	})
+}
+
+// A message of any size is copied twice on its way: into the buffer that it is sent from, and, unless it fits into a frame, from frames into one
+// that the receiver gets. Each copy of a large one is in memory of its own, so that memory tells; what the frames on the way are in is reused.
+func TestCopiesOfALargeMessage(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector counts as well")
+	}
+	sizes := []int{64 << 10, 1 << 20, 64<<20 - 6} // the header of the array has one byte, that of the blob five
+	eachWay(t, 64<<20, func(t *testing.T, server, client *daffi.Node) {
+		_, err := testkit.RegisterKit(server, new(testkit.Impl))
+		require.NoError(t, err)
+		p := testkit.NewKit(client)
+		for _, size := range sizes {
+			b := bytes.Repeat([]byte{7}, size)
+			echo := func() {
+				got, err := p.Echo(t.Context(), b)
+				require.NoError(t, err)
+				require.Len(t, got, size)
+				require.Equal(t, [2]byte{7, 7}, [2]byte{got[0], got[size-1]})
+			}
+			echo()
+			calls := max(1, (4<<20)/size)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range calls {
+				echo()
+			}
+			runtime.ReadMemStats(&after)
+			copies := float64(after.TotalAlloc-before.TotalAlloc) / float64(calls) / float64(size)
+			t.Logf("%d bytes there and back: %.2f times their memory, %.1f allocations", size, copies, float64(after.Mallocs-before.Mallocs)/float64(calls))
+			require.LessOrEqual(t, copies, 4.3)
 		}
 	})
 }

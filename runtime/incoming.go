@@ -314,7 +314,7 @@ func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ er
 		return f, false, in.failure(ResourceExhausted, ReasonReplyTooLarge, Ran, fmt.Sprintf(
 			"results of %d bytes are over the limit of %d; return them as a stream, or raise Options.MaxMessage of both nodes and the controller", size, limit))
 	}
-	in.method.hint.Store(int32(min(size, maxHint)))
+	in.method.hint.Store(hint(size))
 	buf := in.results
 	in.results = nil
 	if s.compresses(in.flags&transport.Zstd != 0) {

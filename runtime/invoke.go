@@ -46,7 +46,7 @@ func (b *Binding) prepare(ctx context.Context, m int, x *extra, enc func(*codec.
 		p.release()
 		return nil, tooLarge(size, b.node.opts.MaxMessage, method.full)
 	}
-	method.hint.Store(int32(min(size, maxHint)))
+	method.hint.Store(hint(size))
 	return p, nil
 }
 

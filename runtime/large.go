@@ -8,9 +8,13 @@ import (
 
 // assemblies is the room that a session has for large messages that are on their way to it. What is announced waits for its turn
 // and holds nothing meanwhile.
+//
+// A message that is larger than all of the room takes a part of it, for what may be on its way at a time, and memory of its own for the rest. There
+// is one of that kind at a time, so that the memory of all is bounded by the room and the largest message.
 type assemblies struct {
 	mu    sync.Mutex
 	free  int
+	vast  bool // one that is larger than the room has its turn
 	queue []*assembly
 	end   bool
 }
@@ -20,17 +24,31 @@ type assembly struct {
 	of      *assemblies // set when it is made
 	total   int
 	flags   transport.Flags
-	grant   func() // sends the Grant; called without a lock, once
-	granted bool
-	dropped bool // protected by of.mu
+	grant   func(n int) // sends a Grant of n bytes more; called without the assemblies' lock
+	granted int         // bytes; protected by of.mu, like what follows
+	dropped bool
 	buf     *transport.Buffer
 }
 
-// newAssembly is a message of total bytes that was announced for a call; its Grant goes to that call.
+// newAssembly is a message of total bytes that was announced for a call; its Grants go to that call.
 func (s *session) newAssembly(call uint64, total int, flags transport.Flags) *assembly {
-	return &assembly{of: &s.assemblies, total: total, flags: flags, grant: func() {
-		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: call}})
+	return &assembly{of: &s.assemblies, total: total, flags: flags, grant: func(n int) {
+		if n == total {
+			n = 0 // all of it
+		}
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Grant, Call: call, Arg: uint64(n)}})
 	}}
+}
+
+// vast reports whether the message is larger than all of the room.
+func (a *assembly) vast() bool { return a.total > assemblyBudget+maxWrap }
+
+// room is what the message takes of it.
+func (a *assembly) room() int {
+	if a.vast() {
+		return vastStep
+	}
+	return a.total
 }
 
 // reserve queues a for its turn.
@@ -48,27 +66,46 @@ func (as *assemblies) reserve(a *assembly) {
 
 // next takes those that have room now. Call with the lock held.
 func (as *assemblies) next() (ready []*assembly) {
-	for len(as.queue) > 0 && (as.queue[0].dropped || as.queue[0].total <= as.free) {
-		a := as.queue[0]
-		as.queue = as.queue[1:]
+	waiting := as.queue[:0]
+	for i, a := range as.queue {
 		if a.dropped {
 			continue
 		}
-		as.free -= a.total
-		a.granted = true
+		if a.vast() && as.vast { // those behind it need not wait
+			waiting = append(waiting, a)
+			continue
+		}
+		if a.room() > as.free {
+			waiting = append(waiting, as.queue[i:]...)
+			break
+		}
+		as.free -= a.room()
+		as.vast = as.vast || a.vast()
+		a.granted = a.room()
 		ready = append(ready, a)
 	}
+	clear(as.queue[len(waiting):])
+	as.queue = waiting
 	return ready
 }
 
 func grantAll(ready []*assembly) {
 	for _, a := range ready {
-		a.grant()
+		a.grant(a.room())
 	}
 }
 
-// add appends a chunk. last is set when the message is complete; ok is false when it is not what was announced.
+// add appends a chunk. last is set when the message is complete; ok is false when it is not what was announced and granted.
 func (a *assembly) add(f *transport.Frame) (last, ok bool) {
+	more, last, ok := a.append(f.Payload, f.Flags&transport.More != 0)
+	if more > 0 {
+		a.grant(more)
+	}
+	return last, ok
+}
+
+// append is add without the grant: of more bytes, if there is something to grant.
+func (a *assembly) append(chunk []byte, follows bool) (more int, last, ok bool) {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
 	have := 0
@@ -76,19 +113,24 @@ func (a *assembly) add(f *transport.Frame) (last, ok bool) {
 		have = len(a.buf.B)
 	}
 	if a.dropped {
-		return false, true
+		return 0, false, true
 	}
-	if !a.granted || len(f.Payload) > a.total-have {
-		return false, false
+	if len(chunk) > a.granted-have {
+		return 0, false, false
 	}
 	if a.buf == nil {
 		a.buf = transport.NewBuffer(a.total)
 	}
-	a.buf.B = append(a.buf.B, f.Payload...)
-	if f.Flags&transport.More != 0 {
-		return false, len(a.buf.B) < a.total
+	a.buf.B = append(a.buf.B, chunk...)
+	have = len(a.buf.B)
+	if left := a.granted - have; left <= vastStep/2 {
+		more = min(a.total-a.granted, vastStep-left)
+		a.granted += more
 	}
-	return true, len(a.buf.B) == a.total
+	if follows {
+		return more, false, have < a.total
+	}
+	return 0, true, have == a.total
 }
 
 // take hands over the complete message; drop still has to be called when it was decoded.
@@ -109,8 +151,11 @@ func (a *assembly) drop() {
 		return
 	}
 	a.dropped = true
-	if a.granted {
-		as.free += a.total
+	if a.granted > 0 {
+		as.free += a.room()
+		if a.vast() {
+			as.vast = false
+		}
 	}
 	if a.buf != nil {
 		a.buf.Release()
@@ -122,10 +167,10 @@ func (a *assembly) drop() {
 }
 
 // crowded reports whether less than half of the room is left: then nothing is fetched ahead of its consumer.
-func (as *assemblies) crowded(total int) bool {
+func (as *assemblies) crowded(a *assembly) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	return as.free-total < assemblyBudget/2
+	return as.free-a.room() < assemblyBudget/2
 }
 
 // close drops all that waits.
@@ -143,10 +188,11 @@ type largeSender struct {
 	buf  *transport.Buffer
 	done func()
 
-	mu     sync.Mutex
-	off    int
-	closed bool
-	queued bool
+	mu      sync.Mutex
+	off     int
+	allowed int // up to where it was granted
+	closed  bool
+	queued  bool
 }
 
 // newLarge keeps a reference to buf. done, if it is not nil, is called when the last chunk was taken.
@@ -161,16 +207,25 @@ func (l *largeSender) announce(h transport.Header) error {
 	return l.link.Enqueue(transport.Frame{Header: h, Payload: transport.AppendAnnounced(nil, len(l.buf.B))})
 }
 
-// granted lets the chunks go.
-func (l *largeSender) granted() {
+// granted lets n bytes more go, or all of them if n is 0.
+func (l *largeSender) granted(n uint64) {
 	l.mu.Lock()
-	start := !l.closed && !l.queued
-	l.queued = true
+	l.allowed = allow(l.allowed, n, len(l.buf.B))
+	start := !l.closed && !l.queued && l.off < l.allowed
+	l.queued = l.queued || start
 	l.mu.Unlock()
 	if start {
 		l.link.EnqueueSource(l)
 		l.link.FlushSoon()
 	}
+}
+
+// allow is up to where a message may be sent once n bytes more were granted: all size of it if n is 0.
+func allow(before int, n uint64, size int) int {
+	if n == 0 || n > uint64(size-before) {
+		return size
+	}
+	return before + int(n)
 }
 
 // NextFrame implements [transport.Source].
@@ -180,14 +235,16 @@ func (l *largeSender) NextFrame() (f transport.Frame, more, ok bool) {
 		l.mu.Unlock()
 		return f, false, false
 	}
-	f, l.off = chunk(l.head, l.buf, l.off)
-	more = l.off < len(l.buf.B)
-	if !more {
+	f, l.off = chunk(l.head, l.buf, l.off, l.allowed)
+	more = l.off < l.allowed
+	l.queued = more
+	last := l.off == len(l.buf.B)
+	if last {
 		l.closed = true
 		l.buf.Release()
 	}
 	l.mu.Unlock()
-	if !more && l.done != nil {
+	if last && l.done != nil {
 		l.done()
 	}
 	return f, more, true
@@ -200,9 +257,9 @@ func (l *largeSender) sent() bool {
 	return l.closed
 }
 
-// chunk is the next piece of buf from off, and the offset behind it.
-func chunk(h transport.Header, buf *transport.Buffer, off int) (transport.Frame, int) {
-	end := min(off+transport.MaxContent, len(buf.B))
+// chunk is the next piece of what buf holds from off to limit, and the offset behind it.
+func chunk(h transport.Header, buf *transport.Buffer, off, limit int) (transport.Frame, int) {
+	end := min(off+transport.MaxContent, limit)
 	if end < len(buf.B) {
 		h.Flags |= transport.More
 	}
@@ -217,4 +274,13 @@ func (l *largeSender) close() {
 		l.closed = true
 		l.buf.Release()
 	}
+}
+
+// hint is how large the buffer of the next message of a method is made, after one of that size. A message that was larger than what is reused grew
+// into a buffer of its own, and will again.
+func hint(size int) int32 {
+	if size > maxHint {
+		return 0
+	}
+	return int32(size)
 }

@@ -224,8 +224,8 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	if err := transport.ValidName(n.opts.Name); err != nil {
 		return nil, invalid(fmt.Errorf("Options.Name: %w", err))
 	}
-	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > assemblyBudget { // a larger one would never be granted
-		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, assemblyBudget))
+	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > maxMessage {
+		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, maxMessage))
 	}
 	if c := n.opts.Controller; c != nil {
 		if n.opts.Addr != "" {
@@ -462,7 +462,7 @@ func (n *Node) isClosed() bool {
 
 // decompress unpacks a message of the peer.
 func (n *Node) decompress(b []byte) (*transport.Buffer, error) {
-	raw := transport.NewBuffer(4 * len(b))
+	raw := transport.NewBuffer(min(4*len(b), n.opts.MaxMessage))
 	out, err := n.zstd.Decompress(raw.B, b, n.opts.MaxMessage)
 	if err != nil {
 		raw.Release()

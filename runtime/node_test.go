@@ -121,7 +121,7 @@ func TestWrongOptions(t *testing.T) {
 		"ftp://x":                                {Addr: "ftp://x"},
 		"not a loopback address":                 {Addr: "tcp://192.0.2.1:7070"},
 		"Options.MaxMessage is -1":               {MaxMessage: -1, Controller: new(wire)},
-		"Options.MaxMessage is 16777217":         {MaxMessage: 16<<20 + 1, Controller: new(wire)},
+		"Options.MaxMessage is 1073741825":       {MaxMessage: 1<<30 + 1, Controller: new(wire)},
 	} {
 		_, err := daffi.Connect(t.Context(), o)
 		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)

@@ -38,8 +38,9 @@ type Options struct {
 	// later, too, before the first call that needs them.
 	Codecs *codec.Registry
 
-	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 16 MiB. 0: 4 MiB (LIM-6). The
-	// controller's limit holds too.
+	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 1 GiB. 0: 4 MiB (LIM-6). The
+	// controller's limit holds too. Messages that are on their way to the node at a time take at most 16 MiB, and if the limit is above that, one more
+	// may be as large as the limit.
 	MaxMessage int
 
 	// MaxRunning is how many handlers run at a time. 0: 1024; calls made by handlers may use as many again (LIM-11).
@@ -106,7 +107,9 @@ const (
 	defaultQueue      = 1024
 	defaultDrain      = 30 * time.Second
 	creditBudget      = 16 << 20 // LIM-13, per link
-	assemblyBudget    = 16 << 20 // of large messages on their way, per link
+	assemblyBudget    = 16 << 20 // of large messages on their way, per link (LIM-6)
+	vastStep          = 4 << 20  // of a message above it that may be on its way at a time
+	maxMessage        = 1 << 30
 	maxHeld           = 64 << 20 // of large requests that wait to run (LIM-11)
 	closeTimeout      = time.Second
 	waitHint          = 3 * time.Second // after which Connect says what it waits for

@@ -90,7 +90,7 @@ func (r *receiver) push(f *transport.Frame) error {
 		}
 		r.queue = append(r.queue, received{flags: f.Flags, asm: r.s.newAssembly(r.call, int(total), f.Flags)})
 		r.widen(int(total))
-		if len(r.queue) == 1 && !r.s.assemblies.crowded(int(total)) {
+		if len(r.queue) == 1 && !r.s.assemblies.crowded(r.queue[0].asm) {
 			r.ask()
 		}
 	default:
@@ -262,7 +262,7 @@ func (r *receiver) taken(b *batch) {
 	if b.asm != nil {
 		b.asm.drop()
 		r.mu.Lock()
-		if len(r.queue) > 0 && r.queue[0].asm != nil && !r.s.assemblies.crowded(r.queue[0].asm.total) {
+		if len(r.queue) > 0 && r.queue[0].asm != nil && !r.s.assemblies.crowded(r.queue[0].asm) {
 			r.ask()
 		}
 		r.mu.Unlock()

@@ -42,9 +42,9 @@ func (s *session) callFrame(f *transport.Frame) error {
 		return s.callChunk(f)
 	case transport.Grant:
 		if l := s.calls.large(f.Call); l != nil && !l.sent() {
-			l.granted()
+			l.granted(f.Arg)
 		} else if st := s.calls.stream(f.Call); st != nil && st.send != nil {
-			st.send.grant()
+			st.send.grant(f.Arg)
 		}
 	case transport.Data:
 		if st := s.calls.stream(f.Call); st != nil && st.recv != nil {

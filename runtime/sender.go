@@ -26,8 +26,8 @@ type sender struct {
 	large     *transport.Buffer // an item that was, or is to be, announced
 	largeFlag transport.Flags
 	announced bool
-	granted   bool
 	off       int
+	allowed   int // up to where it was granted
 
 	ended   bool             // no more items follow
 	aborted bool             // and none that waits is sent
@@ -118,11 +118,12 @@ func (s *sender) reserve(n int) {
 
 // setLarge makes what buf holds from off the item that is announced next. Call with the lock held.
 func (s *sender) setLarge(buf *transport.Buffer, off int) {
-	s.large, s.off, s.announced, s.granted, s.largeFlag = buf, off, false, false, 0
+	s.large, s.off, s.announced, s.largeFlag = buf, off, false, 0
 	if b, ok := s.pack(buf.B[off:]); ok {
 		s.large, s.off, s.largeFlag = b, 0, transport.Zstd
 		buf.Release()
 	}
+	s.allowed = s.off
 }
 
 // unlockAndStart unlocks, and puts the sender into the link's lane if it has something to send and is not there.
@@ -144,7 +145,7 @@ func (s *sender) ready() bool {
 	case s.done:
 		return false
 	case s.large != nil:
-		return !s.announced || s.granted
+		return !s.announced || s.off < s.allowed
 	case s.batch != nil:
 		return s.fit() > 0 || s.mustAnnounce()
 	}
@@ -215,7 +216,7 @@ func (s *sender) next() (f transport.Frame, ok bool) {
 		s.announced = true
 		return transport.Frame{Header: s.header(transport.Large | s.largeFlag), Payload: transport.AppendAnnounced(nil, len(s.large.B)-s.off)}, true
 	case s.large != nil:
-		f, s.off = chunk(transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: s.call}, s.large, s.off)
+		f, s.off = chunk(transport.Header{Kind: transport.Chunk, Flags: transport.Bulk, Call: s.call}, s.large, s.off, s.allowed)
 		if s.off == len(s.large.B) {
 			s.large.Release()
 			s.large = nil
@@ -278,10 +279,12 @@ func (s *sender) grow(n uint64) {
 	s.unlockAndStart()
 }
 
-// grant lets the announced item go.
-func (s *sender) grant() {
+// grant lets n bytes more of the announced item go, or all of it if n is 0.
+func (s *sender) grant(n uint64) {
 	s.mu.Lock()
-	s.granted = s.announced
+	if s.large != nil && s.announced {
+		s.allowed = allow(s.allowed, n, len(s.large.B))
+	}
 	s.unlockAndStart()
 }
 

@@ -133,9 +133,9 @@ func (s *session) servedFrame(f *transport.Frame) error {
 	case transport.Grant:
 		switch {
 		case c.reply != nil:
-			c.reply.granted()
+			c.reply.granted(f.Arg)
 		case c.send != nil:
-			c.send.grant()
+			c.send.grant(f.Arg)
 		}
 	default:
 		return fmt.Errorf("%w: a caller sends no %v", transport.ErrProtocol, f.Kind)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The memory that one message may occupy once decoded (LIM-8).
+// The memory that one message may occupy once decoded (LIM-8); a message of more than half of maxBudget twice its length.
 const (
 	maxBudget     = 16 << 20
 	baseBudget    = 64 << 10
@@ -30,9 +30,10 @@ type Decoder struct {
 	owner    interface{ Forsake() }
 }
 
-// Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, at most 16 MiB.
+// Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, but at most 16 MiB, or twice the
+// length of b if that is more.
 func (d *Decoder) Reset(b []byte) {
-	limit := maxBudget
+	limit := max(maxBudget, 2*len(b))
 	if len(b) < (maxBudget-baseBudget)/budgetPerByte {
 		limit = baseBudget + budgetPerByte*len(b)
 	}

@@ -160,7 +160,19 @@ func (e *Encoder) String(s string) {
 	case len(s) < 32:
 		e.b = append(append(e.b, 0xa0|byte(len(s))), s...)
 	case e.fits("a string", len(s)):
+		e.reserve(len(s))
 		e.b = msgp.AppendString(e.b, s)
+	}
+}
+
+// reserve makes room for a value of n bytes and its header. A long one is most of its message as a rule: no more is taken for it than it needs,
+// and a little for what follows.
+func (e *Encoder) reserve(n int) {
+	const long, more = 32 << 10, 128
+	if have := len(e.b); n >= long && cap(e.b)-have < n+more {
+		b := make([]byte, have, max(have+n+more, 2*have))
+		copy(b, e.b)
+		e.b = b
 	}
 }
 
@@ -170,6 +182,7 @@ func (e *Encoder) Blob(p []byte) {
 	case p == nil:
 		e.Nil()
 	case e.fits("a blob", len(p)):
+		e.reserve(len(p))
 		e.b = msgp.AppendBytes(e.b, p)
 	}
 }

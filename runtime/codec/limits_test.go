@@ -351,14 +351,25 @@ func skipped(d *codec.Decoder) (none struct{}) {
 	return none
 }
 
-// The default: 64 KiB and 64 bytes per byte, but no more than 16 MiB.
+// The default: 64 KiB and 64 bytes per byte, but no more than 16 MiB, or twice as much as the message has.
 func TestDefaultBudget(t *testing.T) {
-	for _, c := range []struct {
-		length int
-		want   error
-	}{{16 << 20, nil}, {16<<20 + 1, codec.ErrBudget}} {
-		_, err := decode(encode(t, func(e *codec.Encoder) { e.String(strings.Repeat("x", c.length)) }), codec.ReadString)
-		require.ErrorIs(t, err, c.want)
+	for _, length := range []int{16 << 20, 64 << 20} {
+		_, err := decode(encode(t, func(e *codec.Encoder) { e.String(strings.Repeat("x", length)) }), codec.ReadString)
+		require.NoError(t, err)
+	}
+	for _, blob := range []int{1 << 20, 12 << 20} { // what it leaves is for n structs of 1008 bytes, and a first chunk of 5 more, in n+3 bytes
+		budget := func(n int) int { return max(16<<20, 2*(5+blob+3+n)) }
+		n := 0
+		for blob+(n+1+5)*1008 <= budget(n+1) {
+			n++
+		}
+		for k, want := range map[int]error{n: nil, n + 1: codec.ErrBudget} {
+			b := encode(t, func(e *codec.Encoder) { e.Blob(make([]byte, blob)) })
+			b = append(b, 0xdc, byte(k>>8), byte(k))
+			b = append(b, bytes.Repeat([]byte{0xc0}, k)...)
+			_, err := decode(b, func(d *codec.Decoder) []big { d.Blob(); return codec.ReadSlice(d, 1, readBig) })
+			require.ErrorIs(t, err, want, "%d structs behind %d bytes", k, blob)
+		}
 	}
 	// n structs of 1008 bytes, and a first chunk of 5 more, in n+3 bytes: n*1008 + 5*1008 <= 64 KiB + 64*(n+3).
 	for _, c := range []struct {
