@@ -132,7 +132,7 @@ func TestCopiesOfALargeMessage(t *testing.T) {
 				require.Equal(t, [2]byte{7, 7}, [2]byte{got[0], got[size-1]})
 			}
 			echo()
-			calls := max(1, (4<<20)/size)
+			calls := max(1, (64<<20)/size)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			for range calls {
@@ -141,7 +141,7 @@ func TestCopiesOfALargeMessage(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			copies := float64(after.TotalAlloc-before.TotalAlloc) / float64(calls) / float64(size)
 			t.Logf("%d bytes there and back: %.2f times their memory, %.1f allocations", size, copies, float64(after.Mallocs-before.Mallocs)/float64(calls))
-			require.LessOrEqual(t, copies, 4.3)
+			require.LessOrEqual(t, copies, 4.6)
 		}
 	})
 }

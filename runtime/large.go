@@ -250,6 +250,9 @@ func (l *largeSender) NextFrame() (f transport.Frame, more, ok bool) {
 	return f, more, true
 }
 
+// Prompt says that NextFrame takes no time.
+func (l *largeSender) Prompt() bool { return true }
+
 // sent reports whether there is nothing left to be granted.
 func (l *largeSender) sent() bool {
 	l.mu.Lock()

@@ -14,7 +14,7 @@ import (
 type sender struct {
 	s    *session
 	call uint64
-	pack func(raw []byte) (*transport.Buffer, bool) // compresses a payload if that pays
+	pack func(raw []byte) (*transport.Buffer, bool) // compresses a payload if that pays; nil for never
 
 	mu     sync.Mutex
 	batch  *transport.Buffer // items that wait to be sent
@@ -93,7 +93,12 @@ func (s *sender) send(ctx context.Context, item []byte, buf *transport.Buffer) (
 		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
 		release(buf)
 	}
-	s.unlockAndStart()
+	atOnce := s.large != nil || len(s.batch.B) >= longItem
+	if start := s.start(); start && atOnce { // nothing is to be gained by waiting for more
+		s.s.link.Flush()
+	} else if start {
+		s.s.link.FlushSoon()
+	}
 	return true, nil
 }
 
@@ -119,15 +124,24 @@ func (s *sender) reserve(n int) {
 // setLarge makes what buf holds from off the item that is announced next. Call with the lock held.
 func (s *sender) setLarge(buf *transport.Buffer, off int) {
 	s.large, s.off, s.announced, s.largeFlag = buf, off, false, 0
-	if b, ok := s.pack(buf.B[off:]); ok {
-		s.large, s.off, s.largeFlag = b, 0, transport.Zstd
-		buf.Release()
+	if s.pack != nil {
+		if b, ok := s.pack(buf.B[off:]); ok {
+			s.large, s.off, s.largeFlag = b, 0, transport.Zstd
+			buf.Release()
+		}
 	}
 	s.allowed = s.off
 }
 
-// unlockAndStart unlocks, and puts the sender into the link's lane if it has something to send and is not there.
+// unlockAndStart is start, and has another goroutine send.
 func (s *sender) unlockAndStart() {
+	if s.start() {
+		s.s.link.FlushSoon()
+	}
+}
+
+// start unlocks, and puts the sender into the link's lane if it has something to send and is not there; it reports whether it did.
+func (s *sender) start() bool {
 	start := !s.queued && s.ready()
 	if start {
 		s.queued = true
@@ -135,9 +149,12 @@ func (s *sender) unlockAndStart() {
 	s.mu.Unlock()
 	if start {
 		s.s.link.EnqueueSource(s)
-		s.s.link.FlushSoon()
 	}
+	return start
 }
+
+// Prompt says that NextFrame takes no time, unless it compresses.
+func (s *sender) Prompt() bool { return s.pack == nil }
 
 // ready reports whether NextFrame has a frame. Call with the lock held.
 func (s *sender) ready() bool {
@@ -244,9 +261,11 @@ func (s *sender) data(n int) transport.Frame {
 	}
 	s.size = len(b.B)
 	flags := transport.Flags(0)
-	if packed, ok := s.pack(b.B); ok {
-		b.Release()
-		b, flags = packed, transport.Zstd
+	if s.pack != nil {
+		if packed, ok := s.pack(b.B); ok {
+			b.Release()
+			b, flags = packed, transport.Zstd
+		}
 	}
 	s.credit -= transport.Cost(len(b.B))
 	s.wake()

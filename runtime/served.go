@@ -210,10 +210,10 @@ func (s *session) admit(in *Incoming) error {
 	return s.refuse(id, e)
 }
 
-// packer returns what compresses a stream's frames.
+// packer returns what compresses a stream's frames, nil if nothing does.
 func (s *session) packer(w *transport.Worth, wanted bool) func([]byte) (*transport.Buffer, bool) {
 	if !s.compresses(wanted) {
-		return func([]byte) (*transport.Buffer, bool) { return nil, false }
+		return nil
 	}
 	return func(b []byte) (*transport.Buffer, bool) { return s.node.compress(b, w) }
 }

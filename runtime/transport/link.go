@@ -67,7 +67,8 @@ type Handler interface {
 	HandleClosed(err error)
 }
 
-// A Source is a sequence of frames that the link asks for when it has room to send one.
+// A Source is a sequence of frames that the link asks for when it has room to send one. If it has a method Prompt() bool that returns true, its next
+// frame takes no time to make, and whoever flushes may ask for it.
 type Source interface {
 	// NextFrame returns the next frame, and whether another one is ready after it. ok is false if there is none; the source has then
 	// left the lane and enqueues itself again when it has one. It is called by one goroutine at a time, without a lock held.

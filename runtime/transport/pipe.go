@@ -32,6 +32,7 @@ type pipeEnd struct {
 	inbox   []Frame
 	sources []Source
 	spare   []Frame
+	f       Frame // of a source, being delivered; here so that it is not allocated for each
 	started bool
 	busy    bool // somebody delivers
 	eof     bool // the peer's end is closed
@@ -228,12 +229,13 @@ func (e *pipeEnd) run(batches int) (work Work) {
 // pull delivers what fits into one turn of a source.
 func (e *pipeEnd) pull(s Source) (more bool, err error) {
 	for sent := 0; sent < writeBatch; {
-		f, next, ok := s.NextFrame()
-		if !ok {
+		f := &e.f
+		var next, ok bool
+		if *f, next, ok = s.NextFrame(); !ok {
 			return false, nil
 		}
 		sent += HeaderSize + len(f.Payload)
-		err = e.handle(&f)
+		err = e.handle(f)
 		f.Release()
 		if err != nil || !next {
 			return false, err

@@ -26,10 +26,10 @@ type writer struct {
 	drained uint64 // small frames handed to the system so far
 	busy    bool   // somebody writes
 
-	// What drainAll gathers for one write; it runs once at a time, and these are kept so that it does not allocate.
-	bufs  net.Buffers
-	held  []*Buffer
-	heads []byte
+	// Whoever is busy has these. They are kept so that a write does not allocate.
+	turn  turn
+	left  net.Buffers // what writeFull has to write
+	spare net.Buffers // the memory of left
 }
 
 // blocks is a lane of encoded frames.
@@ -157,18 +157,33 @@ func (w *writer) pending() bool {
 	return len(w.control.list) > 0 || len(w.small.list) > 0 || w.bulk.len() > 0
 }
 
-// inlineWrites is how many blocks a goroutine that flushes writes itself before it leaves the rest to another.
-const inlineWrites = 8
+// How many blocks, and turns of the bulk lane, a goroutine that flushes writes itself before it leaves the rest to another.
+const (
+	inlineWrites = 8
+	inlineTurns  = 2
+)
 
-// flush writes what is there without waiting. Only bytes are written here: bulk frames and sources, which may have work to do, are left to a
-// goroutine of their own.
+// flush writes what is there without waiting. Sources that may have work to do are left to a goroutine of their own.
 func (w *writer) flush() {
 	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
 	if w.busy || w.q.err != nil || !w.pending() {
-		w.q.mu.Unlock()
 		return
 	}
 	w.busy = true
+	if !w.flushBlocks() || w.bulk.len() > 0 && w.try.vectored() && !w.flushBulk() {
+		return // somebody else goes on
+	}
+	if w.q.err == nil && w.pending() {
+		w.wg.Go(w.drainAll)
+		return
+	}
+	w.rest()
+}
+
+// flushBlocks writes blocks of the control and the small lane. It reports false when a goroutine has taken over. Call with the lock held and busy;
+// it is released meanwhile.
+func (w *writer) flushBlocks() bool {
 	for range inlineWrites {
 		b := w.takeBlock()
 		if b.buf == nil {
@@ -185,18 +200,35 @@ func (w *writer) flush() {
 		w.q.mu.Lock()
 		if n < len(b.buf.B) && w.q.err == nil {
 			w.drainFrom(b, n)
-			w.q.mu.Unlock()
-			return
+			return false
 		}
 		w.wrote(b)
 	}
-	if w.q.err == nil && w.pending() {
-		w.wg.Go(w.drainAll)
+	return true
+}
+
+// flushBulk is flushBlocks for the bulk lane.
+func (w *writer) flushBulk() bool {
+	for range inlineTurns {
+		if w.q.err != nil || !w.gather(true) {
+			break
+		}
 		w.q.mu.Unlock()
-		return
+		n, err := w.try.writev(w.turn.bufs, w.turn.size())
+		if err != nil && !errors.Is(err, errWouldBlock) {
+			w.conn.Close(err)
+		}
+		w.q.mu.Lock()
+		if n < w.turn.size() && w.q.err == nil {
+			w.wg.Go(func() {
+				w.writeTurn(n)
+				w.drainAll()
+			})
+			return false
+		}
+		w.settle()
 	}
-	w.rest()
-	w.q.mu.Unlock()
+	return true
 }
 
 // rest ends a round of writing. Call with the lock held.
@@ -266,7 +298,7 @@ func (w *writer) wrote(b block) {
 // drainFrom leaves what remains of b, and all that follows, to a goroutine.
 func (w *writer) drainFrom(b block, written int) {
 	w.wg.Go(func() {
-		err := w.writeFull(net.Buffers{b.buf.B[written:]})
+		err := w.writeFull(net.Buffers{b.buf.B}, written)
 		w.q.mu.Lock()
 		w.wrote(b)
 		w.q.mu.Unlock()
@@ -277,11 +309,107 @@ func (w *writer) drainFrom(b block, written int) {
 	})
 }
 
+// turn is what was gathered for one write: batches of all lanes.
+type turn struct {
+	bufs   net.Buffers
+	held   []*Buffer
+	heads  []byte
+	frames int // what the queue's bounds get back
+	bytes  int
+	credit int
+}
+
+// size is how many bytes were gathered.
+func (t *turn) size() (n int) {
+	for _, b := range t.bufs {
+		n += len(b)
+	}
+	return n
+}
+
+// gather takes batches of all lanes, or of the bulk lane what can be had at once. Call with the lock held and busy; the lock is released while a
+// source is asked. ok is false if there is nothing.
+func (w *writer) gather(atOnce bool) (ok bool) {
+	t := &w.turn
+	t.bufs, t.held, t.heads = t.bufs[:0], t.held[:0], t.heads[:0]
+	t.frames, t.bytes, t.credit = 0, 0, 0
+	for size := 0; size < writeBatch; {
+		b := w.takeBlock()
+		if b.buf == nil {
+			break
+		}
+		size += len(b.buf.B)
+		t.bufs, t.held = append(t.bufs, b.buf.B), append(t.held, b.buf)
+		t.frames, t.bytes, t.credit = t.frames+b.counts, t.bytes+b.bytes, t.credit+b.credit
+	}
+	for size := 0; size < writeBatch && w.bulk.len() > 0 && w.bulk.peek().after <= w.drained; {
+		if s := w.bulk.peek().source; s != nil && atOnce && !prompt(s) {
+			break
+		}
+		e := w.bulk.pop()
+		f := e.frame
+		if e.source != nil {
+			var more, ok bool
+			w.q.mu.Unlock()
+			f, more, ok = e.source.NextFrame()
+			w.q.mu.Lock()
+			if more {
+				w.bulk.push(bulkEntry{after: w.drained, source: e.source})
+			}
+			if !ok {
+				continue
+			}
+		}
+		size += t.add(&f, &e)
+	}
+	return len(t.bufs) > 0
+}
+
+// prompt reports whether a source has its next frame at hand.
+func prompt(s Source) bool {
+	p, ok := s.(interface{ Prompt() bool })
+	return ok && p.Prompt()
+}
+
+// add takes a frame of the bulk lane and returns its size.
+func (t *turn) add(f *Frame, e *bulkEntry) int {
+	n := HeaderSize + len(f.Payload)
+	if f.Kind == Request && f.Arg != 0 && !e.since.IsZero() {
+		f.Arg = shorten(f.Arg, time.Since(e.since))
+	}
+	switch {
+	case e.source != nil:
+	case credited(f.Kind):
+		t.credit += n
+	default:
+		t.frames, t.bytes = t.frames+1, t.bytes+n
+	}
+	at := len(t.heads)
+	t.heads = AppendHeader(t.heads, &f.Header, len(f.Payload))
+	t.bufs = append(t.bufs, t.heads[at:len(t.heads):len(t.heads)])
+	if len(f.Payload) > 0 {
+		t.bufs = append(t.bufs, f.Payload)
+	}
+	if f.Buf != nil {
+		t.held = append(t.held, f.Buf)
+	}
+	return n
+}
+
+// settle gives back what was gathered, once it was written or there is no use in it. Call with the lock held.
+func (w *writer) settle() {
+	t := &w.turn
+	for i, b := range t.held {
+		b.Release()
+		t.held[i] = nil
+	}
+	clear(t.bufs[:cap(t.bufs)])
+	w.q.taken(t.frames, t.bytes, t.credit)
+}
+
 // drainAll writes batches of all lanes until there is nothing left.
 func (w *writer) drainAll() {
 	for {
-		bufs, held, heads := w.bufs[:0], w.held[:0], w.heads[:0]
-		frames, bytes, credit := 0, 0, 0
 		w.q.mu.Lock()
 		if w.q.err != nil || !w.pending() {
 			w.try.calm()
@@ -289,76 +417,40 @@ func (w *writer) drainAll() {
 			w.q.mu.Unlock()
 			return
 		}
-		for size := 0; size < writeBatch; {
-			b := w.takeBlock()
-			if b.buf == nil {
-				break
-			}
-			size += len(b.buf.B)
-			bufs, held = append(bufs, b.buf.B), append(held, b.buf)
-			frames, bytes, credit = frames+b.counts, bytes+b.bytes, credit+b.credit
-		}
-		for size := 0; size < writeBatch && w.bulk.len() > 0 && w.bulk.peek().after <= w.drained; {
-			e := w.bulk.pop()
-			f, more, fromSource := e.frame, false, e.source != nil
-			if fromSource {
-				var ok bool
-				w.q.mu.Unlock()
-				f, more, ok = e.source.NextFrame()
-				w.q.mu.Lock()
-				if more {
-					w.bulk.push(bulkEntry{after: w.drained, source: e.source})
-				}
-				if !ok {
-					continue
-				}
-			}
-			n := HeaderSize + len(f.Payload)
-			size += n
-			if f.Kind == Request && f.Arg != 0 && !e.since.IsZero() {
-				f.Arg = shorten(f.Arg, time.Since(e.since))
-			}
-			if !fromSource {
-				if credited(f.Kind) {
-					credit += n
-				} else {
-					frames, bytes = frames+1, bytes+n
-				}
-			}
-			at := len(heads)
-			heads = AppendHeader(heads, &f.Header, len(f.Payload))
-			bufs = append(bufs, heads[at:len(heads):len(heads)])
-			if len(f.Payload) > 0 {
-				bufs = append(bufs, f.Payload)
-			}
-			if f.Buf != nil {
-				held = append(held, f.Buf)
-			}
-		}
+		w.gather(false)
 		w.q.mu.Unlock()
-
-		w.bufs, w.held, w.heads = bufs, held, heads
-		err := w.writeFull(bufs)
-		for i, b := range held {
-			b.Release()
-			held[i] = nil
-		}
-		clear(w.bufs[:cap(w.bufs)])
-		w.q.mu.Lock()
-		w.q.taken(frames, bytes, credit)
-		w.q.mu.Unlock()
-		if err != nil {
-			w.conn.Close(err)
-		}
+		w.writeTurn(0)
 	}
 }
 
-// writeFull writes all of bufs, waiting for the peer as long as it takes something now and then: looked at twice in StallTimeout.
-func (w *writer) writeFull(bufs net.Buffers) error {
+// writeTurn writes what was gathered, but for the bytes that are written already.
+func (w *writer) writeTurn(written int) {
+	err := w.writeFull(w.turn.bufs, written)
+	w.q.mu.Lock()
+	w.settle()
+	w.q.mu.Unlock()
+	if err != nil {
+		w.conn.Close(err)
+	}
+}
+
+// writeFull writes what bufs hold behind the bytes that are written already, waiting for the peer as long as it takes something now and then: looked
+// at twice in StallTimeout.
+func (w *writer) writeFull(bufs net.Buffers, written int) error {
+	w.left = append(w.spare[:0], bufs...)
+	w.spare = w.left
+	for written > 0 {
+		n := min(written, len(w.left[0]))
+		if w.left[0] = w.left[0][n:]; len(w.left[0]) == 0 {
+			w.left = w.left[1:]
+		}
+		written -= n
+	}
+	defer clear(w.spare)
 	idle := 0
-	for len(bufs) > 0 {
+	for len(w.left) > 0 {
 		w.conn.c.SetWriteDeadline(time.Now().Add(StallTimeout / 2))
-		n, err := bufs.WriteTo(w.conn.c)
+		n, err := w.left.WriteTo(w.conn.c)
 		switch {
 		case err == nil:
 		case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -414,8 +506,11 @@ var errWouldBlock = errors.New("write would block")
 type tryWriter struct {
 	c   net.Conn
 	raw syscall.RawConn
-	fn  func(fd uintptr) bool // made once, so that a write does not allocate
+	fn  func(fd uintptr) bool // made once, so that a write does not allocate; fnv as well
+	fnv func(fd uintptr) bool
 	b   []byte
+	bs  net.Buffers
+	vec vector
 	n   int
 	err error
 }
@@ -426,6 +521,7 @@ func (t *tryWriter) init(c net.Conn) {
 		if raw, err := sc.SyscallConn(); err == nil {
 			t.raw = raw
 			t.fn = func(fd uintptr) bool { t.n, t.err = tryWrite(fd, t.b); return true }
+			t.fnv = func(fd uintptr) bool { t.n, t.err = tryWritev(fd, t.bs, &t.vec); return true }
 		}
 	}
 }
@@ -435,16 +531,33 @@ func (t *tryWriter) write(b []byte) (int, error) {
 	if t.raw == nil {
 		return 0, errWouldBlock
 	}
-	t.b, t.n, t.err = b, 0, nil
-	err := t.raw.Write(t.fn)
+	t.b = b
+	n, err := t.do(t.fn, len(b))
 	t.b = nil
+	return n, err
+}
+
+// writev is write for several slices of size bytes together.
+func (t *tryWriter) writev(bs net.Buffers, size int) (int, error) {
+	t.bs = bs
+	n, err := t.do(t.fnv, size)
+	t.bs = nil
+	return n, err
+}
+
+// vectored reports whether writev may write something.
+func (t *tryWriter) vectored() bool { return t.raw != nil && canTryWritev }
+
+func (t *tryWriter) do(fn func(fd uintptr) bool, size int) (int, error) {
+	t.n, t.err = 0, nil
+	err := t.raw.Write(fn)
 	if err == nil {
 		err = t.err
 	}
 	if err != nil {
 		return max(t.n, 0), err
 	}
-	if t.n < len(b) {
+	if t.n < size {
 		return t.n, errWouldBlock
 	}
 	return t.n, nil
