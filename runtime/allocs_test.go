@@ -11,6 +11,7 @@ import (
 	"github.com/daffi-rpc/daffi/examples/shopping"
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 )
 
 // quiet is a shopping list that allocates nothing.
@@ -74,6 +75,43 @@ func TestAllocations(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAllocationsOfLongBytes holds what 64 KiB cost: what the user gets is allocated with the buffer that it comes in, and all else is reused.
+func TestAllocationsOfLongBytes(t *testing.T) {
+	if raceEnabled {
+		t.Log("not counted under the race detector")
+		return
+	}
+	b := make([]byte, 64<<10)
+	eachWay(t, 0, func(t *testing.T, server, client *daffi.Node) {
+		_, err := testkit.RegisterKit(server, new(testkit.Impl))
+		require.NoError(t, err)
+		p := testkit.NewKit(client)
+		got := testing.AllocsPerRun(500, func() {
+			if _, err := p.Echo(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		})
+		t.Logf("%v allocations for a call", got)
+		require.LessOrEqual(t, got, 8.0, "two in each direction, the context, and a write that has to wait now and then")
+
+		const items = 2000
+		send := func(yield func([]byte, error) bool) {
+			for range items {
+				if !yield(b, nil) {
+					return
+				}
+			}
+		}
+		got = testing.AllocsPerRun(2, func() {
+			n, err := p.Size(t.Context(), send)
+			require.NoError(t, err)
+			require.Equal(t, items*len(b), n)
+		})
+		t.Logf("%v allocations for an item", got/items)
+		require.LessOrEqual(t, got/items, 5.0, "the blob and its buffer, and what waiting takes")
+	})
 }
 
 func repeat(s string, n int) iter.Seq[string] {

@@ -50,7 +50,7 @@ type Options struct {
 	MaxRunningPerCaller int
 
 	// MaxQueue is how many calls wait for a handler to end, or for the turn of a serial service; one more is refused with ResourceExhausted/busy. Of those
-	// over 64 KiB as many wait as have 64 MiB together. 0: 1024 (LIM-11);
+	// over 64 KiB as many wait as have 64 MiB together, or one that has more. 0: 1024 (LIM-11);
 	// negative: none wait.
 	MaxQueue int
 

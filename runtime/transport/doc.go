@@ -21,7 +21,7 @@
 //	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
 //	                   that of the caller; it is written by the controller alone. With Keyed, towards the controller, the hash of a key
 //	                   (see Keys). Of a Peer frame: the session it introduces
-//	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit: bytes. Ping, Pong: any number. Else 0
+//	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit, Grant: bytes. Ping, Pong: any number. Else 0
 //
 // A length over the limit is a protocol error and closes the link; nothing of it is skipped over. Fields that a kind does not use are 0 and
 // not looked at.
@@ -37,10 +37,14 @@
 //
 // The message of a call is its arguments, its results, or one item of a stream. One that fits into a frame is its
 // payload. A larger one, up to LIM-6 (4 MiB), is announced by its frame with the flag Large, whose payload is the message's length as
-// 4 bytes; the receiver reserves that length in the assembly budget of its link and answers Grant; then the sender sends the
+// 4 bytes; the receiver reserves that length in the assembly budget of its link, 16 MiB, and answers Grant; then the sender sends the
 // message in Chunk frames of at most 64 KiB, all but the last with the flag More. A call has at most one announced message in each
 // direction. What is announced waits for room in order of arrival and holds nothing meanwhile, so half-assembled messages cannot wait for
 // each other. A length over the limit is answered by an Error for that call, before anything is sent.
+//
+// A Grant is for as many bytes more as its arg says, or for the whole message if that is 0. A message above the assembly budget, where the limit is
+// raised so far, reserves 4 MiB of it and memory of its own, and is granted in steps: 4 MiB at first, and more when half of what was granted
+// has come. A link has one such message on its way at a time. So never more than the budget is under way to a link, however long its messages are.
 //
 // With the flag Meta a Request's message begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
 // and 64 keys (LIM-9). With the flag Zstd the rest of the message is one zstd frame (window at most 1 MiB, content at most LIM-6
