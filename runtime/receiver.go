@@ -39,7 +39,8 @@ type receiver struct {
 	call uint64
 
 	mu       sync.Mutex
-	queue    []received // what came and was not taken, in order
+	queue    []received // what came, in order; what is before head was taken
+	head     int
 	window   int        // what the sender may have on its way and here
 	left     int        // what it may still send
 	unpaid   int        // what was taken and not given back yet
@@ -85,12 +86,14 @@ func (r *receiver) push(f *transport.Frame) error {
 		if total > int64(r.s.node.opts.MaxMessage) {
 			return tooLargeItem(total, r.s.node.opts.MaxMessage)
 		}
-		if n := len(r.queue); n > 0 && r.queue[n-1].asm != nil && !r.queue[n-1].ready {
+		waiting := r.waiting()
+		if n := len(waiting); n > 0 && waiting[n-1].asm != nil && !waiting[n-1].ready {
 			return errors.New("the peer announced an item before the last one was sent")
 		}
-		r.queue = append(r.queue, received{flags: f.Flags, asm: r.s.newAssembly(r.call, int(total), f.Flags)})
+		a := r.s.newAssembly(r.call, int(total), f.Flags)
+		r.add(received{flags: f.Flags, asm: a})
 		r.widen(int(total))
-		if len(r.queue) == 1 && !r.s.assemblies.crowded(r.queue[0].asm) {
+		if len(waiting) == 0 && !r.s.assemblies.crowded(a) {
 			r.ask()
 		}
 	default:
@@ -100,7 +103,7 @@ func (r *receiver) push(f *transport.Frame) error {
 		}
 		r.left -= cost
 		if len(f.Payload) > 0 {
-			r.queue = append(r.queue, received{buf: f.Own(), flags: f.Flags, cost: cost})
+			r.add(received{buf: f.Own(), flags: f.Flags, cost: cost})
 		}
 		if f.Flags&transport.End != 0 {
 			r.complete = true
@@ -108,6 +111,32 @@ func (r *receiver) push(f *transport.Frame) error {
 	}
 	r.signal()
 	return nil
+}
+
+// waiting is what came and was not taken. Call with the lock held, as the two that follow.
+func (r *receiver) waiting() []received { return r.queue[r.head:] }
+
+// add appends to what waits. The memory of what was taken is used again.
+func (r *receiver) add(e received) {
+	if r.head > 0 && len(r.queue) == cap(r.queue) {
+		n := copy(r.queue, r.waiting())
+		clear(r.queue[n:])
+		r.queue, r.head = r.queue[:n], 0
+	}
+	r.queue = append(r.queue, e)
+}
+
+// remove takes the first of what waits.
+func (r *receiver) remove() received {
+	e := r.queue[r.head]
+	r.queue[r.head] = received{}
+	if r.head++; r.head == len(r.queue) {
+		r.queue, r.head = r.queue[:0], 0
+		if cap(r.queue) > 64 { // a burst is over
+			r.queue = nil
+		}
+	}
+	return e
 }
 
 // widen makes room for items of that size to be on their way without being announced. Call with the lock held.
@@ -121,7 +150,7 @@ func (r *receiver) widen(item int) {
 
 // ask requests room for the large item at the head of the queue. Call with the lock held; grants may be sent from here.
 func (r *receiver) ask() {
-	head := &r.queue[0]
+	head := &r.queue[r.head]
 	if head.asm == nil || head.asked {
 		return
 	}
@@ -136,8 +165,9 @@ func (r *receiver) chunk(f *transport.Frame) error {
 	if r.closed {
 		return nil
 	}
-	for i := range r.queue {
-		e := &r.queue[i]
+	waiting := r.waiting()
+	for i := range waiting {
+		e := &waiting[i]
 		if e.asm == nil || e.ready {
 			continue
 		}
@@ -180,15 +210,13 @@ func (r *receiver) abort(err error) {
 
 // drop releases what is queued. Call with the lock held.
 func (r *receiver) drop() {
-	for i := range r.queue {
-		if b := r.queue[i].buf; b != nil {
-			b.Release()
-		}
-		if a := r.queue[i].asm; a != nil {
-			a.drop()
+	for _, e := range r.waiting() {
+		release(e.buf)
+		if e.asm != nil {
+			e.asm.drop()
 		}
 	}
-	r.queue = nil
+	r.queue, r.head = nil, 0
 }
 
 func (r *receiver) signal() {
@@ -222,14 +250,10 @@ type batch struct {
 func (r *receiver) next(done <-chan struct{}, cause func() error) (b batch, ok bool, err error) {
 	for {
 		r.mu.Lock()
-		if len(r.queue) > 0 {
-			head := &r.queue[0]
-			if head.asm == nil || head.ready {
-				b = batch{buf: head.buf, flags: head.flags, cost: head.cost, asm: head.asm}
-				r.queue[0] = received{}
-				if r.queue = r.queue[1:]; len(r.queue) == 0 {
-					r.queue = nil
-				}
+		if waiting := r.waiting(); len(waiting) > 0 {
+			if head := &waiting[0]; head.asm == nil || head.ready {
+				e := r.remove()
+				b = batch{buf: e.buf, flags: e.flags, cost: e.cost, asm: e.asm}
 				r.mu.Unlock()
 				if b.asm != nil {
 					b.buf = b.asm.take()
@@ -262,7 +286,7 @@ func (r *receiver) taken(b *batch) {
 	if b.asm != nil {
 		b.asm.drop()
 		r.mu.Lock()
-		if len(r.queue) > 0 && r.queue[0].asm != nil && !r.s.assemblies.crowded(r.queue[0].asm) {
+		if waiting := r.waiting(); len(waiting) > 0 && waiting[0].asm != nil && !r.s.assemblies.crowded(waiting[0].asm) {
 			r.ask()
 		}
 		r.mu.Unlock()

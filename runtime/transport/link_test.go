@@ -612,3 +612,70 @@ func TestLongPayloadsAreReadInPlace(t *testing.T) {
 		}
 	}
 }
+
+// sockets are two ends of a unix socket.
+func sockets(t *testing.T) (near, far Link) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	require.NoError(t, err)
+	defer l.Close()
+	a, err := net.Dial("unix", l.Addr().String())
+	require.NoError(t, err)
+	b, err := l.Accept()
+	require.NoError(t, err)
+	near, far = NewConn(a, Info{}), NewConn(b, Info{})
+	far.SetMaxPayload(MaxPayload)
+	return near, far
+}
+
+// What a socket takes of bulk frames is written by who flushes, the rest by somebody else, and nothing gets lost between them.
+func TestBulkThatASocketDoesNotTake(t *testing.T) {
+	near, far := sockets(t)
+	near.Start(newRecorder())
+	const n = 40
+	for i := range n { // nobody reads yet
+		require.NoError(t, near.Enqueue(Frame{Header: Header{Kind: Reply, Flags: Bulk, Call: 1}, Payload: number(i, MaxPayload-i)}))
+		near.Flush()
+	}
+	k := &keeper{done: make(chan error, 1)}
+	far.Start(k)
+	near.Finish(nil, 10*time.Second)
+	require.ErrorIs(t, <-k.done, io.EOF)
+	require.Len(t, k.kept, n)
+	for i, b := range k.kept {
+		require.True(t, bytes.Equal(number(i, MaxPayload-i), b.B), "frame %d", i)
+		b.Release()
+	}
+	near.Wait()
+	far.Wait()
+}
+
+// busySource makes its only frame when it is let.
+type busySource struct {
+	let    chan struct{}
+	prompt bool
+}
+
+func (s *busySource) NextFrame() (f Frame, more, ok bool) {
+	<-s.let
+	return Frame{Header: Header{Kind: Data, Flags: Bulk, Call: 1}, Payload: number(1, 100)}, false, true
+}
+func (s *busySource) Prompt() bool { return s.prompt }
+
+func TestFlushDoesNotWaitForASource(t *testing.T) {
+	near, far := sockets(t)
+	sees := newRecorder()
+	near.Start(newRecorder())
+	far.Start(sees)
+	s := &busySource{let: make(chan struct{})}
+	near.EnqueueSource(s)
+	near.Flush()
+	close(s.let)
+	sees.wait(1)
+	s.prompt = true
+	near.EnqueueSource(s)
+	near.Flush()
+	sees.wait(2)
+	near.Close(nil)
+	near.Wait()
+	far.Wait()
+}

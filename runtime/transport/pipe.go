@@ -178,8 +178,10 @@ func (e *pipeEnd) run(batches int) (work Work) {
 		if len(e.sources) > 0 {
 			src = e.sources[0]
 			e.sources[0] = nil
-			if e.sources = e.sources[1:]; len(e.sources) == 0 {
-				e.sources = nil
+			if len(e.sources) == 1 {
+				e.sources = e.sources[:0] // to be used again
+			} else {
+				e.sources = e.sources[1:]
 			}
 		}
 		e.in.mu.Unlock()
