@@ -210,7 +210,8 @@ func FuzzFrames(f *testing.F) {
 		// The reader of a connection meets the same bytes in two reads.
 		at := int(split) % (len(b) + 1)
 		c := &collector{}
-		l := &conn{c: &twoReads{b[:at], b[at:]}, buf: NewBuffer(idleRead), handler: c}
+		l := &conn{c: &twoReads{b[:at], b[at:]}, handler: c}
+		l.r.resize(idleRead)
 		l.limit.Store(MaxPayload)
 		err := l.readFrames()
 		require.Equal(t, failed, errors.Is(err, ErrProtocol), "%v", err)
