@@ -89,4 +89,5 @@ cover: ## what the tests reach
 night: export DAFFI_NIGHT = 1
 night: lint fresh race bench-check ## what takes long: everything many times, and fuzzing for a minute each
 	@sh scripts/fuzz.sh 1m
+	$(GO) test -count=1 -run LittleMemory -timeout $(TIMEOUT) ./internal/e2e
 	$(MAKE) microbench
