@@ -41,13 +41,13 @@ type receiver struct {
 	mu       sync.Mutex
 	queue    []received // what came, in order; what is before head was taken
 	head     int
-	window   int        // what the sender may have on its way and here
-	left     int        // what it may still send
-	unpaid   int        // what was taken and not given back yet
-	waited   bool       // the consumer found nothing since credit was last given back
-	complete bool       // nothing follows what is queued
-	err      error      // how the sequence ended, with complete
-	closed   bool       // the consumer left
+	window   int   // what the sender may have on its way and here
+	left     int   // what it may still send
+	unpaid   int   // what was taken and not given back yet
+	waited   bool  // the consumer found nothing since credit was last given back
+	complete bool  // nothing follows what is queued
+	err      error // how the sequence ended, with complete
+	closed   bool  // the consumer left
 	wake     chan struct{}
 }
 

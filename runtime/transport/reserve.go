@@ -3,22 +3,25 @@ package transport
 import (
 	"math"
 	"runtime"
-	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 )
 
 // Long payloads that are given away become garbage as fast as a link brings them, and a process with a small heap would collect it every few dozen
-// of them, which costs more than all the rest. So there is a reserve as long as they come: memory that is never touched, which the system
-// therefore does not have to provide, but by which the collector lets that much more garbage come together.
+// of them, which costs more than all the rest: half of the throughput of 64 KiB items. So there is a reserve as long as they come: memory that is never touched, which
+// as a rule the system does not have to provide, but by which the collector lets that much more garbage come together. A process that has set how its
+// collector works, by GOGC or a memory limit, is left alone, and one with a larger heap does not need it.
 const (
 	reserveSize = 16 << 20
 	reserveFrom = 1 << 20 // bytes given away from one collection to the next
+	reserveHeap = 64 << 20
 )
 
 var reserve struct {
 	sync.Mutex
 	given  int // since the last collection
 	watch  bool
+	asked  bool // whether it is wanted, since the last collection
 	memory []byte
 }
 
@@ -32,9 +35,19 @@ func giveAway(n int) {
 		r.watch = true
 		watchCollection()
 	}
-	if r.given >= reserveFrom && r.memory == nil && debug.SetMemoryLimit(-1) == math.MaxInt64 { // else somebody wants to have less memory, not less work
-		r.memory = make([]byte, reserveSize)
+	if r.given >= reserveFrom && r.memory == nil && !r.asked {
+		r.asked = true
+		if wantsReserve() {
+			r.memory = make([]byte, reserveSize)
+		}
 	}
+}
+
+// wantsReserve reports whether the collector works as it does by default, and for a small heap.
+func wantsReserve() bool {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64() == 100 && sample[1].Value.Uint64() == math.MaxInt64 && sample[2].Value.Uint64() < reserveHeap
 }
 
 // watchCollection has collected called after the next collection.
@@ -53,5 +66,5 @@ func collected() {
 	} else {
 		watchCollection()
 	}
-	r.given = 0
+	r.given, r.asked = 0, false
 }
