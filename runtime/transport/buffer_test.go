@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"math"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -34,16 +36,34 @@ func TestForsakenBufferIsNotReused(t *testing.T) {
 }
 
 func TestReserve(t *testing.T) {
-	held := func() bool {
-		reserve.Lock()
-		defer reserve.Unlock()
-		return reserve.memory != nil
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
+	// becomes gives that much away in every cycle until the reserve is held, or is not.
+	becomes := func(want bool, bytes int, why string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			runtime.GC()
+			giveAway(bytes)
+			reserve.Lock()
+			defer reserve.Unlock()
+			return (reserve.memory != nil) == want
+		}, 10*time.Second, time.Millisecond, why)
 	}
-	giveAway(reserveFrom - 1)
-	giveAway(reserveFrom)
-	require.True(t, held())
-	require.Eventually(t, func() bool { runtime.GC(); return !held() }, 10*time.Second, time.Millisecond, "nothing is given away any more")
-	giveAway(reserveFrom)
-	require.True(t, held())
-	require.Eventually(t, func() bool { runtime.GC(); return !held() }, 10*time.Second, time.Millisecond)
+	becomes(true, reserveFrom, "much is given away")
+	becomes(false, reserveFrom/4, "little is given away")
+	becomes(true, reserveFrom, "much again")
+
+	becomes(false, 0, "")
+	debug.SetMemoryLimit(1 << 40)
+	for range 10 {
+		becomes(false, reserveFrom, "the process has a limit")
+	}
+	debug.SetMemoryLimit(math.MaxInt64)
+	debug.SetGCPercent(200)
+	for range 10 {
+		becomes(false, reserveFrom, "the process has set its collector")
+	}
+	debug.SetGCPercent(100)
+	becomes(true, reserveFrom, "much, and all is as it was")
+	becomes(false, 0, "")
 }
