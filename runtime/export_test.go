@@ -15,7 +15,7 @@ func (n *Node) Held() string {
 	served := s.served.live
 	s.served.mu.Unlock()
 	s.credits.mu.Lock()
-	credit := creditBudget - s.credits.free
+	credit := creditBudget - s.credits.free + s.credits.open
 	s.credits.mu.Unlock()
 	s.assemblies.mu.Lock()
 	room, waiting := assemblyBudget+maxWrap-s.assemblies.free, len(s.assemblies.queue)
@@ -41,4 +41,12 @@ func Recalled(payload []byte, table func() []KnownError) *Error {
 	e := readFailure(payload)
 	e.recall(table)
 	return e
+}
+
+// Granted is what the node's session has granted to those that send streams to it.
+func Granted(n *Node) int {
+	c := &n.current.Load().credits
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return creditBudget - c.free
 }

@@ -233,6 +233,9 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 		}
 		return 0, notRun(err, method.full)
 	}
+	if p.stream != nil {
+		h.Mode |= p.stream.opening()
+	}
 	for {
 		var ok bool
 		if h.Arg, ok = remaining(deadline); !ok {

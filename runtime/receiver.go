@@ -10,26 +10,51 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// credits is the budget out of which a session grants windows to the streams that it receives (LIM-13).
+// credits is the budget out of which a session grants windows to the streams that it receives (LIM-13). Every stream gets transport.MinCredit,
+// and what all that LIM-12 allows need for that is never given to others. A window grows out of the rest, as far as a quarter of what is left then: so
+// there is always something left, and those that come late grow as well, only not as far.
 type credits struct {
 	mu   sync.Mutex
 	free int
+	open int
 }
 
-// take takes n, or nothing.
-func (c *credits) take(n int) bool {
+// enter takes the first window of a stream: want, or transport.MinCredit where that is too much, or 0 if there are too many streams.
+func (c *credits) enter(want int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.free < n {
-		return false
+	if c.open == transport.MaxStreams {
+		return 0
 	}
-	c.free -= n
-	return true
+	c.open++
+	c.free -= transport.MinCredit
+	if extra := want - transport.MinCredit; want <= c.spare()/4 {
+		c.free -= extra
+		return want
+	}
+	return transport.MinCredit
 }
 
-func (c *credits) give(n int) {
+// spare is what no stream has and none that may still come must find. Call with the lock held.
+func (c *credits) spare() int { return c.free - transport.MinCredit*(transport.MaxStreams-c.open) }
+
+// widen takes what a window may grow by on its way to want.
+func (c *credits) widen(window, want int) int {
 	c.mu.Lock()
-	c.free += n
+	defer c.mu.Unlock()
+	extra := min(want, c.spare()/4) - window
+	if extra < transport.MinCost {
+		return 0
+	}
+	c.free -= extra
+	return extra
+}
+
+// leave gives the window of a stream back.
+func (c *credits) leave(window int) {
+	c.mu.Lock()
+	c.open--
+	c.free += window
 	c.mu.Unlock()
 }
 
@@ -45,6 +70,7 @@ type receiver struct {
 	left     int   // what it may still send
 	unpaid   int   // what was taken and not given back yet
 	waited   bool  // the consumer found nothing since credit was last given back
+	used     bool  // something came
 	complete bool  // nothing follows what is queued
 	err      error // how the sequence ended, with complete
 	closed   bool  // the consumer left
@@ -61,12 +87,13 @@ type received struct {
 	ready bool      // asm is complete
 }
 
-// newReceiver is nil when the session has no credit left.
-func newReceiver(s *session, call uint64) *receiver {
-	if !s.credits.take(transport.InitialCredit) {
+// newReceiver is nil when the session has as many streams as it may. want is the window that it may begin with.
+func newReceiver(s *session, call uint64, want int) *receiver {
+	window := s.credits.enter(want)
+	if window == 0 {
 		return nil
 	}
-	return &receiver{s: s, call: call, window: transport.InitialCredit, left: transport.InitialCredit, wake: make(chan struct{}, 1)}
+	return &receiver{s: s, call: call, window: window, left: window, wake: make(chan struct{}, 1)}
 }
 
 var errCreditIgnored = errors.New("the peer sent more than it was granted")
@@ -108,6 +135,7 @@ func (r *receiver) push(f *transport.Frame) error {
 		if f.Flags&transport.End != 0 {
 			r.complete = true
 		}
+		r.begin()
 	}
 	r.signal()
 	return nil
@@ -139,12 +167,37 @@ func (r *receiver) remove() received {
 	return e
 }
 
+// begin widens a window that began small when the first items show that the stream is used and goes on. Call with the lock held.
+func (r *receiver) begin() {
+	if r.used || r.complete || r.window >= transport.InitialCredit {
+		return
+	}
+	r.used = true
+	if r.grow(transport.InitialCredit) {
+		r.s.sendInBatch(r.credit())
+	}
+}
+
+// grow lets the window grow to want as far as the budget goes; what it has grown by is given with the next credit. Call with the lock held.
+func (r *receiver) grow(want int) bool {
+	extra := r.s.credits.widen(r.window, min(want, transport.MaxCredit))
+	r.window += extra
+	r.unpaid += extra
+	return extra > 0
+}
+
+// credit is the frame that gives back what is unpaid. Call with the lock held.
+func (r *receiver) credit() transport.Frame {
+	n := r.unpaid
+	r.unpaid = 0
+	r.left += n
+	return transport.Frame{Header: transport.Header{Kind: transport.Credit, Call: r.call, Arg: uint64(n)}}
+}
+
 // widen makes room for items of that size to be on their way without being announced. Call with the lock held.
 func (r *receiver) widen(item int) {
-	want := min(4*(item+transport.MinCost), transport.MaxCredit)
-	if extra := want - r.window; extra > 0 && item <= transport.MaxPayload && r.s.credits.take(extra) {
-		r.window += extra
-		r.unpaid += extra // given with the next credit
+	if item <= transport.MaxPayload {
+		r.grow(4 * (item + transport.MinCost))
 	}
 }
 
@@ -235,7 +288,7 @@ func (r *receiver) close() {
 	}
 	r.closed = true
 	r.drop()
-	r.s.credits.give(r.window)
+	r.s.credits.leave(r.window)
 }
 
 // batch is what next returns: a frame's items, or one large item.
@@ -302,18 +355,13 @@ func (r *receiver) pay(cost int) {
 		r.mu.Unlock()
 		return
 	}
-	if r.waited && r.window < transport.MaxCredit && cost > 0 {
-		if extra := min(r.window, transport.MaxCredit-r.window); r.s.credits.take(extra) {
-			r.window += extra
-			r.unpaid += extra
-		}
+	if r.waited && cost > 0 {
+		r.grow(2 * r.window)
 		r.waited = false
 	}
-	n := r.unpaid
-	r.unpaid = 0
-	r.left += n
+	f := r.credit()
 	r.mu.Unlock()
-	r.s.send(transport.Frame{Header: transport.Header{Kind: transport.Credit, Call: r.call, Arg: uint64(n)}})
+	r.s.send(f)
 }
 
 // receive is the consumer's loop: it yields items until the sequence ends, and returns how, or until the consumer leaves.

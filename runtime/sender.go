@@ -38,8 +38,8 @@ type sender struct {
 	room    chan struct{}    // wakes the producer
 }
 
-func newSender(s *session, call uint64, pack func([]byte) (*transport.Buffer, bool)) *sender {
-	return &sender{s: s, call: call, pack: pack, credit: transport.InitialCredit, most: transport.InitialCredit, room: make(chan struct{}, 1)}
+func newSender(s *session, call uint64, credit int, pack func([]byte) (*transport.Buffer, bool)) *sender {
+	return &sender{s: s, call: call, pack: pack, credit: credit, most: credit, room: make(chan struct{}, 1)}
 }
 
 // header is that of a Data frame.

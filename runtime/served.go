@@ -61,13 +61,17 @@ func (s *session) request(f *transport.Frame) error {
 		in.ctx.deadline = s.now.Add(time.Duration(min(f.Arg, 1<<62)))
 	}
 	if f.Mode&(transport.Input|transport.Each) != 0 {
-		if in.recv = newReceiver(s, f.Call); in.recv == nil {
+		if in.recv = newReceiver(s, f.Call, transport.MinCredit); in.recv == nil {
 			in.release()
-			return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: "no credit is left for another stream"})
+			return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: "the node receives as many streams as it may already"})
 		}
 	}
 	if f.Mode&transport.Output != 0 {
-		in.send = newSender(s, f.Call, s.packer(&m.worth, f.Flags&transport.Zstd != 0))
+		credit := transport.MinCredit
+		if f.Mode&transport.Wide != 0 {
+			credit = transport.InitialCredit
+		}
+		in.send = newSender(s, f.Call, credit, s.packer(&m.worth, f.Flags&transport.Zstd != 0))
 	}
 	c := servedCall{id: f.Call, ctx: in.ctx, recv: in.recv, send: in.send, method: m}
 	if f.Flags&transport.Large == 0 {

@@ -97,6 +97,13 @@ func (s *session) send(f transport.Frame) {
 	s.link.FlushSoon()
 }
 
+// sendInBatch is send on the reader: HandleBatch flushes.
+func (s *session) sendInBatch(f transport.Frame) {
+	if err := s.link.Enqueue(f); err != nil {
+		s.link.Close(err)
+	}
+}
+
 // answer enqueues a frame of the reader's; HandleBatch flushes it.
 func (s *session) answer(f transport.Frame) error { return s.link.Enqueue(f) }
 

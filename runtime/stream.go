@@ -96,12 +96,12 @@ type stream struct {
 	panic  any   // what it panicked with
 }
 
-var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "no credit is left for another stream on this node"}
+var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "the node receives as many streams as it may already"}
 
 // open makes the halves, before anybody can find the call by its id.
 func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) error {
 	if st.mode&transport.Output != 0 {
-		recv := newReceiver(s, id)
+		recv := newReceiver(s, id, transport.InitialCredit)
 		if recv == nil {
 			return errNoCredit
 		}
@@ -109,9 +109,17 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 	}
 	st.s, st.id = s, id
 	if st.mode&transport.Input != 0 {
-		st.send = newSender(s, id, s.packer(w, remote))
+		st.send = newSender(s, id, transport.MinCredit, s.packer(w, remote))
 	}
 	return nil
+}
+
+// opening is what the Request's mode says beside the call's own: how much the output may send at once.
+func (st *stream) opening() transport.Mode {
+	if st.recv != nil && st.recv.window >= transport.InitialCredit {
+		return transport.Wide
+	}
+	return 0
 }
 
 // take sets the input. A context is made only for one that uses it.

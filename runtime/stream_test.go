@@ -444,50 +444,6 @@ func TestStreamWhoseCallerIsLost(t *testing.T) {
 	})
 }
 
-func TestStreamsOverTheCreditBudgetAreRefused(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
-		// 16 MiB of 16 KiB windows: 1024 streams, and one more (LIM-13).
-		var stops []func()
-		for range 1024 {
-			next, stop := iter.Pull2(k.p.Count(t.Context(), 1, ""))
-			stops = append(stops, stop)
-			_, err, ok := next()
-			require.True(t, ok)
-			require.NoError(t, err)
-		}
-		var last error
-		for _, err := range k.p.Count(t.Context(), 1, "") {
-			last = err
-		}
-		requireError(t, last, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
-		for _, stop := range stops {
-			stop()
-		}
-		for _, err := range k.p.Count(t.Context(), 1, "") {
-			require.NoError(t, err)
-		}
-	})
-}
-
-func TestStreamRefusedForCreditIsNotSent(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
-		for range 1024 {
-			next, stop := iter.Pull2(k.p.Count(t.Context(), 1, ""))
-			defer stop()
-			_, _, ok := next()
-			require.True(t, ok)
-		}
-		synctest.Wait()
-		before := k.net.Controller.Stats()
-		for _, err := range k.p.Blobs(t.Context(), 1, 1) {
-			requireError(t, err, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
-		}
-		synctest.Wait()
-		after := k.net.Controller.Stats()
-		require.Equal(t, before.Late, after.Late)
-	})
-}
-
 func TestItemStreamKeepsTheError(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		err := testkit.NewMany(k.client).AddEach(t.Context(), func(yield func(int, error) bool) {

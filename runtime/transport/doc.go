@@ -15,7 +15,7 @@
 //	 4     1   kind    see below; an unknown one is skipped if its flag Optional is set, else the link is closed (see Later versions)
 //	 5     1   flags   1 Large, 2 Zstd, 4 Bulk, 8 More, 16 End, 32 Meta, 64 Broken, 128 Optional
 //	 6     1   depth   of a Request: calls within calls so far, at most 32 (LIM-20)
-//	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each, 16 Keyed, 32 Tagged
+//	 7     1   mode    of a Request: 1 Oneway, 2 Input, 4 Output, 8 Each, 16 Keyed, 32 Tagged, 64 Wide
 //	 8     8   call    the call that the frame belongs to, else 0
 //	16     4   route   of a Request: what is called (see Routes), else 0
 //	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
@@ -71,11 +71,16 @@
 // input is complete after this frame, End and Broken that it broke, with an error (the payload of an Error frame) instead of items; an
 // output ends with the call's Reply or Error.
 //
-// Every stream direction starts with a credit of 16 KiB. A Data frame costs max(payload, 256) bytes of it, whatever the number of
-// items, and is sent only if the credit reaches; an End without items, or with Broken, costs nothing. The receiver gives credit back by Credit frames as
-// its consumer takes items, at the latest when half the window was taken, and lets the window grow up to 1 MiB while the consumer
-// waits for the sender. All windows of a link come out of one budget of 16 MiB (LIM-13): when it is spent a new stream is refused with
-// ResourceExhausted/busy.
+// Every stream direction starts with a credit of 1 KiB, but for an output whose Request has the mode Wide: that starts with 16 KiB. A Data frame costs max(payload, 256)
+// bytes of it, whatever the number of items, and is sent only if the credit reaches; an End without items, or with Broken, costs nothing and comes once.
+// The receiver gives credit back by Credit frames as its consumer takes items, at the latest when half the window was taken. A window never shrinks. One of less than
+// 16 KiB grows that far when the first frame of items shows that the stream is used, and any up to 1 MiB while the consumer waits for the sender.
+//
+// All windows of a link come out of one budget of 16 MiB (LIM-13), of which 1 KiB belongs to each of the 10 240 stream directions that a node may receive on a link (LIM-12): one more is refused
+// with ResourceExhausted/busy. Windows grow out of what is left, none beyond a quarter of it, so that those that come late find something, and none is ever without its 1 KiB.
+//
+// The controller accounts for all of this as well, and ends a call of which one side sends more than the other has granted, at both ends, with Internal/protocol: what is beyond credit
+// or a reservation reaches nobody.
 //
 // An item that costs more than half of the largest credit the sender has had, and for which the credit does not reach, is announced by a
 // Data frame of its own with the flag Large. It costs no credit: it is granted when the consumer has taken what came before it, and
@@ -111,8 +116,8 @@
 //	33 Accepted   C     answers a Oneway request             link closed
 //	34 Reply      both  queue of the destination             Error ResourceExhausted/busy, Ran
 //	35 Error      both  answers a Request                    link closed
-//	36 Data       both  the stream's credit                  cannot be, so Error ResourceExhausted/busy
-//	37 Chunk      both  the granted reservation              cannot be, so Error ResourceExhausted/busy
+//	36 Data       both  the stream's credit                  more was granted than a link may: Error ResourceExhausted/busy
+//	37 Chunk      both  the granted reservation              the same
 //	38 Credit     both  the stream                           Error ResourceExhausted/busy
 //	39 Cancel     both  the call; from the caller's side     link closed
 //	40 Stop       both  the call; once, from the callee      Error ResourceExhausted/busy

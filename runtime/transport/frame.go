@@ -16,11 +16,13 @@ const (
 	MaxMessage    = 4 << 20          // default of a message (LIM-6)
 	BulkThreshold = 16 << 10         // a message above this travels in the bulk lane
 	MinCost       = 256              // what a Data frame costs at least
-	InitialCredit = 16 << 10         // of each stream direction (LIM-13)
+	MinCredit     = 1 << 10          // of each stream direction: what it begins with, and always has (LIM-13)
+	InitialCredit = 16 << 10         // what an output begins with if its Request says Wide
 	MaxCredit     = 1 << 20          // of each stream direction (LIM-13)
 	MaxDepth      = 32               // calls within calls (LIM-20)
 	SlotBits      = 20               // of a call id
 	MaxCalls      = 1 << 16          // slots that one side may use at a time
+	MaxStreams    = 10 << 10         // stream directions that a node receives at a time on one link (LIM-12)
 	slotMask      = 1<<SlotBits - 1
 	MaxGeneration = 1<<(63-SlotBits) - 1 // of a slot
 )
@@ -100,8 +102,9 @@ const (
 	Each                    // the input's items are the arguments of one invocation each
 	Keyed                   // peer is the hash of what decides the provider
 	Tagged                  // the message begins with a tag
+	Wide                    // the output begins with InitialCredit
 
-	knownModes = Oneway | Input | Output | Each | Keyed | Tagged
+	knownModes = Oneway | Input | Output | Each | Keyed | Tagged | Wide
 )
 
 // Unknown is those bits of m that this version does not know. They may change what the message is, so whoever meets some refuses the call.
