@@ -35,6 +35,7 @@ type outCall struct {
 	gen   uint64 // the latest in this slot
 	id    uint64 // at the callee
 	to    *session
+	flow  flow // towards the callee
 	flags callFlags
 }
 
@@ -44,6 +45,7 @@ type inCall struct {
 	id    uint64 // at the caller
 	from  *session
 	next  uint32 // of the free list
+	flow  flow   // towards the caller
 	flags callFlags
 }
 
@@ -107,11 +109,12 @@ func (t *calls) takeIn() (slot uint32, ok bool) {
 	return uint32(len(t.in) - 1), true
 }
 
-// claim opens a call that the node made, or only notes its id if keep is false. An id that it must not use is a protocol error.
+// claim opens the call of a Request that the node made, or only notes its id if keep is false. An id that it must not use is a protocol error.
 //
 // The Cancel of the call that had the slot before may still be on its way in the bulk lane: if that call has not ended, it ends now. ok is
 // false if the new call itself was cancelled and its request overtaken.
-func (s *session) claim(id uint64, keep bool) (ok bool, err error) {
+func (s *session) claim(f *transport.Frame, keep bool) (ok bool, err error) {
+	id := f.Call
 	slot, gen := transport.SlotOf(id), transport.GenerationOf(id)
 	if id&transport.Served != 0 || slot >= transport.MaxCalls {
 		return false, protocolError("call id %#x is not one that a node gives", id)
@@ -136,7 +139,7 @@ func (s *session) claim(id uint64, keep bool) (ok bool, err error) {
 	}
 	*e = outCall{gen: gen}
 	if keep {
-		e.flags = live
+		e.flags, e.flow = live, opened(f)
 		t.live++
 	}
 	return true, nil
@@ -204,7 +207,7 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	}
 	e := &t.in[slot]
 	e.gen++
-	e.from, e.id, e.flags = from, f.Call, flags|live
+	e.from, e.id, e.flags, e.flow = from, f.Call, flags|live, answers(f.Mode)
 	t.served++
 	s.running.Add(1)
 	id = transport.Served | transport.CallID(slot, e.gen)

@@ -356,6 +356,8 @@ func TestLargeOnewayLost(t *testing.T) {
 		id := transport.CallID(0, generation)
 		caller.Send(announce(transport.Request, id, header{Route: caller.Route(t, "Svc", "M", "sig"), Mode: transport.Oneway, Peer: callee.Session}))
 		served := callee.Served(t).Call
+		callee.Send(frame{Header: header{Kind: transport.Grant, Call: served}})
+		caller.Expect(t, transport.Grant)
 		refuses := generation%2 == 0
 		var ending sync.WaitGroup
 		ending.Go(func() {
@@ -389,18 +391,27 @@ func TestStream(t *testing.T) {
 		id := transport.CallID(9, 4)
 		caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Mode: transport.Input | transport.Output}})
 		served := callee.Served(t)
-		both := func(from, to *rawpeer.Peer, at, want uint64, kinds ...transport.Kind) {
+		pass := func(from, to *rawpeer.Peer, at, want uint64, k transport.Kind, flags transport.Flags, payload string) {
 			t.Helper()
-			for _, k := range kinds {
-				from.Send(frame{Header: header{Kind: k, Call: at, Arg: 77, Flags: transport.Bulk | transport.End}, Payload: []byte("item")})
-				got := to.Expect(t, k)
-				require.Equal(t, header{Kind: k, Call: want, Arg: 77, Flags: transport.Bulk | transport.End}, got.Header)
-				require.Equal(t, "item", string(got.Payload))
-			}
+			from.Send(frame{Header: header{Kind: k, Call: at, Arg: 77, Flags: transport.Bulk | flags}, Payload: []byte(payload)})
+			got := to.Expect(t, k)
+			require.Equal(t, header{Kind: k, Call: want, Arg: 77, Flags: transport.Bulk | flags}, got.Header)
+			require.Equal(t, payload, string(got.Payload))
 		}
-		both(caller, callee, id, served.Call, transport.Data, transport.Credit, transport.Grant, transport.Chunk)
-		both(callee, caller, served.Call, id, transport.Data, transport.Credit, transport.Grant, transport.Chunk, transport.Stop)
-		both(callee, caller, served.Call, id, transport.Reply)
+		large := string(transport.AppendAnnounced(nil, 5))
+		for range 2 { // each side sends, and the other allows it
+			from, to, at, want := caller, callee, id, served.Call
+			pass(from, to, at, want, transport.Data, 0, "item")
+			pass(from, to, at, want, transport.Data, transport.Large, large)
+			pass(to, from, want, at, transport.Grant, 0, "")
+			pass(from, to, at, want, transport.Chunk, transport.More, "it")
+			pass(from, to, at, want, transport.Chunk, 0, "em3")
+			pass(to, from, want, at, transport.Credit, 0, "")
+			pass(from, to, at, want, transport.Data, transport.End, "item")
+			caller, callee, id, served.Call = to, from, want, at
+		}
+		pass(callee, caller, served.Call, id, transport.Stop, 0, "")
+		pass(callee, caller, served.Call, id, transport.Reply, 0, "")
 		callee.Send(frame{Header: header{Kind: transport.Credit, Call: served.Call}})
 		caller.Send(frame{Header: header{Kind: transport.Credit, Call: id}})
 		w.eventually(func(st Stats) bool { return st.Late == 2 }, "late frames are not counted")
@@ -669,51 +680,6 @@ func TestCallerTakesNothing(t *testing.T) {
 	}
 	require.Greater(t, failures, 10)
 	require.Greater(t, replies, transport.QueueBytes/transport.MaxContent)
-}
-
-// TestCreditOverrun sends items without credit to a node that takes nothing: that call fails at both ends, others go on.
-func TestCreditOverrun(t *testing.T) {
-	for _, fromCallee := range []bool{false, true} {
-		t.Run(fmt.Sprintf("callee=%v", fromCallee), func(t *testing.T) {
-			w := start(t, Options{})
-			w.conn = true
-			goOn, stuck := w.stall("stuck")
-			sender := w.join("sender")
-			caller, callee := sender, stuck
-			if fromCallee {
-				caller, callee = stuck, sender
-			}
-			callee.Register(t, "Svc", "M")
-			route := caller.Route(t, "Svc", "M", "sig")
-			id := transport.CallID(0, 1)
-			caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Mode: transport.Input | transport.Output}})
-			w.eventually(func(st Stats) bool { return st.Calls == 1 }, "not routed")
-			send := id
-			if fromCallee {
-				send = callee.Served(t).Call
-			}
-			item := frame{Header: header{Kind: transport.Data, Call: send, Flags: transport.Bulk}, Payload: make([]byte, transport.MaxContent)}
-			for w.Stats().Calls > 0 {
-				if sender.Link.Enqueue(item) != nil {
-					<-sender.Link.Room()
-					time.Sleep(time.Millisecond)
-				}
-				sender.Link.Flush()
-			}
-			if fromCallee {
-				require.Equal(t, send, sender.Expect(t, transport.Cancel).Call)
-			} else {
-				require.Equal(t, reasonBusy, sender.Failed(t, id).Reason)
-			}
-			goOn()
-			for {
-				f := stuck.Next(t)
-				if f.Kind == transport.Cancel || f.Kind == transport.Error {
-					break
-				}
-			}
-		})
-	}
 }
 
 // TestWindowFlood tells a node that takes nothing of credit without end: that call fails at both ends, and the node stays.

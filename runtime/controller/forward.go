@@ -12,7 +12,7 @@ import (
 func (s *session) request(f *transport.Frame) error {
 	post, large := f.Mode&transport.Oneway != 0, f.Flags&transport.Large != 0
 	keep := !post || large
-	if ok, err := s.claim(f.Call, keep); !ok {
+	if ok, err := s.claim(f, keep); !ok {
 		return err
 	}
 	var flags callFlags // of the callee's end
@@ -135,15 +135,20 @@ func (s *session) fromCaller(f *transport.Frame) error {
 	if f.Flags&transport.Bulk != 0 {
 		e.flags |= bulk
 	}
+	allowed := e.flow.spend(f)
 	call := *e
 	s.mu.Unlock()
 
 	kind, last := f.Kind, f.Kind == transport.Chunk && f.Flags&transport.More == 0
+	if !allowed {
+		s.endBoth(f.Call, call, overspent(kind, s.name))
+		return nil
+	}
+	if window(kind) {
+		call.to.allow(call.id, f)
+	}
 	if err := s.pass(call.to, f, call.id); errors.Is(err, transport.ErrFull) {
-		if _, ok := s.finish(f.Call); ok {
-			s.send(errorFrame(f.Call, overrun(kind, call.to.name), true))
-			s.withdraw(call)
-		}
+		s.endBoth(f.Call, call, overrun(kind, call.to.name))
 		return nil
 	}
 	if last && call.flags&oneway != 0 && call.to.accept(call.id) { // the whole message is on its way
@@ -153,6 +158,17 @@ func (s *session) fromCaller(f *transport.Frame) error {
 	}
 	return nil
 }
+
+// endBoth ends a call that the node has made at both ends, unless it has ended.
+func (s *session) endBoth(id uint64, call outCall, why *control.Failure) {
+	if _, ok := s.finish(id); ok {
+		s.send(errorFrame(id, why, true))
+		s.withdraw(call)
+	}
+}
+
+// window reports whether a frame says what the other side may send.
+func window(k transport.Kind) bool { return k == transport.Credit || k == transport.Grant }
 
 // overrun is the failure of a call of which a frame found no room that there must be: one side sends more than its call allows, or the other
 // takes nothing. That may be the fault of either, so the call ends and both links go on.
@@ -244,6 +260,8 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	if f.Flags&transport.Bulk != 0 {
 		e.flags |= bulk
 	}
+	allowed := e.flow.spend(f)
+	last = last && allowed
 	call := *e
 	if last {
 		s.calls.endIn(f.Call, e)
@@ -271,6 +289,13 @@ func (s *session) fromCallee(f *transport.Frame) error {
 		}
 	}
 	kind, large := f.Kind, f.Flags&transport.Large != 0
+	if !allowed {
+		s.breakOff(f.Call, call, overspent(kind, s.name))
+		return nil
+	}
+	if window(kind) {
+		call.from.allow(call.id, f)
+	}
 	if err := s.pass(call.from, f, call.id); errors.Is(err, transport.ErrFull) {
 		s.stuck(kind, large, f.Call, call, last)
 	}
@@ -285,18 +310,22 @@ func (s *session) stuck(kind transport.Kind, large bool, id uint64, call inCall,
 			Message: "the queue of the caller is full, so the result was lost"}, call.flags&bulk != 0))
 	case kind == transport.Error:
 		call.from.link.Close(transport.ErrFull)
-	default:
-		if !last {
-			if was, ok := s.release(id); ok {
-				if was.flags&accepted != 0 {
-					s.c.lose(reasonBusy)
-				}
-				s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
-			}
-			if _, ok := call.from.finish(call.id); !ok {
-				return
-			}
-		}
+	case last:
 		s.sendTo(call.from, errorFrame(call.id, overrun(kind, s.name), true))
+	default:
+		s.breakOff(id, call, overrun(kind, s.name))
+	}
+}
+
+// breakOff ends a call that the node serves at both ends, unless it has ended.
+func (s *session) breakOff(id uint64, call inCall, why *control.Failure) {
+	if was, ok := s.release(id); ok {
+		if was.flags&accepted != 0 {
+			s.c.lose(reasonBusy)
+		}
+		s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
+	}
+	if _, ok := call.from.finish(call.id); ok {
+		s.sendTo(call.from, errorFrame(call.id, why, true))
 	}
 }
