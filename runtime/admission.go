@@ -19,6 +19,7 @@ type admission struct {
 	queue   []*Incoming           // that wait for room alone
 	turns   []*turn               // that calls wait for
 	waiting int                   // calls in the queues of both
+	waiters int                   // callers that they are of
 	held    int                   // bytes of the large requests among them
 	seq     uint64                // of the call that began to wait last
 	soonest time.Time             // no waiting call has a deadline before this
@@ -72,7 +73,7 @@ func (a *admission) enter(in *Incoming) *Error {
 		// A call made by a handler is never queued for room: those that run may wait for just that handler.
 		return tooBusy()
 	case a.full(in):
-		if gone = a.purge(); a.full(in) {
+		if gone = a.purge(); a.full(in) && !a.makeRoom(in, &gone) {
 			return tooBusy()
 		}
 	}
@@ -98,6 +99,53 @@ func (a *admission) fits(in *Incoming) bool {
 // full reports whether there is no room for in to wait.
 func (a *admission) full(in *Incoming) bool {
 	return a.waiting >= a.node.opts.MaxQueue || large(in) && a.held > 0 && a.held+len(in.payload.B) > maxHeld
+}
+
+// makeRoom refuses calls that wait, the newest of the caller that has the most, so that in can wait in their place. It reports false, and refuses nothing, if the caller of in
+// has its share of the room already. So callers that send more than the node can do get equal parts of it, and one that sends little does not notice them.
+func (a *admission) makeRoom(in *Incoming, gone *[]ended) bool {
+	p, size := in.peer, len(in.payload.B)
+	callers := a.waiters
+	if p.waiting == 0 {
+		callers++
+	}
+	if p.waiting >= a.node.opts.MaxQueue/callers || large(in) && p.held+size > maxHeld/callers {
+		return false
+	}
+	if a.waiting >= a.node.opts.MaxQueue {
+		a.pushOut(gone, func(w *Incoming) int { return w.peer.waiting })
+	}
+	for large(in) && a.held+size > maxHeld {
+		a.pushOut(gone, func(w *Incoming) int {
+			if !large(w) {
+				return 0
+			}
+			return w.peer.held
+		})
+	}
+	return true
+}
+
+// pushOut refuses the newest call of those for which most is highest.
+func (a *admission) pushOut(gone *[]ended, most func(*Incoming) int) {
+	var victim *Incoming
+	var of *turn
+	at, high := -1, 0
+	look := func(t *turn) {
+		for i, w := range *a.line(t) {
+			if w.item != nil {
+				continue
+			}
+			if n := most(w); n > high || n == high && n > 0 && w.seq > victim.seq {
+				victim, of, at, high = w, t, i, n
+			}
+		}
+	}
+	look(nil)
+	for _, t := range a.turns {
+		look(t)
+	}
+	*gone = append(*gone, a.drop(of, at, victim.own(tooBusy())))
 }
 
 // large reports whether in came in pieces. Others are bounded by their number.
@@ -130,9 +178,13 @@ func (a *admission) note(in *Incoming) {
 // wait queues a call.
 func (a *admission) wait(in *Incoming) {
 	a.waiting++
+	if in.peer.waiting++; in.peer.waiting == 1 {
+		a.waiters++
+	}
 	in.ctx.queued = true
 	if large(in) {
 		a.held += len(in.payload.B)
+		in.peer.held += len(in.payload.B)
 	}
 	if d := in.ctx.deadline; !d.IsZero() && (a.soonest.IsZero() || d.Before(a.soonest)) {
 		a.soonest = d
@@ -174,8 +226,12 @@ func (a *admission) unlist(t *turn, i int) *Incoming {
 	}
 	if in.item == nil {
 		a.waiting--
+		if in.peer.waiting--; in.peer.waiting == 0 {
+			a.waiters--
+		}
 		if large(in) {
 			a.held -= len(in.payload.B)
+			in.peer.held -= len(in.payload.B)
 		}
 		in.ctx.queued = false
 	}

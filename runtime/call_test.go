@@ -339,12 +339,14 @@ func TestAdmissionLimits(t *testing.T) {
 		err = p.Add(ctx, 1)
 		requireError(t, err, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
 
-		// Another caller's first call finds the fourth place, its second none.
+		// Another caller's first call finds the fourth place, its second that of one that waits for the first caller, its third none.
 		second := testkit.NewKit(net.Node("second"))
 		require.NoError(t, second.Add(ctx, 1))
 		synctest.Wait() // a call gives its place back after its reply
 		go func() { results <- second.Block(ctx) }()
 		synctest.Wait()
+		go func() { results <- second.Block(ctx) }()
+		requireError(t, <-results, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
 		err = second.Add(ctx, 1)
 		requireError(t, err, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
 

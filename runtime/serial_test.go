@@ -214,7 +214,7 @@ func TestSerialQueueIsBounded(t *testing.T) {
 		second := k.start(func() error { return k.p.Enter(t.Context(), "second") })
 		ctx, cancel := context.WithCancel(t.Context())
 		third := k.start(func() error { return k.p.Enter(ctx, "third") })
-		requireError(t, k.q.Enter(t.Context(), "refused"), daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
+		requireError(t, k.p.Enter(t.Context(), "refused"), daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
 
 		// Who is cancelled gives its place up at once.
 		cancel()

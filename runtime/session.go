@@ -68,8 +68,12 @@ const (
 
 // peer is a node that calls here.
 type peer struct {
-	name    string
-	running int // protected by the node's admission
+	name string
+
+	// Protected by the node's admission.
+	running int
+	waiting int // calls
+	held    int // bytes of the large ones among them
 }
 
 func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *session {

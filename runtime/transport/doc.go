@@ -95,7 +95,8 @@
 //
 // N is a node, C the controller. A handshake frame counts against the limits of the unauthenticated; control frames are answered or
 // refused one for one and bounded by LIM-15; the others are charged as said, so that no queue grows without a bound. "Full" is what
-// happens when the queue towards the destination has no room (LIM-14).
+// happens when the queue towards the destination has no room (LIM-14); for Requests towards a callee, when their caller has as much in it as is left free, and it is
+// filled by more than a quarter.
 //
 //	 n kind       from  charged against                      full
 //	 1 Hello      N     unauthenticated socket, 5 s          closed

@@ -12,6 +12,7 @@ type queue struct {
 	frames int           // that no credit covers
 	bytes  int           // of those
 	credit int           // bytes that credit or a grant covers
+	shares shares        // who has requests in it
 	room   chan struct{} // closed when there is room again; nil when nobody waits
 	idle   chan struct{} // closed when everything was sent; nil when nobody waits
 	err    error         // why the link was closed
@@ -37,7 +38,7 @@ func (q *queue) admit(h *Header, payload int) error {
 			frames, bytes = AnswerFrames/4*3, AnswerBytes/4*3
 		}
 	}
-	if q.frames+1 > frames || q.bytes+size > bytes {
+	if q.frames+1 > frames || q.bytes+size > bytes || shared(h) && !q.shares.admit(q, h.Peer, size) {
 		return ErrFull
 	}
 	q.frames++
@@ -50,6 +51,7 @@ func (q *queue) taken(frames, bytes, credit int) {
 	q.frames -= frames
 	q.bytes -= bytes
 	q.credit -= credit
+	q.shares.taken(q, frames)
 	if q.room != nil && q.frames <= QueueFrames/2 && q.bytes <= QueueBytes/2 {
 		close(q.room)
 		q.room = nil
