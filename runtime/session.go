@@ -239,11 +239,17 @@ func (s *session) handshake(f *transport.Frame) error {
 		s.welcome, s.number, s.stage = w, w.Session, joined
 		s.limit = min(s.limit, int(min(w.MessageLimit, 1<<30)))
 		s.link.SetMaxPayload(transport.MaxPayload)
-		s.keepalive.Store(transport.NewKeepalive(s.link, w.Ping, w.Dead))
+		s.keepalive.Store(transport.NewKeepalive(s.link, w.Ping, w.Dead, longestStop(w.Ping, w.Dead)))
 		s.settle(nil)
 		return nil
 	}
 	return fmt.Errorf("%w: %v during the handshake", transport.ErrProtocol, f.Kind)
+}
+
+// longestStop is how long the node may not run until the controller may hold it for dead. What the controller heard last may be as old as the interval of its pings, and some time
+// passes on the way. Where the intervals are nearly equal that would be less than what passes between two reads of an idle link.
+func longestStop(ping, dead time.Duration) time.Duration {
+	return max(dead-ping-ping/4, ping+(dead-ping)/4)
 }
 
 // challenge proves the token, after the controller has.

@@ -181,7 +181,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 		MessageLimit: uint32(c.opts.MaxMessage), Name: c.opts.Name,
 	}
 	s.link.SetMaxPayload(transport.MaxPayload)
-	s.keepalive = transport.NewKeepalive(s.link, c.opts.PingInterval, c.opts.DeadInterval)
+	s.keepalive = transport.NewKeepalive(s.link, c.opts.PingInterval, c.opts.DeadInterval, c.opts.DeadInterval)
 	s.set(joined)
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
 	c.changed(s.number)

@@ -28,6 +28,7 @@ type conn struct {
 	limit   atomic.Int64
 	heard   atomic.Int64 // time of the last read, in nanoseconds since base
 	base    time.Time
+	pause   pause
 	w       writer
 	lender  Lender // the handler, if it is one
 	turns   turns
@@ -44,6 +45,7 @@ type conn struct {
 func (l *conn) Start(h Handler) {
 	l.handler = h
 	l.lender, _ = h.(Lender)
+	l.rouse()
 	go l.read()
 }
 
@@ -154,8 +156,8 @@ func (l *conn) readSome() (err error) {
 	}()
 	r := &l.r
 	n, err := l.c.Read(r.b[r.to:])
-	if n > 0 { // a slow peer is alive
-		l.heard.Store(int64(time.Since(l.base)))
+	if n > 0 && !l.hear() { // a slow peer is alive
+		return ErrPaused
 	}
 	r.to += n
 	full := r.to == len(r.b)

@@ -9,6 +9,7 @@ import (
 type Keepalive struct {
 	link       Link
 	ping, dead time.Duration
+	stop       time.Duration // of this process, after which the peer may hold it for dead
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -17,9 +18,10 @@ type Keepalive struct {
 }
 
 // NewKeepalive watches l from now on: it sends a Ping whenever nothing was received for ping, unless one is unanswered, and closes the link with
-// [ErrSilent] when nothing was received for dead. It needs no goroutine; the handler stops it when the link is closed.
-func NewKeepalive(l Link, ping, dead time.Duration) *Keepalive {
-	k := &Keepalive{link: l, ping: ping, dead: dead}
+// [ErrSilent] when nothing was received for dead, or this process did not run for stop. It needs no goroutine; the handler stops it when the link is closed.
+func NewKeepalive(l Link, ping, dead, stop time.Duration) *Keepalive {
+	k := &Keepalive{link: l, ping: ping, dead: dead, stop: stop}
+	l.Awake(stop)
 	k.mu.Lock()
 	k.timer = time.AfterFunc(k.next(l.Silence()), k.tick)
 	k.mu.Unlock()
@@ -56,6 +58,7 @@ func (k *Keepalive) tick() {
 		k.link.Close(ErrSilent)
 		return
 	}
+	k.link.Awake(k.stop)
 	ask := silence >= k.ping && (k.asked.IsZero() || silence <= time.Since(k.asked))
 	if ask {
 		k.asked = time.Now()

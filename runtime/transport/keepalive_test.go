@@ -34,7 +34,7 @@ func keepalivePair(answers bool) (k *Keepalive, near, far *mute) {
 	far = &mute{link: b, begin: time.Now(), closed: make(chan error, 1), answers: answers}
 	a.Start(near)
 	b.Start(far)
-	return NewKeepalive(a, 5*time.Second, 15*time.Second), near, far
+	return NewKeepalive(a, 5*time.Second, 15*time.Second, 10*time.Second), near, far
 }
 
 func TestKeepaliveDead(t *testing.T) {

@@ -42,6 +42,10 @@ type Link interface {
 	// Silence is the time since something was last received, or since Start.
 	Silence() time.Duration
 
+	// Awake says, now and then, that this process runs, and what is to be taken for a stop of it: that nothing was read and Awake was not called for longer than most.
+	// After one the link is closed with [ErrPaused], and delivers nothing of what came meanwhile.
+	Awake(most time.Duration)
+
 	// Info describes the peer as the system knows it.
 	Info() Info
 

@@ -56,6 +56,7 @@ func (e *pipeEnd) Start(h Handler) {
 
 func (e *pipeEnd) SetMaxPayload(n int)    { e.limit.Store(int64(n)) }
 func (e *pipeEnd) Silence() time.Duration { return time.Since(e.base) - time.Duration(e.heard.Load()) }
+func (e *pipeEnd) Awake(time.Duration)    {} // both ends are of this process
 func (e *pipeEnd) Info() Info             { return Info{Network: "memory", Remote: "memory", Local: true, UID: -1} }
 func (e *pipeEnd) Room() <-chan struct{}  { return e.peer.in.waitRoom() }
 

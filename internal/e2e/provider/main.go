@@ -29,11 +29,14 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	o := daffi.Options{Name: "provider", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	o := daffi.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	flag.StringVar(&o.Addr, "addr", "", "of the controller")
+	flag.StringVar(&o.Name, "name", "provider", "of the node")
+	flag.IntVar(&o.MaxRunning, "running", 0, "handlers that run, also for one caller; 0 is the default")
 	flag.TextVar(&o.Compression, "zstd", daffi.CompressAuto, "auto, on or off")
 	embedded := flag.Bool("embedded", false, "bring the controller")
 	flag.Parse()
+	o.MaxRunningPerCaller = o.MaxRunning
 	if *embedded {
 		ctl, err := controller.Listen(ctx, controller.Options{Addr: o.Addr, Logger: o.Logger})
 		if err != nil {
