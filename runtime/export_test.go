@@ -50,3 +50,22 @@ func Granted(n *Node) int {
 	defer c.mu.Unlock()
 	return creditBudget - c.free
 }
+
+// Queued is what the receivers of streams that the node has called hold, in bytes of credit.
+func Queued(n *Node) (bytes int) {
+	calls := &n.current.Load().calls
+	calls.mu.Lock()
+	defer calls.mu.Unlock()
+	for _, slot := range calls.items {
+		if slot.p == nil || slot.p.stream == nil || slot.p.stream.recv == nil {
+			continue
+		}
+		r := slot.p.stream.recv
+		r.mu.Lock()
+		for _, q := range r.queue {
+			bytes += q.cost
+		}
+		r.mu.Unlock()
+	}
+	return bytes
+}
