@@ -10,9 +10,9 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// credits is the budget out of which a session grants windows to the streams that it receives (LIM-13). Every stream gets transport.MinCredit,
-// and what all that LIM-12 allows need for that is never given to others. A window grows out of the rest, as far as a quarter of what is left then: so
-// there is always something left, and those that come late grow as well, only not as far.
+// credits is the budget out of which a session grants windows to the streams that it receives (LIM-13). Every stream gets transport.MinCredit, and what all that LIM-12 allows
+// need for that is kept for them; only what is used hard may grow into half of it. A window grows as far as a quarter of what is left then: so there is always something
+// left, and those that come late grow as well, only not as far.
 type credits struct {
 	mu   sync.Mutex
 	free int
@@ -23,26 +23,33 @@ type credits struct {
 func (c *credits) enter(want int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open == transport.MaxStreams {
+	if c.open == transport.MaxStreams || c.free < transport.MinCredit {
 		return 0
 	}
 	c.open++
 	c.free -= transport.MinCredit
-	if extra := want - transport.MinCredit; want <= c.spare()/4 {
-		c.free -= extra
-		return want
+	extra := c.grow(transport.MinCredit, want)
+	if extra < want-transport.MinCredit { // the sender knows of two sizes only
+		c.free += extra
+		return transport.MinCredit
 	}
-	return transport.MinCredit
+	return want
 }
-
-// spare is what no stream has and none that may still come must find. Call with the lock held.
-func (c *credits) spare() int { return c.free - transport.MinCredit*(transport.MaxStreams-c.open) }
 
 // widen takes what a window may grow by on its way to want.
 func (c *credits) widen(window, want int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	extra := min(want, c.spare()/4) - window
+	return c.grow(window, want)
+}
+
+// grow is widen. Call with the lock held.
+func (c *credits) grow(window, want int) int {
+	kept := transport.MaxStreams - c.open
+	if want > transport.InitialCredit {
+		kept = min(kept, transport.MaxStreams/2)
+	}
+	extra := min(want, (c.free-transport.MinCredit*kept)/4) - window
 	if extra < transport.MinCost {
 		return 0
 	}

@@ -116,10 +116,10 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 
 // opening is what the Request's mode says beside the call's own: how much the output may send at once.
 func (st *stream) opening() transport.Mode {
-	if st.recv != nil && st.recv.window >= transport.InitialCredit {
-		return transport.Wide
+	if st.recv == nil || st.recv.window < transport.InitialCredit {
+		return 0
 	}
-	return 0
+	return transport.Wide
 }
 
 // take sets the input. A context is made only for one that uses it.

@@ -76,8 +76,9 @@
 // The receiver gives credit back by Credit frames as its consumer takes items, at the latest when half the window was taken. A window never shrinks. One of less than
 // 16 KiB grows that far when the first frame of items shows that the stream is used, and any up to 1 MiB while the consumer waits for the sender.
 //
-// All windows of a link come out of one budget of 16 MiB (LIM-13), of which 1 KiB belongs to each of the 10 240 stream directions that a node may receive on a link (LIM-12): one more is refused
-// with ResourceExhausted/busy. Windows grow out of what is left, none beyond a quarter of it, so that those that come late find something, and none is ever without its 1 KiB.
+// All windows of a link come out of one budget of 16 MiB (LIM-13). 1 KiB of it is kept for each of the 10 240 stream directions that a node may receive on a link (LIM-12): one
+// more is refused with ResourceExhausted/busy. Windows grow out of what is left, none beyond a quarter of it, so that those that come late find something, and none is ever without its 1 KiB. Beyond 16 KiB
+// they may grow into half of what is kept for streams that are not there; where those come after all and find nothing, they are refused as well.
 //
 // The controller accounts for all of this as well, and ends a call of which one side sends more than the other has granted, at both ends, with Internal/protocol: what is beyond credit
 // or a reservation reaches nobody.
