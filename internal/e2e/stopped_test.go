@@ -22,11 +22,11 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/controller"
 )
 
-// onlyNight skips a test that takes minutes.
+// onlyNight skips a test of figures.
 func onlyNight(t *testing.T) {
 	t.Helper()
-	if os.Getenv("DAFFI_NIGHT") == "" {
-		t.Skip("only make night runs it: it takes minutes, or its figures need a machine with nothing else to do")
+	if os.Getenv("DAFFI_NIGHT") == "" || len(buildFlags) > 0 {
+		t.Skip("only make night runs it: it takes minutes, or its figures need a machine with nothing else to do, and no race detector")
 	}
 }
 
