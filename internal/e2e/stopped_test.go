@@ -107,10 +107,10 @@ func stoppedNode(t *testing.T, network string) {
 	q := probe.NewProbe(flooder, daffi.To("bad"))
 
 	before := ctl.resident(t)
-	var quiet, beside []float64
+	var ratios []float64 // of rounds, so that what else the machine does meanwhile matters less
 	var told [3]atomic.Int64 // busy, deadline, gone
 	for range 5 {
-		quiet = append(quiet, rate(t, p, 2*time.Second))
+		quiet := rate(t, p, 2*time.Second)
 		goOn := bad.freeze()
 		stopped := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -119,11 +119,13 @@ func stoppedNode(t *testing.T, network string) {
 			flood.Go(func() { callStopped(ctx, t, q, &told) })
 		}
 		time.Sleep(time.Second) // everything is full
-		beside = append(beside, rate(t, p, 2*time.Second))
+		beside := rate(t, p, 2*time.Second)
+		ratios = append(ratios, beside/quiet)
 		held := ctl.resident(t) - before
 		require.Less(t, held, 8<<20+slack, "bytes held for a node that takes nothing")
 		line := ctl.waitLog(`msg="node lost" node=bad`)
-		t.Logf("held %d KiB; ended after %v: %s", held>>10, time.Since(stopped).Round(time.Second/10), line)
+		t.Logf("others made %.0f calls a second, and %.0f beside the stopped node; held %d KiB for it; ended after %v: %s",
+			quiet, beside, held>>10, time.Since(stopped).Round(time.Second/10), line[strings.Index(line, "msg="):])
 		require.Less(t, time.Since(stopped), 16*time.Second)
 		cancel()
 		flood.Wait()
@@ -132,10 +134,9 @@ func stoppedNode(t *testing.T, network string) {
 		require.NoError(t, flooder.WaitNode(wait, "bad"))
 		stop()
 	}
-	slices.Sort(quiet)
-	slices.Sort(beside)
-	t.Logf("calls a second: %.0f, and %.0f beside the stopped node: %.1f %%; busy %d, deadline %d, gone %d", quiet[2], beside[2], 100*beside[2]/quiet[2], told[0].Load(), told[1].Load(), told[2].Load())
-	require.Greater(t, beside[2], 0.95*quiet[2])
+	slices.Sort(ratios)
+	t.Logf("%.1f %% of the rate beside the stopped node; its callers were told busy %d times, deadline %d, gone %d", 100*ratios[len(ratios)/2], told[0].Load(), told[1].Load(), told[2].Load())
+	require.Greater(t, ratios[len(ratios)/2], 0.95)
 }
 
 // slack is what a process's memory may grow by itself.

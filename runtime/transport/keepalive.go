@@ -58,13 +58,13 @@ func (k *Keepalive) tick() {
 		k.link.Close(ErrSilent)
 		return
 	}
-	k.link.Awake(k.stop)
 	ask := silence >= k.ping && (k.asked.IsZero() || silence <= time.Since(k.asked))
 	if ask {
 		k.asked = time.Now()
 	}
 	k.timer.Reset(k.next(silence))
 	k.mu.Unlock()
+	k.link.Awake(k.stop)
 	if !ask {
 		return
 	}
