@@ -62,7 +62,7 @@ func Queued(n *Node) (bytes int) {
 		}
 		r := slot.p.stream.recv
 		r.mu.Lock()
-		for _, q := range r.queue {
+		for _, q := range r.waiting() {
 			bytes += q.cost
 		}
 		r.mu.Unlock()

@@ -121,7 +121,7 @@ func headerLines(h *transport.Header, length int) []golden.Line {
 		{Name: "kind", Bytes: b[4:5], Comment: h.Kind.String()},
 		{Name: "flags", Bytes: b[5:6], Comment: bitNames(uint8(h.Flags), "Large", "Zstd", "Bulk", "More", "End", "Meta", "Broken", "Optional")},
 		{Name: "depth", Bytes: b[6:7]},
-		{Name: "mode", Bytes: b[7:8], Comment: bitNames(uint8(h.Mode), "Oneway", "Input", "Output", "Each", "Keyed", "Tagged", "64", "128")},
+		{Name: "mode", Bytes: b[7:8], Comment: bitNames(uint8(h.Mode), "Oneway", "Input", "Output", "Each", "Keyed", "Tagged", "Wide", "128")},
 		{Name: "call", Bytes: b[8:16], Comment: callName(h.Call)},
 		{Name: "route", Bytes: b[16:20]},
 		{Name: "peer", Bytes: b[20:24]},

@@ -166,6 +166,8 @@ func goldenRequests() map[string]goldenFrame {
 			payload: []golden.Line{{Name: "zstd", Bytes: packedText()}}, check: unpacked(strings.Repeat("apples and pears, ", 200)), unpack: true},
 		"request-streams": {about: "Both sides will send a stream.", header: request(transport.Header{Mode: transport.Input | transport.Output}),
 			payload: golden.MessagePack([]byte{0x90}), check: bare("\x90")},
+		"request-wide": {about: "The callee may begin with 16 KiB.", header: request(transport.Header{Mode: transport.Output | transport.Wide}), payload: golden.MessagePack(args),
+			check: bare(string(args))},
 		"request-each": {about: "A stream of calls.", header: request(transport.Header{Mode: transport.Input | transport.Each}), check: bare("")},
 	}
 }

@@ -77,7 +77,7 @@ type receiver struct {
 	left     int   // what it may still send
 	unpaid   int   // what was taken and not given back yet
 	waited   bool  // the consumer found nothing since credit was last given back
-	used     bool  // something came
+	used     bool  // half of the first window was
 	complete bool  // nothing follows what is queued
 	err      error // how the sequence ended, with complete
 	closed   bool  // the consumer left
@@ -174,9 +174,9 @@ func (r *receiver) remove() received {
 	return e
 }
 
-// begin widens a window that began small when the first items show that the stream is used and goes on. Call with the lock held.
+// begin widens a window that began small when half of it was used and the stream goes on. Call with the lock held.
 func (r *receiver) begin() {
-	if r.used || r.complete || r.window >= transport.InitialCredit {
+	if r.used || r.complete || r.window >= transport.InitialCredit || r.left > r.window/2 {
 		return
 	}
 	r.used = true
@@ -358,7 +358,7 @@ func (r *receiver) taken(b *batch) {
 func (r *receiver) pay(cost int) {
 	r.mu.Lock()
 	r.unpaid += cost
-	if r.closed || r.complete || r.unpaid == 0 || r.unpaid < r.window/2 && !(cost == 0 && r.unpaid >= r.window/4) {
+	if r.closed || r.complete || r.unpaid == 0 || r.unpaid < r.window/2 && !(cost == 0 && r.unpaid >= max(r.window/4, transport.MinCredit/2)) {
 		r.mu.Unlock()
 		return
 	}

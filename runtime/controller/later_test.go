@@ -175,7 +175,7 @@ func TestLaterControl(t *testing.T) {
 func TestLaterModes(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller, callee, route := w.pair()
-		for i, mode := range []transport.Mode{64, 128, 64 | 128 | transport.Oneway, 64 | transport.Input | transport.Output} {
+		for i, mode := range []transport.Mode{128, 128 | transport.Oneway, 128 | transport.Input | transport.Output} {
 			for j, large := range []transport.Flags{0, transport.Large} {
 				id := transport.CallID(uint32(i), uint64(j+1))
 				caller.Send(frame{Header: header{Kind: transport.Request, Flags: large, Call: id, Route: route, Mode: mode}, Payload: make([]byte, 4)})
@@ -183,7 +183,7 @@ func TestLaterModes(t *testing.T) {
 				require.Equal(t, failedPrecondition, f.Code)
 				require.Equal(t, reasonShape, f.Reason)
 				require.Equal(t, notRun, f.Outcome)
-				require.Contains(t, f.Message, fmt.Sprintf("the mode %d, which this controller does not know", mode&(64|128)))
+				require.Contains(t, f.Message, fmt.Sprintf("the mode %d, which this controller does not know", mode&128))
 			}
 		}
 		id := transport.CallID(9, 1)

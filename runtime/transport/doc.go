@@ -74,7 +74,7 @@
 // Every stream direction starts with a credit of 1 KiB, but for an output whose Request has the mode Wide: that starts with 16 KiB. A Data frame costs max(payload, 256)
 // bytes of it, whatever the number of items, and is sent only if the credit reaches; an End without items, or with Broken, costs nothing and comes once.
 // The receiver gives credit back by Credit frames as its consumer takes items, at the latest when half the window was taken. A window never shrinks. One of less than
-// 16 KiB grows that far when the first frame of items shows that the stream is used, and any up to 1 MiB while the consumer waits for the sender.
+// 16 KiB grows that far when half of it was used, and any up to 1 MiB while the consumer waits for the sender.
 //
 // All windows of a link come out of one budget of 16 MiB (LIM-13). 1 KiB of it is kept for each of the 10 240 stream directions that a node may receive on a link (LIM-12): one
 // more is refused with ResourceExhausted/busy. Windows grow out of what is left, none beyond a quarter of it, so that those that come late find something, and none is ever without its 1 KiB. Beyond 16 KiB
