@@ -107,7 +107,7 @@ func stoppedNode(t *testing.T, network string) {
 	q := probe.NewProbe(flooder, daffi.To("bad"))
 
 	before := ctl.resident(t)
-	var ratios []float64 // of rounds, so that what else the machine does meanwhile matters less
+	var ratios []float64     // of rounds, so that what else the machine does meanwhile matters less
 	var told [3]atomic.Int64 // busy, deadline, gone
 	for range 5 {
 		quiet := rate(t, p, 2*time.Second)
