@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/daffi-rpc/daffi/examples/shopping"
 	daffi "github.com/daffi-rpc/daffi/runtime"
@@ -125,4 +128,59 @@ func benchNode(b *testing.B, o daffi.Options, name string) *daffi.Node {
 	}
 	b.Cleanup(func() { n.Close() })
 	return n
+}
+
+// BenchmarkResumable makes calls over two pairs of links in turn, of which one keeps what it sends until it is acknowledged: cost-% is by how much its calls take longer, in
+// the median of the rounds.
+func BenchmarkResumable(b *testing.B) {
+	b.Setenv("XDG_RUNTIME_DIR", b.TempDir())
+	var kits [2]*testkit.KitProxy
+	for i := range kits {
+		grace := []time.Duration{-1, time.Second}[i]
+		c, err := controller.Listen(b.Context(), controller.Options{Addr: "tcp://localhost:0", ResumeGrace: grace})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		o := daffi.Options{Addr: c.Addr(), ResumeGrace: grace}
+		server, client := benchNode(b, o, "server"), benchNode(b, o, "client")
+		if _, err := testkit.RegisterKit(server, new(testkit.Impl)); err != nil {
+			b.Fatal(err)
+		}
+		kits[i] = testkit.NewKit(client)
+	}
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("%d callers", callers), func(b *testing.B) {
+			var ratios []float64
+			for n := 0; b.Loop(); n++ {
+				var took [2]time.Duration
+				for i := range kits { // the one that begins is another one in each round
+					which := (n + i) % 2
+					took[which] = round(b, kits[which], callers)
+				}
+				ratios = append(ratios, took[1].Seconds()/took[0].Seconds())
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(100*(ratios[len(ratios)/2]-1), "cost-%")
+		})
+	}
+}
+
+// round is how long some hundred calls take: so few that what else the machine does falls on either system alike.
+func round(b *testing.B, kit *testkit.KitProxy, callers int) time.Duration {
+	payload := make([]byte, 64)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range max(10, 200/callers) {
+				if _, err := kit.Echo(b.Context(), payload); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(begin)
 }

@@ -46,6 +46,12 @@ func goldenHandshake() map[string]goldenFrame {
 	challenge.Proof = transport.ControllerProof(token, said, transport.AppendChallenge(nil, &challenge))
 	proof = transport.NodeProof(token, said, transport.AppendChallenge(nil, &challenge))
 	count(welcome.Incarnation[:], 0x60)
+	resume := transport.ResumePayload{Session: 7, Controller: welcome.Incarnation, Attempt: 1, Received: 262_144}
+	resumed := resume
+	resumed.Received = 1_000
+	secret := transport.ResumeSecret(token, said, transport.AppendChallenge(nil, &challenge))
+	resume.Prove(secret, false)
+	resumed.Prove(secret, true)
 	layout := []any{"version", 1, "features", 1, "auth", 1, "nonce", 32, "proof", 32}
 	return map[string]goldenFrame{
 		"hello": {about: "A node begins.", header: transport.Header{Kind: transport.Hello}, payload: fields(said,
@@ -60,8 +66,13 @@ func goldenHandshake() map[string]goldenFrame {
 			"session", 4, "incarn.", 16, "ping ms", 4, "dead ms", 4, "limit", 4, "length", 1, "name", 10), check: parsed(welcome, transport.ParseWelcome)},
 		"refuse": {about: "The node may not join.", header: transport.Header{Kind: transport.Refuse}, payload: fields(transport.AppendRefuse(nil, &refuse),
 			"code", 1, "length", 1, "reason", len(refuse.Reason), "length", 2, "message", 0), check: parsed(refuse, transport.ParseRefuse)},
-		"ping":      {about: "Is anybody there?", header: transport.Header{Kind: transport.Ping, Arg: 0x1122334455667788}, check: bare("")},
-		"pong":      {about: "The answer to ping.hex.", header: transport.Header{Kind: transport.Pong, Arg: 0x1122334455667788}, check: bare("")},
+		"ping": {about: "Is anybody there?", header: transport.Header{Kind: transport.Ping, Arg: 0x1122334455667788}, check: bare("")},
+		"pong": {about: "The answer to ping.hex.", header: transport.Header{Kind: transport.Pong, Arg: 0x1122334455667788}, check: bare("")},
+		"ack":  {about: "Everything up to an offset of a resumable link has come.", header: transport.Header{Kind: transport.Ack, Arg: 262_144}, check: bare("")},
+		"resume": {about: "After hello.hex, challenge.hex and welcome.hex, the node asks for its link to go on over this connection.", header: transport.Header{Kind: transport.Resume}, payload: fields(transport.AppendResume(nil, &resume),
+			"version", 1, "session", 4, "incarn.", 16, "attempt", 8, "received", 8, "proof", 32), check: parsed(resume, transport.ParseResume)},
+		"resumed": {about: "The controller answers resume.hex: the link goes on.", header: transport.Header{Kind: transport.Resume}, payload: fields(transport.AppendResume(nil, &resumed),
+			"version", 1, "session", 4, "incarn.", 16, "attempt", 8, "received", 8, "proof", 32), check: parsed(resumed, transport.ParseResume)},
 		"goodbye":   {about: "The link closes.", header: transport.Header{Kind: transport.Goodbye, Flags: transport.Bulk}, check: bare("")},
 		"drain":     {about: "The node wants no more calls, or the controller sends no more.", header: transport.Header{Kind: transport.Drain, Flags: transport.Bulk}, check: bare("")},
 		"peer":      {about: "A node is about to call.", header: transport.Header{Kind: transport.Peer, Peer: 7}, payload: fields([]byte("shop-1"), "name", 6), check: bare("shop-1")},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,7 @@ type Node struct {
 	stop   chan struct{} // closed by Close
 	runner runner
 	zstd   *transport.Compressor
+	kept   *transport.KeepBudget
 
 	pendings  sync.Pool // of *pending
 	incomings sync.Pool // of *Incoming
@@ -75,6 +77,7 @@ func New(o Options) *Node {
 	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name}
 	n.log = n.opts.Logger.With("node", n.opts.Name)
 	rand.Read(n.token[:])
+	n.kept = transport.NewKeepBudget(n.opts.ResumeMemory)
 	n.admission.node = n
 	n.retries.left.Store(retryStart)
 	n.table.init()
@@ -227,6 +230,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > maxMessage {
 		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, maxMessage))
 	}
+	if n.opts.ResumeMemory < 0 {
+		return nil, invalid(fmt.Errorf("Options.ResumeMemory is %d: it must not be negative", n.opts.ResumeMemory))
+	}
 	if c := n.opts.Controller; c != nil {
 		if n.opts.Addr != "" {
 			return nil, invalid(errors.New("both Options.Addr and Options.Controller are set: a node joins one controller"))
@@ -248,7 +254,11 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 		if err != nil {
 			return nil, nil, err
 		}
-		return transport.NewConn(c, info), token, nil
+		again := func(ctx context.Context) (net.Conn, error) {
+			c, _, _, err := transport.Dial(ctx, addr, n.opts.TokenFile)
+			return c, err
+		}
+		return transport.NewDialed(c, info, again), token, nil
 	}, nil
 }
 

@@ -54,6 +54,15 @@ type Options struct {
 	// negative: none wait.
 	MaxQueue int
 
+	// ResumeGrace is how long a cut connection may take to come back while calls and streams that use it wait and nobody is told. 0: none where the end of a
+	// connection is the end of a process (unix sockets, loopback, in memory), else 500 ms or four round trips, and 5 s after silence; negative: none. More
+	// than 0 holds for every connection. It takes effect if the controller's allows it, too.
+	ResumeGrace time.Duration
+
+	// ResumeMemory bounds what is kept, for links that may resume, until the controller has acknowledged it, in bytes. A node that must keep more waits before it
+	// sends more. 0: 64 MiB (LIM-27).
+	ResumeMemory int
+
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration
 }
@@ -134,6 +143,7 @@ func (o *Options) setDefaults() {
 	def(&o.MaxRunningPerCaller, defaultPerCaller)
 	def(&o.MaxQueue, defaultQueue)
 	def(&o.DrainTimeout, defaultDrain)
+	def(&o.ResumeMemory, transport.KeepBytes)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

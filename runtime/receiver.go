@@ -247,10 +247,17 @@ func (r *receiver) chunk(f *transport.Frame) error {
 	return errors.New("the peer sent a chunk of nothing")
 }
 
-// end completes the sequence: what is queued is still taken, then err, nil for a plain end.
+// end completes the sequence: what is queued is still taken, then err, nil for a plain end. What was announced and has not come does not come any more.
 func (r *receiver) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if n := len(r.queue) - 1; n >= 0 && r.queue[n].asm != nil && !r.queue[n].ready {
+		r.queue[n].asm.drop()
+		r.queue = r.queue[:n]
+		if err == nil {
+			err = &Error{Code: Internal, Reason: ReasonProtocol, Message: "the stream ended before an item that was announced"}
+		}
+	}
 	if !r.complete {
 		r.complete, r.err = true, err
 	} else if r.err == nil {

@@ -27,8 +27,10 @@ type session struct {
 	zstd        bool // the controller takes compressed messages
 	welcome     transport.WelcomePayload
 
-	stage     stage  // reader
-	hello     []byte // reader
+	stage     stage                    // reader
+	hello     []byte                   // reader
+	resumable *transport.ResumeOptions // reader: nil if the link will not resume
+	greeted   time.Time                // when the Hello was sent
 	nonce     [32]byte
 	keepalive atomic.Pointer[transport.Keepalive]
 
@@ -114,7 +116,11 @@ func (s *session) answer(f transport.Frame) error { return s.link.Enqueue(f) }
 // join makes the handshake and registers what the node serves.
 func (s *session) join(ctx context.Context) error {
 	h := transport.HelloPayload{Features: transport.FeatureZstd, Session: s.node.token, Incarnation: s.incarnation, Nonce: s.nonce, Name: s.node.opts.Name}
+	if transport.OffersResume(s.link, s.node.opts.ResumeGrace) {
+		h.Features |= transport.FeatureResume
+	}
 	s.hello = transport.AppendHello(nil, &h)
+	s.greeted = time.Now()
 	if err := s.link.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Hello}, Payload: s.hello}); err != nil {
 		return err
 	}
@@ -239,6 +245,7 @@ func (s *session) handshake(f *transport.Frame) error {
 		s.welcome, s.number, s.stage = w, w.Session, joined
 		s.limit = min(s.limit, int(min(w.MessageLimit, 1<<30)))
 		s.link.SetMaxPayload(transport.MaxPayload)
+		s.makeResumable()
 		s.keepalive.Store(transport.NewKeepalive(s.link, w.Ping, w.Dead, longestStop(w.Ping, w.Dead)))
 		s.settle(nil)
 		return nil
@@ -275,8 +282,28 @@ func (s *session) challenge(payload []byte) error {
 		s.settle(err)
 		return err
 	}
+	if c.Features&transport.FeatureResume != 0 && transport.OffersResume(s.link, s.node.opts.ResumeGrace) {
+		s.resumable = &transport.ResumeOptions{Secret: transport.ResumeSecret(s.token, s.hello, payload), RTT: time.Since(s.greeted)}
+	}
 	s.stage, s.zstd = awaitWelcome, c.Features&transport.FeatureZstd != 0
 	return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
+}
+
+// makeResumable lets the link outlive its connection, if both sides want that.
+func (s *session) makeResumable() {
+	if s.resumable == nil {
+		return
+	}
+	n, o := s.node, s.resumable
+	o.Session, o.Controller, o.Grace, o.Budget = s.number, s.welcome.Incarnation, n.opts.ResumeGrace, n.kept
+	o.Pause = func(failures int) time.Duration { return n.backoff(min(failures, 3)) } // for as long as the session is held, a controller that is there again is soon found
+	o.Cut = func(err error) { n.log.Info("connection lost, resuming", "addr", n.where(), "error", err) }
+	o.Back = func(err error) {
+		if err == nil {
+			n.log.Info("resumed", "addr", n.where(), "session", s.number)
+		}
+	}
+	transport.MakeResumable(s.link, *o)
 }
 
 // settle ends the handshake.

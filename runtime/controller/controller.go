@@ -31,6 +31,14 @@ type Options struct {
 	MaxMessage       int           // bytes of one message; 0 means 4 MiB (LIM-6)
 	MaxNodes         int           // nodes at a time; 0 means 8 192 (LIM-4)
 	MaxPending       int           // links at a time that were not authenticated, without those in memory; 0 means 256 (LIM-3)
+
+	// ResumeGrace is how long a cut connection may take to come back while its node is held to be there. 0 means none where the end of a connection is the end of a
+	// process (unix sockets, loopback, in memory), else 500 ms or four round trips, and 5 s after silence; negative means none. More than 0 holds
+	// for every connection. Nodes have the same option, and both must allow it.
+	ResumeGrace time.Duration
+	// ResumeMemory bounds what is kept, for links that may resume, until their nodes have acknowledged it, in bytes; 0 means 64 MiB (LIM-27). What must be kept
+	// beyond it waits.
+	ResumeMemory int
 }
 
 // Bounds that are not options.
@@ -59,6 +67,7 @@ var (
 	errCrowded   = errors.New("too many links that are not authenticated")
 	errGoodbye   = errors.New("goodbye")
 	errShutdown  = errors.New("controller shuts down")
+	errNoSession = errors.New("no such session")
 	errBadOption = errors.New("options of the controller")
 )
 
@@ -72,6 +81,7 @@ type Controller struct {
 
 	routes  atomic.Pointer[[]*route] // by number; the first is nil
 	counts  counters
+	kept    *transport.KeepBudget
 	closing chan struct{} // closed by Close
 
 	wg sync.WaitGroup // one for each link until it has ended, and the goroutines of ours
@@ -136,6 +146,8 @@ func build(o Options) *Controller {
 	or(&c.opts.MaxMessage, transport.MaxMessage)
 	or(&c.opts.MaxNodes, 8192)
 	or(&c.opts.MaxPending, 256)
+	or(&c.opts.ResumeMemory, transport.KeepBytes)
+	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
 	return c
@@ -191,8 +203,8 @@ func (c *Controller) check() error {
 	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
 		return fmt.Errorf("%w: PingInterval is %v and DeadInterval %v: want at least 1ms, the latter longer, and at most a day",
 			errBadOption, o.PingInterval, o.DeadInterval)
-	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0:
-		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes and MaxPending must not be negative", errBadOption)
+	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.ResumeMemory < 0:
+		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending and ResumeMemory must not be negative", errBadOption)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	reasonProtocol   = "protocol"
 	reasonShape      = "shape"
 	reasonClosed     = "closed"
+	reasonNotResumed = "not_resumed"
 	reasonNameTaken  = "name_taken"
 	reasonLimit      = "limit"
 

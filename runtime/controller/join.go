@@ -17,6 +17,8 @@ func (s *session) handshake(f *transport.Frame) error {
 		return s.greet(f.Payload)
 	case st == awaitProof && f.Kind == transport.Proof:
 		return s.prove(f.Payload)
+	case st == awaitHello && f.Kind == transport.Resume:
+		return s.resume(f.Payload)
 	case st == refused: // what was sent before the refusal came
 		return nil
 	default:
@@ -37,6 +39,10 @@ func (s *session) greet(payload []byte) error {
 	}
 	challenge := transport.ChallengePayload{Features: hello.Features & transport.FeatureZstd}
 	rand.Read(challenge.Nonce[:])
+	if hello.Features&transport.FeatureResume != 0 && transport.TakesResume(s.link, s.c.opts.ResumeGrace) {
+		challenge.Features |= transport.FeatureResume
+		s.resumable = new(transport.ResumeOptions)
+	}
 	if s.token != nil {
 		challenge.Auth = transport.AuthToken
 		challenge.Proof = transport.ControllerProof(s.token, payload, transport.AppendChallengeWithoutProof(nil, &challenge))
@@ -44,6 +50,7 @@ func (s *session) greet(payload []byte) error {
 	s.hello = hello
 	s.rawHello = append([]byte(nil), payload...)
 	s.challenge = transport.AppendChallenge(nil, &challenge)
+	s.challenged = time.Now()
 	s.set(awaitProof)
 	s.send(transport.Frame{Header: transport.Header{Kind: transport.Challenge}, Payload: s.challenge})
 	return nil
@@ -61,6 +68,9 @@ func (s *session) prove(payload []byte) error {
 			s.refuse(unauthenticated, "", "the token is not that of this controller")
 			return nil
 		}
+	}
+	if s.resumable != nil {
+		s.resumable.Secret, s.resumable.RTT = transport.ResumeSecret(s.token, s.rawHello, s.challenge), time.Since(s.challenged)
 	}
 	s.rawHello, s.challenge = nil, nil
 	s.name, s.nameHash = s.hello.Name, transport.NameHash(s.hello.Name)
@@ -141,6 +151,13 @@ func (s *session) giveUp() {
 		c.mu.Unlock()
 		return
 	}
+	if holder := c.names[s.name]; holder != nil {
+		if left := transport.Suspended(holder.link); left > 0 { // it holds the name until it is dead (SEM-15)
+			s.patience.Reset(left + nameWait)
+			c.mu.Unlock()
+			return
+		}
+	}
 	c.forgetWaiting(s)
 	c.mu.Unlock()
 	s.refuse(alreadyExists, reasonNameTaken, fmt.Sprintf("a node named %q has joined already: names are unique at a controller", s.name))
@@ -181,11 +198,56 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 		MessageLimit: uint32(c.opts.MaxMessage), Name: c.opts.Name,
 	}
 	s.link.SetMaxPayload(transport.MaxPayload)
+	s.makeResumable()
 	s.keepalive = transport.NewKeepalive(s.link, c.opts.PingInterval, c.opts.DeadInterval, c.opts.DeadInterval)
 	s.set(joined)
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
 	c.changed(s.number)
 	c.log.Info("node joined", "node", s.name, "session", s.number, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
+	return nil
+}
+
+// makeResumable lets the link outlive its connection, if both sides want that.
+func (s *session) makeResumable() {
+	o := s.resumable
+	if o == nil {
+		return
+	}
+	c := s.c
+	o.Session, o.Controller, o.Grace, o.Budget = s.number, c.incarnation, c.opts.ResumeGrace, c.kept
+	o.Cut = func(err error) {
+		c.log.Info("connection lost", "node", s.name, "session", s.number, "reason", cut(err.Error()))
+	}
+	o.Back = func(err error) {
+		if err == nil {
+			c.counts.resumed.Add(1)
+			c.log.Info("connection resumed", "node", s.name, "session", s.number)
+		}
+	}
+	transport.MakeResumable(s.link, *o)
+	s.resumable = nil
+}
+
+// resume gives the connection to the session that has lost its own. Whoever cannot prove to be that session's node learns no more than that.
+func (s *session) resume(payload []byte) error {
+	ask, err := transport.ParseResume(payload)
+	if err != nil {
+		s.refuse(internal, reasonProtocol, err.Error())
+		return nil
+	}
+	c := s.c
+	c.mu.Lock()
+	old := c.session(ask.Session)
+	c.mu.Unlock()
+	refused := errNoSession
+	if old != nil {
+		var over error
+		if over, refused = transport.HandOver(old.link, &ask); refused == nil {
+			return over
+		}
+	}
+	c.log.Warn("resumption refused", "remote", s.link.Info().Remote, "session", ask.Session, "reason", cut(refused.Error()))
+	s.refuse(unavailable, reasonNotResumed, "no session of this number can be resumed with this proof and these offsets: join anew")
 	return nil
 }
 

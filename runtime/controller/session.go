@@ -33,11 +33,13 @@ type session struct {
 	state atomic.Int32 // changed with the controller's lock held, but for the first steps
 
 	// Of the handshake.
-	deadline  *time.Timer // until it has joined
-	patience  *time.Timer // while it waits for a name
-	hello     transport.HelloPayload
-	rawHello  []byte
-	challenge []byte
+	deadline   *time.Timer // until it has joined
+	patience   *time.Timer // while it waits for a name
+	hello      transport.HelloPayload
+	rawHello   []byte
+	challenge  []byte
+	challenged time.Time
+	resumable  *transport.ResumeOptions // nil if the link will not resume
 
 	// Set before the session has joined, then constant.
 	number    uint32

@@ -22,15 +22,18 @@ type Stats struct {
 	Calls         int // that callers wait for
 	Serving       int // that callees were given and have not ended
 	Introductions int // nodes that know another as a caller
+	Kept          int // bytes, for links that may resume
 
 	Late    uint64            // frames for calls that had ended
 	Refused uint64            // links that were not let in
+	Resumed uint64            // times that a link went on over another connection
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
 }
 
 type counters struct {
 	late    atomic.Uint64
 	refused atomic.Uint64
+	resumed atomic.Uint64
 
 	mu   sync.Mutex
 	lost map[string]uint64
@@ -41,7 +44,7 @@ func (c *Controller) Stats() Stats {
 	c.mu.Lock()
 	st := Stats{
 		Links: len(c.links), Pending: len(c.pending), Nodes: len(c.sessions), Watchers: len(c.watchers),
-		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(),
+		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(), Kept: c.kept.Used(),
 	}
 	for _, list := range c.waiting {
 		st.Waiting += len(list)

@@ -13,7 +13,16 @@ import (
 
 // NewConn returns a link over c, which it owns from now on. The deadlines of c must work, also for a Read or Write that is under way.
 func NewConn(c net.Conn, info Info) Link {
-	l := &conn{c: c, info: info, base: time.Now(), done: make(chan struct{})}
+	return newConn(c, info, nil)
+}
+
+// NewDialed is [NewConn] for the end that has dialed, and can again: only such a link can be resumed from here, see [OffersResume].
+func NewDialed(c net.Conn, info Info, redial Redial) Link {
+	return newConn(c, info, redial)
+}
+
+func newConn(c net.Conn, info Info, redial Redial) *conn {
+	l := &conn{c: c, info: info, redial: redial, base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
 	l.r.resize(idleRead)
 	l.w.init(l)
@@ -22,8 +31,10 @@ func NewConn(c net.Conn, info Info) Link {
 
 // conn is a link over a stream connection: one goroutine reads, and whoever finds the writer idle writes.
 type conn struct {
-	c       net.Conn
+	c       net.Conn // another one after install, which has the locks of the queue and of the turns
 	info    Info
+	redial  Redial // nil if it was accepted
+	keep    atomic.Pointer[keep]
 	handler Handler
 	limit   atomic.Int64
 	heard   atomic.Int64 // time of the last read, in nanoseconds since base
@@ -36,7 +47,10 @@ type conn struct {
 	// Of whoever reads, see turns.
 	f      Frame // the one being delivered; here so that it is not allocated for each
 	r      intake
-	failed error // how an attendant found the connection
+	failed error  // how an attendant found the connection
+	lost   error  // why reading has failed
+	count  uint64 // bytes of whole frames that were delivered, handshake aside
+	extra  bool   // something followed the frame that the handler has ended the link for
 
 	closing sync.Once
 	done    chan struct{}
@@ -49,8 +63,13 @@ func (l *conn) Start(h Handler) {
 	go l.read()
 }
 
-func (l *conn) SetMaxPayload(n int)    { l.limit.Store(int64(n)) }
-func (l *conn) Silence() time.Duration { return time.Since(l.base) - time.Duration(l.heard.Load()) }
+func (l *conn) SetMaxPayload(n int) { l.limit.Store(int64(n)) }
+func (l *conn) Silence() time.Duration {
+	if k := l.keep.Load(); k != nil && k.down.Load() {
+		return 0 // nobody is expected to say anything
+	}
+	return time.Since(l.base) - time.Duration(l.heard.Load())
+}
 func (l *conn) Info() Info             { return l.info }
 func (l *conn) Enqueue(f Frame) error  { return l.w.enqueue(f) }
 func (l *conn) EnqueueSource(s Source) { l.w.enqueueSource(s) }
@@ -75,20 +94,45 @@ func (l *conn) Finish(err error, d time.Duration) {
 
 // Close makes the reader see the end, and it tells the handler.
 func (l *conn) Close(err error) {
+	if errors.Is(err, ErrSilent) && l.suspend(err) {
+		return
+	}
+	l.end(err)
+}
+
+func (l *conn) end(err error) {
 	l.closing.Do(func() {
-		l.w.close(err)
-		l.c.Close()
+		l.w.close(err).Close()
+		if k := l.keep.Load(); k != nil {
+			k.budget.wake()
+		}
 		l.stopTurns()
 	})
+}
+
+// fail ends a connection that cannot be written to, and the link unless it is resumed.
+func (l *conn) fail(err error) {
+	if !l.suspend(err) {
+		l.end(err)
+	}
 }
 
 // read delivers frames until the connection ends, or somebody else reads.
 func (l *conn) read() {
 	err := l.readFrames()
+	for err != nil && l.lost != nil {
+		if err = l.revive(l.lost); err == nil {
+			err = l.readFrames()
+		}
+	}
 	if err == nil {
 		return
 	}
-	l.Close(err)
+	if over, ok := err.(*handOver); ok {
+		l.give(over)
+	} else {
+		l.end(err)
+	}
 	l.r.buf.Release()
 	l.handler.HandleClosed(l.w.reason())
 	close(l.done)
@@ -157,6 +201,7 @@ func (l *conn) readSome() (err error) {
 	r := &l.r
 	n, err := l.c.Read(r.b[r.to:])
 	if n > 0 && !l.hear() { // a slow peer is alive
+		l.lost = ErrPaused // the peer says whether it has given the session up
 		return ErrPaused
 	}
 	r.to += n
@@ -169,8 +214,9 @@ func (l *conn) readSome() (err error) {
 			return nil
 		}
 		if r.to > 0 && errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
+			err = io.ErrUnexpectedEOF
 		}
+		l.lost = err
 		return err
 	}
 	switch {
@@ -207,12 +253,16 @@ func (l *conn) parse(r *intake) error {
 			f.Buf = r.give()
 		}
 		if err := l.deliver(); err != nil {
+			l.extra = r.from < r.to
 			return err
 		}
 		batch = batch || h.Kind.Known()
 	}
 	if batch {
 		l.handler.HandleBatch()
+	}
+	if k := l.keep.Load(); k != nil {
+		k.took(l.count)
 	}
 	if need > len(r.b) {
 		r.resize(max(need, busyRead))
@@ -224,10 +274,17 @@ func (l *conn) parse(r *intake) error {
 }
 
 // deliver gives f to the handler.
-func (l *conn) deliver() error {
+func (l *conn) deliver() (err error) {
 	defer l.f.Release()
-	if !l.f.Kind.Known() {
-		return nil
+	k, size := l.f.Kind, HeaderSize+len(l.f.Payload)
+	switch {
+	case k == Ack && l.keep.Load() != nil:
+		err = l.acknowledged(l.f.Arg)
+	case k.Known():
+		err = l.handler.HandleFrame(&l.f)
 	}
-	return l.handler.HandleFrame(&l.f)
+	if err == nil && k.numbered() {
+		l.count += uint64(size)
+	}
+	return err
 }

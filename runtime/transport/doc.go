@@ -109,8 +109,8 @@
 //	 9 Pong       both  answers one Ping                     link closed
 //	10 Goodbye    both  once; the link closes after it       link closed
 //	11 Drain      both  once from N, answered once by C      link closed
-//	12 —          reserved: acknowledgement of a resumable link
-//	13 —          reserved: resumption
+//	12 Ack        both  one for 256 KiB or 100 ms            cannot be: it goes ahead of what waits
+//	13 Resume     both  like a Hello; answered once by C     closed
 //	16 Control    both  LIM-15 outstanding; with More an     link closed
 //	                    answer goes on in another frame
 //	17 Peer       C     twice per pair of sessions           link closed
@@ -129,17 +129,41 @@
 //
 // Fixed binary layout, no compression, no codec; bytes after it belong to a later version. Strings are a length byte and that many bytes.
 //
-//	Hello      "DAFF" u8 version=1 u8 features(1 zstd) [16]session [8]incarnation [32]nonce string name
+//	Hello      "DAFF" u8 version=1 u8 features(1 zstd, 2 resume) [16]session [8]incarnation [32]nonce string name
 //	Challenge  u8 version u8 features u8 auth(0 none, 1 token) [32]nonce [32]proof
 //	Proof      [32]proof
 //	Welcome    u32 session number, [16]controller incarnation, u32 ping ms, u32 dead ms, u32 message limit, string controller name
 //	Refuse     u8 code string reason, u16 length and message
+//	Resume     u8 version=1 u32 session number [16]controller incarnation u64 attempt u64 received [32]proof
 //
 // The node speaks first. The Challenge proves the controller's token: HMAC-SHA256(token, "daffi controller" u16 length of the Hello-payload,
 // Hello-payload, Challenge-payload without its proof). The node checks it before it answers with HMAC-SHA256(token, "daffi node" u16 length of the
 // Hello-payload, Hello-payload, Challenge-payload). The token
 // itself is never sent, and both proofs cover everything said so far. With auth 0 the proofs are zero bytes and are not looked at.
 // A session is a name, 128 random bits, and an incarnation that its process counts up with every link it makes.
+//
+// # Resumption
+//
+// A link is resumable if the Hello offers that feature and the Challenge takes it up. Then the bytes of its frames, headers included, are numbered in each direction from
+// 0, beginning with the first frame after the Welcome, towards the controller with the first after the Proof. Frames of the handshake, Ack and Resume do not count and carry no number:
+// order is enough. Each side keeps what it has sent until the other has acknowledged it. An Ack says in arg up to which
+// offset its sender has received and delivered whole frames; it is sent for every 256 KiB, and else 100 ms after something new came. An
+// offset beyond what was sent, or before an earlier one, is a protocol error. So is an Ack on a link that is not resumable.
+//
+// When the connection has ended, was reset, or was silent for the dead interval, both sides drop the frame that has come in part, and the session stays for a while: 500 ms or four
+// round trips, after silence 5 s. Meanwhile the node connects again and sends, in place of a Hello, a Resume: the session's number and the controller's incarnation, both of the Welcome, an
+// attempt, which counts up from 1 with every Resume of this link, and up to which offset it has received. It is proved by
+//
+//	HMAC-SHA256(secret, "daffi resumes" u16 length of what follows, Resume-payload without its proof)
+//	secret = HMAC-SHA256(token, "daffi resume" u16 length of the Hello-payload, Hello-payload, Challenge-payload)
+//
+// where the token is empty if the link has none. The controller answers with a Resume of its own, the label of whose proof is "daffi resumed": the same session, incarnation and attempt, and up to which
+// offset it has received. Then both send everything from there on again, the remaining times of requests shortened by what they have waited, and go on. The node sends
+// nothing behind its Resume until it has the answer. The connection that the controller has not yet found to be cut gives way to the new one.
+//
+// The controller takes an attempt once, and only a higher one than before. A number that it does not know, another incarnation, a wrong proof and offsets that cannot be
+// are answered by a Refuse, reason not_resumed, and change nothing; to the node the session is then dead, as it is when nobody listens at the address any more. A Goodbye, a
+// protocol error and a link that was closed on purpose are never followed by a Resume.
 //
 // # Keepalive
 //

@@ -30,7 +30,7 @@ const (
 // Kind says what a frame is. The numbers are the wire's; retired ones are never used again.
 type Kind uint8
 
-// The kinds; 12 and 13 are reserved for resumable links.
+// The kinds.
 const (
 	Hello     Kind = 1
 	Challenge Kind = 2
@@ -42,6 +42,8 @@ const (
 	Pong    Kind = 9
 	Goodbye Kind = 10
 	Drain   Kind = 11
+	Ack     Kind = 12
+	Resume  Kind = 13
 
 	Control Kind = 16
 	Peer    Kind = 17
@@ -60,7 +62,7 @@ const (
 
 var kindNames = [...]string{
 	Hello: "Hello", Challenge: "Challenge", Proof: "Proof", Welcome: "Welcome", Refuse: "Refuse",
-	Ping: "Ping", Pong: "Pong", Goodbye: "Goodbye", Drain: "Drain", Control: "Control", Peer: "Peer",
+	Ping: "Ping", Pong: "Pong", Goodbye: "Goodbye", Drain: "Drain", Ack: "Ack", Resume: "Resume", Control: "Control", Peer: "Peer",
 	Request: "Request", Accepted: "Accepted", Reply: "Reply", Error: "Error", Data: "Data", Chunk: "Chunk",
 	Credit: "Credit", Cancel: "Cancel", Stop: "Stop", Grant: "Grant",
 }
@@ -77,6 +79,9 @@ func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "
 
 // Handshake reports whether k is one of the frames that are exchanged before a link is authenticated.
 func (k Kind) Handshake() bool { return k >= Hello && k <= Refuse }
+
+// numbered reports whether the bytes of such frames count in the offsets of a resumable link.
+func (k Kind) numbered() bool { return !k.Handshake() && k != Ack && k != Resume }
 
 // Flags of a frame.
 type Flags uint8

@@ -47,7 +47,7 @@ func TestFrameLayout(t *testing.T) {
 }
 
 func TestKindNumbersAreTheWires(t *testing.T) {
-	want := map[Kind]uint8{Hello: 1, Challenge: 2, Proof: 3, Welcome: 4, Refuse: 5, Ping: 8, Pong: 9, Goodbye: 10, Drain: 11, Control: 16, Peer: 17,
+	want := map[Kind]uint8{Hello: 1, Challenge: 2, Proof: 3, Welcome: 4, Refuse: 5, Ping: 8, Pong: 9, Goodbye: 10, Drain: 11, Ack: 12, Resume: 13, Control: 16, Peer: 17,
 		Request: 32, Accepted: 33, Reply: 34, Error: 35, Data: 36, Chunk: 37, Credit: 38, Cancel: 39, Stop: 40, Grant: 41}
 	for k := range 256 {
 		require.Equal(t, want[Kind(k)] != 0, Kind(k).Known(), "kind %d", k)

@@ -14,7 +14,10 @@ import (
 const Version = 1
 
 // Features that a Hello offers and a Challenge takes up. Bits that are not known are not looked at.
-const FeatureZstd = 1
+const (
+	FeatureZstd   = 1
+	FeatureResume = 2 // the link resumes after a cut
+)
 
 // Ways to authenticate that a Challenge names.
 const (
@@ -30,6 +33,7 @@ const (
 	ProofSize        = sha256.Size
 
 	challengeSize = 3 + 32 + ProofSize
+	resumeSize    = 1 + 4 + 16 + 8 + 8 + ProofSize
 	welcomeFixed  = 4 + 16 + 3*4
 )
 
@@ -63,6 +67,15 @@ type WelcomePayload struct {
 	Dead         time.Duration // the peer is dead after so much silence; more than Ping
 	MessageLimit uint32        // of one message, in bytes, when unpacked
 	Name         string        // of the controller; see ValidName
+}
+
+// ResumePayload asks, from a node, for a link to go on over the connection that it comes on, and says so, from the controller.
+type ResumePayload struct {
+	Session    uint32          // of the Welcome
+	Controller [16]byte        // incarnation, of the Welcome
+	Attempt    uint64          // counted up by the node, repeated by the controller
+	Received   uint64          // offset up to which the sender has everything
+	Proof      [ProofSize]byte // see Prove
 }
 
 // RefusePayload ends a handshake that failed; the controller closes the connection after it. Reason and Message are bytes of the
@@ -181,6 +194,52 @@ func ParseWelcome(b []byte) (WelcomePayload, error) {
 	return w, nil
 }
 
+// AppendResume appends the payload of a Resume.
+func AppendResume(b []byte, p *ResumePayload) []byte {
+	b = appendResumeWithoutProof(b, p)
+	return append(b, p.Proof[:]...)
+}
+
+func appendResumeWithoutProof(b []byte, p *ResumePayload) []byte {
+	b = append(b, Version)
+	b = binary.LittleEndian.AppendUint32(b, p.Session)
+	b = append(b, p.Controller[:]...)
+	b = binary.LittleEndian.AppendUint64(b, p.Attempt)
+	return binary.LittleEndian.AppendUint64(b, p.Received)
+}
+
+// ParseResume reads the payload of a Resume. It does not look at the proof.
+func ParseResume(b []byte) (ResumePayload, error) {
+	var p ResumePayload
+	r := payloadReader{kind: Resume, rest: b}
+	r.version()
+	p.Session = r.uint32()
+	r.bytes(p.Controller[:])
+	p.Attempt = r.uint64()
+	p.Received = r.uint64()
+	r.bytes(p.Proof[:])
+	if err := r.err; err != nil {
+		return ResumePayload{}, err
+	}
+	return p, nil
+}
+
+// Prove sets the proof of a Resume: that of the node's asks, that of the controller's answers.
+func (p *ResumePayload) Prove(secret [ProofSize]byte, answers bool) {
+	label := "daffi resumes"
+	if answers {
+		label = "daffi resumed"
+	}
+	p.Proof = proofOf(label, secret[:], appendResumeWithoutProof(make([]byte, 0, resumeSize), p), nil, nil)
+}
+
+// proves reports whether the proof is the one that Prove sets.
+func (p *ResumePayload) proves(secret [ProofSize]byte, answers bool) bool {
+	want := *p
+	want.Prove(secret, answers)
+	return EqualProof(want.Proof[:], p.Proof[:])
+}
+
 // AppendRefuse appends the payload of a Refuse. What is too long in it is cut.
 func AppendRefuse(b []byte, f *RefusePayload) []byte {
 	b = append(b, f.Code)
@@ -228,6 +287,12 @@ func proofOf(label string, token, hello, challenge, rest []byte) (proof [ProofSi
 	h.Write(rest)
 	h.Sum(proof[:0])
 	return proof
+}
+
+// ResumeSecret is what both ends of a link know that have made the handshake with these payloads, and nobody who has not the token. The payloads are those of
+// the Hello and the Challenge, whole, as they were sent.
+func ResumeSecret(token, hello, challenge []byte) [ProofSize]byte {
+	return proofOf("daffi resume", token, hello, challenge, nil)
 }
 
 // EqualProof compares in a time that says nothing of where a and b differ. Nothing else may compare proofs or tokens.

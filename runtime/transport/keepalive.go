@@ -53,7 +53,11 @@ func (k *Keepalive) tick() {
 		return
 	}
 	if silence >= k.dead {
-		k.stopped = true
+		if resumes(k.link) { // and goes on, if it does not end
+			k.timer.Reset(k.ping)
+		} else {
+			k.stopped = true
+		}
 		k.mu.Unlock()
 		k.link.Close(ErrSilent)
 		return

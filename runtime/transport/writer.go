@@ -19,6 +19,7 @@ type writer struct {
 	wg   sync.WaitGroup
 
 	q       queue
+	keep    *keep // of a resumable link, else nil; with its own state guarded by q.mu
 	control blocks
 	small   blocks
 	bulk    ring
@@ -40,11 +41,12 @@ type blocks struct {
 
 type block struct {
 	buf    *Buffer
-	since  time.Time // when its first Request came; zero if there is none
+	since  time.Time // when its first Request came, and once it is taken, when that was; zero if there is none
 	frames int       // all
 	counts int       // those that the queue's bound counts
 	bytes  int
-	credit int // bytes of the others, which credit or a grant covers
+	credit int  // bytes of the others, which credit or a grant covers
+	apart  bool // a frame that is not numbered: nothing else is in the block
 }
 
 const blockSize = MaxContent
@@ -56,8 +58,8 @@ func (bs *blocks) append(h *Header, payload []byte) {
 		last = &bs.list[n-1]
 	}
 	switch {
-	case last != nil && len(last.buf.B)+size <= cap(last.buf.B):
-	case last != nil && cap(last.buf.B) < blockSize && len(last.buf.B)+size <= blockSize:
+	case last != nil && !last.apart && len(last.buf.B)+size <= cap(last.buf.B):
+	case last != nil && !last.apart && cap(last.buf.B) < blockSize && len(last.buf.B)+size <= blockSize:
 		big := NewBuffer(blockSize)
 		big.B = append(big.B, last.buf.B...)
 		last.buf.Release()
@@ -84,6 +86,14 @@ func (bs *blocks) append(h *Header, payload []byte) {
 func (bs *blocks) add(size int) *block {
 	bs.list = append(bs.list, block{buf: NewBuffer(size)})
 	return &bs.list[len(bs.list)-1]
+}
+
+// addApart adds a frame that is not numbered.
+func (bs *blocks) addApart(h *Header, payload []byte) {
+	b := bs.add(HeaderSize + len(payload))
+	b.buf.B = AppendFrame(b.buf.B, h, payload)
+	b.frames, b.apart = 1, true
+	bs.size += len(b.buf.B)
 }
 
 func (bs *blocks) pop() block {
@@ -119,7 +129,11 @@ func (w *writer) enqueue(f Frame) error {
 		if w.control.size > limit {
 			return ErrFull
 		}
-		w.control.append(&f.Header, f.Payload)
+		if f.Kind.Handshake() {
+			w.control.addApart(&f.Header, f.Payload)
+		} else {
+			w.control.append(&f.Header, f.Payload)
+		}
 		return nil
 	}
 	if err := w.q.admit(&f.Header, len(f.Payload)); err != nil {
@@ -157,6 +171,14 @@ func (w *writer) pending() bool {
 	return len(w.control.list) > 0 || len(w.small.list) > 0 || w.bulk.len() > 0
 }
 
+// ready reports whether something may be written now. Call with the lock held.
+func (w *writer) ready() bool {
+	if w.keep == nil {
+		return w.pending()
+	}
+	return w.keep.ready()
+}
+
 // How many blocks, and turns of the bulk lane, a goroutine that flushes writes itself before it leaves the rest to another.
 const (
 	inlineWrites = 8
@@ -167,14 +189,14 @@ const (
 func (w *writer) flush() {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
-	if w.busy || w.q.err != nil || !w.pending() {
+	if w.busy || w.q.err != nil || !w.ready() {
 		return
 	}
 	w.busy = true
 	if !w.flushBlocks() || w.bulk.len() > 0 && w.try.vectored() && !w.flushBulk() {
 		return // somebody else goes on
 	}
-	if w.q.err == nil && w.pending() {
+	if w.q.err == nil && w.ready() {
 		w.wg.Go(w.drainAll)
 		return
 	}
@@ -192,9 +214,9 @@ func (w *writer) flushBlocks() bool {
 		w.q.mu.Unlock()
 		n, err := w.try.write(b.buf.B)
 		if err != nil && !errors.Is(err, errWouldBlock) {
-			b.buf.Release()
-			w.conn.Close(err)
+			w.conn.fail(err)
 			w.q.mu.Lock()
+			w.wrote(b)
 			break
 		}
 		w.q.mu.Lock()
@@ -216,7 +238,7 @@ func (w *writer) flushBulk() bool {
 		w.q.mu.Unlock()
 		n, err := w.try.writev(w.turn.bufs, w.turn.size())
 		if err != nil && !errors.Is(err, errWouldBlock) {
-			w.conn.Close(err)
+			w.conn.fail(err)
 		}
 		w.q.mu.Lock()
 		if n < w.turn.size() && w.q.err == nil {
@@ -234,6 +256,9 @@ func (w *writer) flushBulk() bool {
 // rest ends a round of writing. Call with the lock held.
 func (w *writer) rest() {
 	w.busy = false
+	if w.keep != nil && !w.keep.rest() {
+		return
+	}
 	w.q.rest()
 }
 
@@ -241,7 +266,7 @@ func (w *writer) rest() {
 func (w *writer) flushSoon() {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
-	if w.busy || w.q.err != nil || !w.pending() {
+	if w.busy || w.q.err != nil || !w.ready() {
 		return
 	}
 	w.busy = true
@@ -249,7 +274,14 @@ func (w *writer) flushSoon() {
 }
 
 // takeBlock takes the next block of the control or the small lane; it has no buffer if there is none. Call with the lock held.
-func (w *writer) takeBlock() (b block) {
+func (w *writer) takeBlock() block {
+	if w.keep == nil {
+		return w.takeQueued()
+	}
+	return w.keep.takeBlock()
+}
+
+func (w *writer) takeQueued() (b block) {
 	switch {
 	case len(w.control.list) > 0:
 		b = w.control.pop()
@@ -258,9 +290,11 @@ func (w *writer) takeBlock() (b block) {
 		b = w.small.pop()
 		w.drained += uint64(b.frames)
 		if !b.since.IsZero() {
-			if waited := time.Since(b.since); waited > worthSubtracting {
+			waited := time.Since(b.since)
+			if waited > worthSubtracting {
 				subtractWait(b.buf.B, waited)
 			}
+			b.since = b.since.Add(waited)
 		}
 	}
 	return b
@@ -277,7 +311,7 @@ func subtractWait(frames []byte, waited time.Duration) {
 				binary.LittleEndian.PutUint64(frames[24:], shorten(left, waited))
 			}
 		}
-		frames = frames[HeaderSize+int(binary.LittleEndian.Uint32(frames)):]
+		frames = frames[min(HeaderSize+int(binary.LittleEndian.Uint32(frames)), len(frames)):] // of what is kept, the last may be a header alone
 	}
 }
 
@@ -303,7 +337,7 @@ func (w *writer) drainFrom(b block, written int) {
 		w.wrote(b)
 		w.q.mu.Unlock()
 		if err != nil {
-			w.conn.Close(err)
+			w.conn.fail(err)
 		}
 		w.drainAll()
 	})
@@ -342,7 +376,7 @@ func (w *writer) gather(atOnce bool) (ok bool) {
 		t.bufs, t.held = append(t.bufs, b.buf.B), append(t.held, b.buf)
 		t.frames, t.bytes, t.credit = t.frames+b.counts, t.bytes+b.bytes, t.credit+b.credit
 	}
-	for size := 0; size < writeBatch && w.bulk.len() > 0 && w.bulk.peek().after <= w.drained; {
+	for size := 0; size < writeBatch && w.bulk.len() > 0 && w.bulk.peek().after <= w.drained && (w.keep == nil || w.keep.flows()); {
 		if s := w.bulk.peek().source; s != nil && atOnce && !prompt(s) {
 			break
 		}
@@ -360,7 +394,11 @@ func (w *writer) gather(atOnce bool) (ok bool) {
 				continue
 			}
 		}
+		at := len(t.heads)
 		size += t.add(&f, &e)
+		if w.keep != nil {
+			w.keep.addFrame(t.heads[at:], &f)
+		}
 	}
 	return len(t.bufs) > 0
 }
@@ -411,7 +449,7 @@ func (w *writer) settle() {
 func (w *writer) drainAll() {
 	for {
 		w.q.mu.Lock()
-		if w.q.err != nil || !w.pending() {
+		if w.q.err != nil || !w.ready() {
 			w.try.calm()
 			w.rest()
 			w.q.mu.Unlock()
@@ -430,7 +468,7 @@ func (w *writer) writeTurn(written int) {
 	w.settle()
 	w.q.mu.Unlock()
 	if err != nil {
-		w.conn.Close(err)
+		w.conn.fail(err)
 	}
 }
 
@@ -469,19 +507,17 @@ func (w *writer) writeFull(bufs net.Buffers, written int) error {
 func (w *writer) waitIdle() <-chan struct{} {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
-	if w.q.err != nil || !w.busy && !w.pending() {
+	if w.q.err != nil || !w.busy && !w.pending() && (w.keep == nil || !w.keep.down.Load()) {
 		return nil
 	}
 	return w.q.waitIdle()
 }
 
-// close drops what is queued.
-func (w *writer) close(err error) {
+// close drops what is queued and returns the connection that is left to close.
+func (w *writer) close(err error) net.Conn {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
-	if !w.q.end(err) {
-		return
-	}
+	w.q.end(err)
 	for _, bs := range []*blocks{&w.control, &w.small} {
 		for _, b := range bs.list {
 			b.buf.Release()
@@ -492,6 +528,10 @@ func (w *writer) close(err error) {
 		e := w.bulk.pop()
 		e.frame.Release()
 	}
+	if w.keep != nil {
+		w.keep.close()
+	}
+	return w.conn.c
 }
 
 func (w *writer) reason() error {

@@ -66,6 +66,13 @@ func (c *Conn) OneByte() { c.in.set(func() { c.in.oneByte = true }) }
 // CutAfter cuts the connection, in both directions, when c has written n more bytes; what was written before still arrives.
 func (c *Conn) CutAfter(n int) { c.out.set(func() { c.out.cutAfter = n }) }
 
+// Cut reports whether CutAfter has had its effect.
+func (c *Conn) Cut() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.cutAfter == 0 && c.out.closed
+}
+
 // wait waits for a change or the deadline. Call with the lock held; it is held again afterwards.
 func (h *half) wait(by time.Time) error {
 	changed := h.changed

@@ -21,7 +21,11 @@ const patience = 10 * time.Second
 type Peer struct {
 	Link    transport.Link
 	Session uint32 // once joined
-	Name    string
+
+	Secret     [transport.ProofSize]byte // of the link, once joined, for a Resume
+	Controller [16]byte                  // incarnation, once joined
+
+	Name string
 
 	// OnFrame, if it is set before the first frame, sees each frame on the link's goroutine; those for which it returns true are not kept.
 	OnFrame func(f *transport.Frame) bool
@@ -208,6 +212,7 @@ func (p *Peer) Hello(tb testing.TB, hello transport.HelloPayload, token []byte) 
 	if challenge.Auth == transport.AuthToken {
 		proof = transport.NodeProof(token, payload, f.Payload)
 	}
+	p.Secret = transport.ResumeSecret(token, payload, f.Payload)
 	p.Send(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
 	f, err = p.take(patience, func(f *transport.Frame) bool { return f.Kind == transport.Welcome || f.Kind == transport.Refuse })
 	if err != nil {
@@ -218,7 +223,7 @@ func (p *Peer) Hello(tb testing.TB, hello transport.HelloPayload, token []byte) 
 		if err != nil {
 			tb.Fatal(err)
 		}
-		p.Session = w.Session
+		p.Session, p.Controller = w.Session, w.Incarnation
 		p.Link.SetMaxPayload(transport.MaxPayload)
 	}
 	return f
