@@ -89,6 +89,7 @@ cover: ## what the tests reach
 night: export DAFFI_NIGHT = 1
 night: lint fresh race bench-check ## what takes long: everything many times, and fuzzing for a minute each
 	$(GO) test -v -p 1 -count=1 -timeout 1h ./runtime/... ./internal/e2e
+	@sh scripts/netcut.sh 100
 	@sh scripts/fuzz.sh 1m
 	$(GO) test -count=1 -run LittleMemory -timeout $(TIMEOUT) ./internal/e2e
 	$(MAKE) microbench

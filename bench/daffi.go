@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/daffi-rpc/daffi/bench/echo"
 	daffi "github.com/daffi-rpc/daffi/runtime"
@@ -15,6 +16,7 @@ var daffiSystems = []system{
 	daffiEmbedded("daffi embedded, unix", "unix", daffi.CompressAuto),
 	daffiEmbedded("daffi embedded, tcp, zstd", "tcp", daffi.CompressOn),
 	daffiSeparate("daffi separate, tcp", "tcp", daffi.CompressAuto),
+	daffiResumable("daffi separate, tcp, resumable"),
 	daffiSeparate("daffi separate, unix", "unix", daffi.CompressAuto),
 	daffiSeparate("daffi separate, tcp, zstd", "tcp", daffi.CompressOn),
 }
@@ -66,6 +68,31 @@ func daffiController(name, network string, z daffi.Compression, server func(cont
 		},
 		server: server,
 		client: daffiClient(z),
+	}
+}
+
+// daffiResumable is daffiSeparate with links that keep what they send, as they do beyond one host.
+func daffiResumable(name string) system {
+	const grace = time.Second
+	return system{
+		name: name, network: "tcp", stream: true, ours: true,
+		broker: func(ctx context.Context, addr string) (string, error) {
+			ctl, err := controller.Listen(ctx, controller.Options{Addr: "tcp://" + addr, ResumeGrace: grace})
+			if err != nil {
+				return "", err
+			}
+			return ctl.Addr(), nil
+		},
+		server: func(ctx context.Context, addr string) (string, error) {
+			return addr, daffiServe(ctx, daffi.New(daffi.Options{Name: "server", Addr: addr, ResumeGrace: grace}))
+		},
+		client: func(ctx context.Context, addr string) (client, error) {
+			node, err := daffi.Connect(ctx, daffi.Options{Name: "client", Addr: addr, ResumeGrace: grace})
+			if err != nil {
+				return nil, err
+			}
+			return daffiCaller{p: echo.NewEcho(node)}, nil
+		},
 	}
 }
 
