@@ -268,8 +268,10 @@ func (l *conn) parse(r *intake) error {
 		r.resize(max(need, busyRead))
 		return nil
 	}
-	r.to = copy(r.b, r.b[r.from:r.to])
-	r.from = 0
+	if r.from > 0 { // else it lies there already: a slow peer's bytes come one by one
+		r.to = copy(r.b, r.b[r.from:r.to])
+		r.from = 0
+	}
 	return nil
 }
 
