@@ -263,7 +263,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if p.stream != nil && len(buf.B) <= transport.MaxPayload {
 		p.stream.start()
 	}
-	p.alone = alone && p.stream == nil
+	p.alone = alone && p.stream == nil && (h.Arg == 0 || h.Arg > uint64(attendFrom))
 	if s.alone.Load() != p.alone {
 		s.alone.Store(p.alone)
 	}

@@ -123,6 +123,7 @@ const (
 	closeTimeout      = time.Second
 	waitHint          = 3 * time.Second // after which Connect says what it waits for
 	workerIdle        = 5 * time.Second
+	attendFrom        = 100 * time.Millisecond // that a lone call still has at least, if its caller reads: the end of its context may be noticed 5 ms late
 	maxErrorText      = 1 << 10
 	maxHint           = 128 << 10 // up to which a message's buffer is made as large as the last one was
 	maxAttempts       = 3         // the first and two more (SEM-6)

@@ -33,7 +33,7 @@ const (
 	tick      = time.Millisecond      // between looks at groups that do not go on
 	calmTicks = 16                    // without work, after which the ticker stops
 	tickCalls = int(tick / quickTime) // calls of a group that goes on as it should, in a tick
-	groupSize = 16                    // calls of a group, unless there are too few processors for that many goroutines
+	groupSize = 16                    // calls of a group at least, where there is more than one
 )
 
 // worker is a goroutine that runs calls.
@@ -130,7 +130,8 @@ func (c *loneCall) Elsewhere() {
 
 // runAll serves calls whose handlers return at once, and sends their replies together.
 func (r *runner) runAll(calls []*Incoming, link transport.Link) {
-	size := max(groupSize, (len(calls)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	parts := max(1, min(len(calls)/groupSize, runtime.GOMAXPROCS(0)))
+	size := (len(calls) + parts - 1) / parts
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(calls) > 0 {

@@ -57,10 +57,10 @@ const (
 )
 
 const (
-	turnTick  = time.Millisecond
-	turnCalm  = 4                // ticks without a turn, after which they stop
-	patience  = 16               // ticks after which an attendant waits like others
-	briskTime = time.Millisecond // between two reads of a connection in brisk use
+	turnTick  = 5 * time.Millisecond // more often than the system's own clock ticks, setting a timer costs a lone call some microseconds
+	turnCalm  = 4                    // ticks without a turn, after which they stop
+	patience  = 16                   // ticks after which an attendant waits like others
+	briskTime = time.Millisecond     // between two reads of a connection in brisk use
 )
 
 // turns is who reads a connection now.
