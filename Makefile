@@ -86,10 +86,11 @@ cover: ## what the tests reach
 	$(GO) test -short -coverprofile cover.out -coverpkg ./... ./...
 	$(GO) tool cover -func cover.out | tail -n 1
 
-night: export DAFFI_NIGHT = 1
-night: lint fresh race bench-check ## what takes long: everything many times, and fuzzing for a minute each
-	$(GO) test -v -p 1 -count=1 -timeout 1h ./runtime/... ./internal/e2e
+# Figures are taken without the race detector, one package after the other, so that they are worth something.
+night: lint fresh race ## what takes long: everything many times, full figures, networks that are cut and slow, and fuzzing for a minute each
+	DAFFI_NIGHT=1 $(MAKE) bench-check
+	DAFFI_NIGHT=1 $(GO) test -v -p 1 -count=1 -timeout 1h ./runtime/... ./internal/e2e
 	@sh scripts/netcut.sh 100
+	$(MAKE) slowlink
 	@sh scripts/fuzz.sh 1m
-	$(GO) test -count=1 -run LittleMemory -timeout $(TIMEOUT) ./internal/e2e
 	$(MAKE) microbench
