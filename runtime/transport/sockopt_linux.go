@@ -12,6 +12,10 @@ const (
 	tcpNotSentLowat = 25
 )
 
+// notSent is from how many bytes on that the network has not taken a socket takes no more: what is more urgent waits for them. A smaller figure would have the
+// writer woken more often than the network asks for. Beside 4 MiB messages over 80 Mbit/s small calls take 11 ms with it and 24 ms with what the send buffer would hold.
+const notSent = 16 << 10
+
 // tune sets what a connection should have where the system offers it: a bound on how long sent bytes stay unacknowledged, and on how many are handed
 // over ahead of what is more urgent (a unix socket's own default is small enough).
 func tune(c net.Conn) {
@@ -26,6 +30,6 @@ func tune(c net.Conn) {
 	}
 	raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(userTimeout/time.Millisecond))
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, sendBuffer)
+		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, notSent)
 	})
 }
