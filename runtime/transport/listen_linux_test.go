@@ -235,7 +235,7 @@ func TestTune(t *testing.T) {
 		raw.Control(func(fd uintptr) {
 			for _, o := range []struct{ level, option, want int }{
 				{syscall.IPPROTO_TCP, tcpUserTimeout, int(15 * time.Second / time.Millisecond)},
-				{syscall.IPPROTO_TCP, tcpNotSentLowat, 128 << 10},
+				{syscall.IPPROTO_TCP, tcpNotSentLowat, 16 << 10},
 				{syscall.SOL_SOCKET, syscall.SO_SNDBUF, 2 * 128 << 10}, // linux counts its own needs as well
 				{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 			} {
