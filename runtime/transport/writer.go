@@ -387,6 +387,10 @@ func (w *writer) gather(atOnce bool) (ok bool) {
 			w.q.mu.Unlock()
 			f, more, ok = e.source.NextFrame()
 			w.q.mu.Lock()
+			if w.q.err != nil { // nothing may be added to what close has dropped
+				f.Release()
+				break
+			}
 			if more {
 				w.bulk.push(bulkEntry{after: w.drained, source: e.source})
 			}
