@@ -23,7 +23,7 @@ type KeepBudget struct {
 	used  atomic.Int64
 
 	mu      sync.Mutex
-	waiting []*conn
+	waiting []*keep
 }
 
 // NewKeepBudget returns a budget of that many bytes.
@@ -34,10 +34,13 @@ func (b *KeepBudget) Used() int { return int(b.used.Load()) }
 
 func (b *KeepBudget) room() bool { return b.used.Load() < b.limit }
 
-// wait has l's writer woken when there is room.
-func (b *KeepBudget) wait(l *conn) {
+// wait has k's writer woken when there is room. It looks often, and is on the list once.
+func (b *KeepBudget) wait(k *keep) {
 	b.mu.Lock()
-	b.waiting = append(b.waiting, l)
+	if !k.waits {
+		k.waits = true
+		b.waiting = append(b.waiting, k)
+	}
 	b.mu.Unlock()
 }
 
@@ -47,11 +50,14 @@ func (b *KeepBudget) wake() {
 		return
 	}
 	b.mu.Lock()
-	links := b.waiting
+	list := b.waiting
 	b.waiting = nil
+	for _, k := range list {
+		k.waits = false
+	}
 	b.mu.Unlock()
-	for _, l := range links {
-		l.w.flushSoon()
+	for _, k := range list {
+		k.link.w.flushSoon()
 	}
 }
 

@@ -1,10 +1,15 @@
 package transport
 
 import (
+	"context"
+	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
 )
 
 // sourceFunc is a source of frames.
@@ -28,5 +33,28 @@ func TestNothingIsKeptOfALinkThatHasEnded(t *testing.T) {
 		require.Zero(t, budget.Used())
 		require.True(t, buf.Sole())
 		require.Equal(t, 1, calls)
+	})
+}
+
+// TestWriterWaitsForTheBudgetOnce however often it is told to write meanwhile.
+func TestWriterWaitsForTheBudgetOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewKeepBudget(128 << 10)
+		x, y := memconn.Pair()
+		l := newConn(x, Info{}, func(context.Context) (net.Conn, error) { return nil, ErrNoController })
+		MakeResumable(l, ResumeOptions{Grace: time.Second, Budget: budget})
+		go silentEnd(y)
+		l.Start(newRecorder())
+		for range 100 {
+			require.NoError(t, l.Enqueue(Frame{Header: Header{Kind: Reply}, Payload: make([]byte, 16<<10)}))
+			l.Flush()
+			synctest.Wait()
+		}
+		budget.mu.Lock()
+		require.Len(t, budget.waiting, 1)
+		budget.mu.Unlock()
+		l.Close(nil)
+		l.Wait()
+		y.Close()
 	})
 }

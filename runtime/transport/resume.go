@@ -57,6 +57,7 @@ type keep struct {
 	stop    func()      // ends an attempt; nil if there is none
 	full    bool        // the writer waits for an Ack, or for the budget
 	stall   *time.Timer // while it does
+	waits   bool        // it is on the list of the budget, whose lock guards this
 	ackDue  bool
 	freed   chan struct{} // closed when nobody writes any more; nil when nobody waits
 	offered chan struct{} // has an element when there was an offer
@@ -135,7 +136,9 @@ func (k *keep) ready() bool {
 	if k.stall == nil {
 		k.stall = time.AfterFunc(StallTimeout, k.stalled)
 	}
-	k.budget.wait(k.link)
+	if k.bytes < keepLink { // else only an Ack helps
+		k.budget.wait(k)
+	}
 	return k.open() // there may have been room just before
 }
 
