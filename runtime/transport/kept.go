@@ -15,6 +15,8 @@ const (
 	packSize   = 32 << 10 // of the buffers that it is copied to
 	pieceCost  = 80       // what a piece costs besides its bytes
 	chargeStep = 4 << 10  // by which a budget is charged
+
+	sameWait = 10 * time.Millisecond // by which the times of requests may differ that are corrected together
 )
 
 // A KeepBudget bounds what the links that share it keep. A writer looks before each frame, or block of small ones, so the last of them may go over it.
@@ -78,7 +80,7 @@ type piece struct {
 	buf   *Buffer
 	b     []byte
 	end   uint64    // offset behind it
-	since time.Time // when the requests in it were last corrected; zero if there are none
+	since time.Time // when the first of the requests in it was taken, or all were last corrected; zero if there are none
 	cost  int
 	whole bool // it consists of whole frames; else it is a header or a payload
 }
@@ -94,13 +96,17 @@ func (k *kept) addBlock(b block) {
 
 // addFrame keeps a frame whose payload has a buffer of its own.
 func (k *kept) addFrame(head []byte, f *Frame) {
+	since := time.Time{}
+	if f.Kind == Request {
+		since = time.Now()
+	}
 	if len(f.Payload) <= copyBelow {
-		k.copy(head, f.Payload, time.Now())
+		k.copy(head, f.Payload, since)
 		return
 	}
 	at := k.reserve(len(head))
 	k.pack.B = append(k.pack.B, head...)
-	k.add(piece{buf: k.pack.Retain(), b: k.pack.B[at:], since: time.Now(), cost: len(head)})
+	k.add(piece{buf: k.pack.Retain(), b: k.pack.B[at:], since: since, cost: len(head)})
 	if f.Buf != nil { // several frames may share it, and each pays for its own part
 		k.add(piece{buf: f.Buf.Retain(), b: f.Payload, cost: len(f.Payload)})
 		return
@@ -132,16 +138,21 @@ func (k *kept) copy(a, b []byte, since time.Time) {
 	at := k.reserve(n)
 	k.pack.B = append(append(k.pack.B, a...), b...)
 	if k.head < len(k.pieces) {
-		if last := &k.pieces[len(k.pieces)-1]; last.whole && last.buf == k.pack {
+		if last := &k.pieces[len(k.pieces)-1]; last.whole && last.buf == k.pack && sameTime(last.since, since) {
 			k.grew(n, n)
 			last.b, last.end, last.cost = last.b[:len(last.b)+n], k.sent, last.cost+n
-			if !since.IsZero() {
-				last.since = since // requests that were there before have waited longer: by the delay of an Ack, at most
+			if last.since.IsZero() {
+				last.since = since
 			}
 			return
 		}
 	}
 	k.add(piece{buf: k.pack.Retain(), b: k.pack.B[at : at+n], since: since, cost: n, whole: true})
+}
+
+// sameTime reports whether requests of these times may be corrected together; zero is for no requests.
+func sameTime(first, next time.Time) bool {
+	return first.IsZero() || next.IsZero() || next.Sub(first) <= sameWait
 }
 
 func (k *kept) add(p piece) {

@@ -58,3 +58,32 @@ func TestWriterWaitsForTheBudgetOnce(t *testing.T) {
 		y.Close()
 	})
 }
+
+// TestRequestsThatAreKeptTogether each have the time taken off that they themselves have waited (SEM-5).
+func TestRequestsThatAreKeptTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newRecorder()
+		a, b, cable := resumablePair(t, newRecorder(), far, NewKeepBudget(KeepBytes), NewKeepBudget(KeepBytes))
+		cable().Stall(true)
+		for _, f := range []Header{
+			{Kind: Request, Arg: uint64(20 * time.Second)}, {Kind: Data, Flags: Bulk}, {Kind: Request, Arg: uint64(20 * time.Second)}, {Kind: Credit},
+		} {
+			require.NoError(t, a.Enqueue(Frame{Header: f}))
+			a.Flush()
+			time.Sleep(time.Second)
+		}
+		a.w.q.mu.Lock()
+		require.Less(t, len(a.w.keep.pieces), 4, "what came long after a request is kept with it all the same, if it is no request")
+		a.w.q.mu.Unlock()
+		b.fail(ErrSilent)
+		cable().Close()
+		var left []time.Duration
+		for _, f := range far.wait(4) {
+			if f.Kind == Request {
+				left = append(left, time.Duration(f.Arg))
+			}
+		}
+		require.InDelta(t, 16, left[0].Seconds(), 0.1)
+		require.InDelta(t, 18, left[1].Seconds(), 0.1)
+	})
+}
