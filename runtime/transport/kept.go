@@ -107,7 +107,7 @@ func (k *kept) addFrame(head []byte, f *Frame) {
 	at := k.reserve(len(head))
 	k.pack.B = append(k.pack.B, head...)
 	k.add(piece{buf: k.pack.Retain(), b: k.pack.B[at:], since: since, cost: len(head)})
-	if f.Buf != nil { // several frames may share it, and each pays for its own part
+	if n := len(f.Payload); f.Buf != nil && (n > packSize || n > f.Buf.Size()/4) { // several frames may share it, and each pays for its own part
 		k.add(piece{buf: f.Buf.Retain(), b: f.Payload, cost: len(f.Payload)})
 		return
 	}

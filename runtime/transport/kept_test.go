@@ -87,3 +87,20 @@ func TestRequestsThatAreKeptTogether(t *testing.T) {
 		require.InDelta(t, 18, left[1].Seconds(), 0.1)
 	})
 }
+
+// TestShortPayloadOfALongBuffer is copied: what is kept is as much as the budget knows of.
+func TestShortPayloadOfALongBuffer(t *testing.T) {
+	for size, stays := range map[int]bool{2 << 10: false, 16 << 10: false, 40 << 10: true, MaxContent: true} {
+		synctest.Test(t, func(t *testing.T) {
+			far, budget := newRecorder(), NewKeepBudget(KeepBytes)
+			a, _, _ := resumablePair(t, newRecorder(), far, budget, NewKeepBudget(KeepBytes))
+			buf := NewBuffer(MaxContent)
+			require.NoError(t, a.Enqueue(Frame{Header: Header{Kind: Data, Flags: Bulk}, Payload: buf.B[:size], Buf: buf.Retain()}))
+			a.Flush()
+			far.wait(1)
+			synctest.Wait()
+			require.Greater(t, budget.Used(), size)
+			require.Equal(t, stays, !buf.Sole(), "%d bytes", size)
+		})
+	}
+}
