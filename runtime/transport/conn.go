@@ -285,7 +285,11 @@ func (l *conn) deliver() (err error) {
 	case k.Known():
 		err = l.handler.HandleFrame(&l.f)
 	}
-	if err == nil && k.numbered() {
+	switch {
+	case err != nil:
+	case k.Handshake(): // what follows it is what counts
+		l.count = 0
+	case k.numbered():
 		l.count += uint64(size)
 	}
 	return err

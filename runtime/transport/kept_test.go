@@ -104,3 +104,24 @@ func TestShortPayloadOfALongBuffer(t *testing.T) {
 		})
 	}
 }
+
+// TestOnlyWhatFollowsTheHandshakeCounts in the offsets: a later version may say something before.
+func TestOnlyWhatFollowsTheHandshakeCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, y := memconn.Pair()
+		l := newConn(x, Info{}, nil)
+		l.Start(newRecorder())
+		write := func(hs ...Header) {
+			for i := range hs {
+				y.Write(AppendFrame(nil, &hs[i], nil))
+			}
+			synctest.Wait()
+		}
+		write(Header{Kind: 200, Flags: Optional}, Header{Kind: Hello}, Header{Kind: 200, Flags: Optional}, Header{Kind: Proof})
+		require.Zero(t, l.count)
+		write(Header{Kind: 200, Flags: Optional}, Header{Kind: Ack}, Header{Kind: Ping})
+		require.EqualValues(t, 2*HeaderSize, l.count)
+		l.Close(nil)
+		l.Wait()
+	})
+}
