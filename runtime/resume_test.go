@@ -582,3 +582,52 @@ func (l *tcpLine) cut(r *rand.Rand) {
 		c.Close()
 	}
 }
+
+// TestLoneCallerIsCut: a caller that reads its own replies (see transport.Attendant), and a callee that runs the calls where they were read, notice nothing of a cut
+// after any byte; nor does a caller that comes when nobody reads and nobody has noticed the cut.
+func TestLoneCallerIsCut(t *testing.T) {
+	for _, of := range []string{"client", "server"} {
+		for _, from := range []string{"node", "controller"} {
+			t.Run(of+"/"+from, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := newLine(t, resuming())
+					client := &line{ctl: server.ctl}
+					k := &tally{ran: map[string]int{}}
+					_, err := testkit.RegisterKit(connect(t, server.options("server")), k)
+					require.NoError(t, err)
+					p := testkit.NewKit(connect(t, client.options("client")))
+					calls := func(name string) {
+						for i := range 12 { // before the calls are quick, and after
+							require.NoError(t, echoes(p, fmt.Sprint(name, "/", i), 10)(t.Context()))
+						}
+					}
+					l := map[string]*line{"client": client, "server": server}[of]
+					for n := 0; n < 1200; n += testkit.Full(37, 3) {
+						calls("before")
+						cut, far := l.last()
+						if from == "controller" {
+							cut = far
+						}
+						if dials := l.dials(); n%2 == 0 {
+							cut.CutAfter(n)
+							calls(fmt.Sprint("act ", n))
+							time.Sleep(time.Second)
+							require.LessOrEqual(t, l.dials(), dials+1)
+						} else { // no frame is under way
+							cut.Close()
+							calls(fmt.Sprint("act ", n))
+							require.Equal(t, dials+1, l.dials())
+						}
+					}
+					k.mu.Lock()
+					defer k.mu.Unlock()
+					for name, n := range k.ran {
+						if !bytes.HasPrefix([]byte(name), []byte("before")) {
+							require.Equal(t, 1, n, name)
+						}
+					}
+				})
+			})
+		}
+	}
+}

@@ -125,3 +125,40 @@ func TestOnlyWhatFollowsTheHandshakeCounts(t *testing.T) {
 		l.Wait()
 	})
 }
+
+// TestStopOfAProcessWhoseLinkResumes: what came meanwhile is not taken as it lies there, but sent again, with the time that has passed taken off.
+func TestStopOfAProcessWhoseLinkResumes(t *testing.T) {
+	for _, keeper := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const most = 10 * time.Second
+			near := newRecorder()
+			a, b, cable := resumablePair(t, near, newRecorder(), NewKeepBudget(KeepBytes), NewKeepBudget(KeepBytes))
+			before := cable()
+			a.Awake(most)
+			before.Stall(true) // nothing is read
+			for i := range 3 {
+				require.NoError(t, b.Enqueue(Frame{Header: Header{Kind: Request, Call: uint64(i), Arg: uint64(time.Minute)}}))
+			}
+			b.Flush()
+			time.Sleep(most + time.Second)
+			if keeper {
+				a.Awake(most)
+			} else {
+				before.Stall(false)
+			}
+			near.wait(3)
+			synctest.Wait()
+			require.NotSame(t, before, cable())
+			require.Len(t, near.frames, 3)
+			for i, f := range near.frames {
+				require.EqualValues(t, i, f.Call)
+				require.Equal(t, time.Minute-most-time.Second, time.Duration(f.Arg).Round(10*time.Millisecond))
+			}
+			time.Sleep(most + time.Second)
+			a.Awake(2 * most)
+			require.NoError(t, b.Enqueue(Frame{Header: Header{Kind: Ping}}))
+			b.Flush()
+			near.wait(4)
+		})
+	}
+}
