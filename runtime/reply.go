@@ -113,19 +113,22 @@ func (s *session) callChunk(f *transport.Frame) error {
 		return nil
 	}
 	last, ok := a.add(f)
-	if !ok {
+	switch {
+	case !ok:
 		s.breakCall(f.Call, errors.New("the callee sent other chunks than it had announced"))
-		return nil
-	}
-	if last {
-		flags := a.flags
-		b := a.take()
-		if p := s.calls.remove(f.Call); p != nil {
-			p.flags, p.reply = flags, b
-			p.end()
-		} else {
-			b.Release()
-		}
+	case last:
+		s.largeReplied(f.Call, a)
 	}
 	return nil
+}
+
+// largeReplied ends a call with its large reply, which is complete, unless its caller leaves at this moment.
+func (s *session) largeReplied(id uint64, a *assembly) {
+	flags, b := a.flags, a.take()
+	if p := s.calls.remove(id); p != nil {
+		p.flags, p.reply = flags, b
+		p.end()
+	} else {
+		release(b)
+	}
 }
