@@ -12,17 +12,10 @@ import (
 type flow struct {
 	credit int32
 	left   uint32 // of the announced message
-	state  flowState
-	ended  bool // no items follow
+	due    uint32 // of that, what was granted
+	large  bool   // a message is announced
+	ended  bool   // no items follow
 }
-
-type flowState uint8
-
-const (
-	nothingLarge flowState = iota
-	announced
-	granted
-)
 
 // opened is the flow of a call's caller when it has sent its Request.
 func opened(f *transport.Frame) (w flow) {
@@ -48,7 +41,7 @@ func answers(m transport.Mode) (w flow) {
 }
 
 func (w *flow) announce(f *transport.Frame) {
-	w.state, w.left = announced, uint32(transport.AnnouncedLength(f.Payload))
+	w.large, w.left = true, uint32(transport.AnnouncedLength(f.Payload))
 }
 
 // spend accounts for a frame, and reports whether it may be sent.
@@ -56,14 +49,15 @@ func (w *flow) spend(f *transport.Frame) bool {
 	switch {
 	case f.Kind == transport.Chunk:
 		n := uint32(len(f.Payload))
-		if w.state != granted || n == 0 || n > w.left {
+		if n == 0 || n > w.due {
 			return false
 		}
-		if w.left -= n; f.Flags&transport.More == 0 {
-			w.state = nothingLarge
+		w.left, w.due = w.left-n, w.due-n
+		if f.Flags&transport.More == 0 {
+			w.large, w.left, w.due = false, 0, 0
 		}
 	case f.Flags&transport.Large != 0:
-		if w.state != nothingLarge || w.ended {
+		if w.large || w.ended {
 			return false
 		}
 		w.announce(f)
@@ -88,8 +82,12 @@ func (w *flow) allow(f *transport.Frame) {
 	case f.Kind == transport.Credit:
 		const most = 1 << 30
 		w.credit = min(w.credit+int32(min(f.Arg, transport.MaxCredit)), most)
-	case f.Kind == transport.Grant && w.state == announced:
-		w.state = granted
+	case f.Kind == transport.Grant && w.large:
+		if more := uint64(w.left - w.due); f.Arg != 0 && f.Arg < more {
+			w.due += uint32(f.Arg)
+		} else {
+			w.due = w.left
+		}
 	}
 }
 

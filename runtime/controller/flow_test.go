@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,28 @@ func TestSenderIsKeptToTheShapeOfAStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message that is granted in steps comes in steps.
+func TestSenderIsKeptToEachStepOfAMessage(t *testing.T) {
+	overStreams(t, func(t *testing.T, w *world, s stream) {
+		s.send(transport.Data, transport.Large, transport.AppendAnnounced(nil, 5000))
+		s.arrives(t, transport.Data)
+		s.allow(t, transport.Grant, 1000)
+		s.send(transport.Chunk, transport.More, make([]byte, 400))
+		s.allow(t, transport.Grant, 1000)
+		s.send(transport.Chunk, transport.More, make([]byte, 1600))
+		s.allow(t, transport.Grant, math.MaxUint64)
+		s.send(transport.Chunk, 0, make([]byte, 3000))
+		s.send(transport.Data, transport.Large, transport.AppendAnnounced(nil, 5000))
+		for range 3 {
+			s.arrives(t, transport.Chunk)
+		}
+		s.arrives(t, transport.Data)
+		s.allow(t, transport.Grant, 1000)
+		s.send(transport.Chunk, transport.More, make([]byte, 1001))
+		s.broken(t, w)
+	})
 }
 
 // An output whose caller says so begins with more.
