@@ -210,8 +210,12 @@ func (l *largeSender) announce(h transport.Header) error {
 // granted lets n bytes more go, or all of them if n is 0.
 func (l *largeSender) granted(n uint64) {
 	l.mu.Lock()
+	if l.closed { // the buffer is another's
+		l.mu.Unlock()
+		return
+	}
 	l.allowed = allow(l.allowed, n, len(l.buf.B))
-	start := !l.closed && !l.queued && l.off < l.allowed
+	start := !l.queued && l.off < l.allowed
 	l.queued = l.queued || start
 	l.mu.Unlock()
 	if start {
