@@ -98,24 +98,30 @@ func (a *admission) fits(in *Incoming) bool {
 
 // full reports whether there is no room for in to wait.
 func (a *admission) full(in *Incoming) bool {
-	return a.waiting >= a.node.opts.MaxQueue || large(in) && a.held > 0 && a.held+len(in.payload.B) > maxHeld
+	return a.waiting >= a.node.opts.MaxQueue || a.heavy(in)
+}
+
+// heavy reports whether there is no room for a large request to wait among others.
+func (a *admission) heavy(in *Incoming) bool {
+	return large(in) && a.held > 0 && a.held+len(in.payload.B) > maxHeld
 }
 
 // makeRoom refuses calls that wait, the newest of the caller that has the most, so that in can wait in their place. It reports false, and refuses nothing, if the caller of in
 // has its share of the room already. So callers that send more than the node can do get equal parts of it, and one that sends little does not notice them.
 func (a *admission) makeRoom(in *Incoming, gone *[]ended) bool {
-	p, size := in.peer, len(in.payload.B)
+	p, places := in.peer, a.node.opts.MaxQueue
 	callers := a.waiters
 	if p.waiting == 0 {
 		callers++
 	}
-	if p.waiting >= a.node.opts.MaxQueue/callers || large(in) && p.held+size > maxHeld/callers {
+	many := a.waiting >= places
+	if many && p.waiting >= places/callers || a.heavy(in) && p.held+len(in.payload.B) > maxHeld/callers {
 		return false
 	}
-	if a.waiting >= a.node.opts.MaxQueue {
+	if many {
 		a.pushOut(gone, func(w *Incoming) int { return w.peer.waiting })
 	}
-	for large(in) && a.held+size > maxHeld {
+	for a.heavy(in) {
 		a.pushOut(gone, func(w *Incoming) int {
 			if !large(w) {
 				return 0

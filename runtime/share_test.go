@@ -112,3 +112,45 @@ func TestCallersShareTheRoomOfLargeRequests(t *testing.T) {
 		require.Empty(t, server.Held())
 	})
 }
+
+// A large request that finds the places to wait taken needs its share of those, and not of the room of large ones, of which there is enough.
+func TestLargeRequestsShareOnlyWhatIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, room = 17, 40
+		net := daffitest.New(t)
+		server := net.NodeWith(daffi.Options{Name: "server", MaxRunning: 1, MaxQueue: room})
+		_, err := testkit.RegisterKit(server, new(testkit.Impl))
+		require.NoError(t, err)
+		ctx, release := context.WithCancel(t.Context())
+		defer release()
+		var busy atomic.Int32
+		var calls sync.WaitGroup
+		block := func(p *testkit.KitProxy) {
+			calls.Go(func() {
+				if err := p.Block(ctx); ctx.Err() == nil {
+					requireError(t, err, daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
+					busy.Add(1)
+				}
+			})
+		}
+		greedy := testkit.NewKit(net.Node("greedy"))
+		for i := range callers - 1 {
+			block(testkit.NewKit(net.Node(fmt.Sprint("caller-", i))))
+		}
+		for range room + 1 - (callers - 1) {
+			block(greedy)
+		}
+		time.Sleep(time.Second)
+		require.Zero(t, busy.Load())
+		calls.Go(func() {
+			_, err := testkit.NewKit(net.Node("other")).Echo(t.Context(), make([]byte, 4<<20-10))
+			require.NoError(t, err)
+		})
+		time.Sleep(time.Second)
+		require.EqualValues(t, 1, busy.Load(), "one of the greedy")
+		release()
+		calls.Wait()
+		synctest.Wait()
+		require.Empty(t, server.Held())
+	})
+}
