@@ -56,7 +56,7 @@ func (w *flow) spend(f *transport.Frame) bool {
 		if f.Flags&transport.More == 0 {
 			w.large, w.left, w.due = false, 0, 0
 		}
-	case f.Flags&transport.Large != 0:
+	case f.Flags&transport.Large != 0 && (f.Kind == transport.Data || f.Kind == transport.Reply):
 		if w.large || w.ended {
 			return false
 		}

@@ -125,6 +125,18 @@ func TestSenderIsKeptToTheShapeOfAStream(t *testing.T) {
 	}
 }
 
+// Only items and results are announced: in other frames the flag may come to mean something else.
+func TestOthersAnnounceNothing(t *testing.T) {
+	overStreams(t, func(t *testing.T, w *world, s stream) {
+		for range 2 {
+			s.send(transport.Credit, transport.Large, transport.AppendAnnounced(nil, 1000))
+			s.arrives(t, transport.Credit)
+		}
+		s.send(transport.Data, transport.Large, transport.AppendAnnounced(nil, 1000))
+		s.arrives(t, transport.Data)
+	})
+}
+
 // A message that is granted in steps comes in steps.
 func TestSenderIsKeptToEachStepOfAMessage(t *testing.T) {
 	overStreams(t, func(t *testing.T, w *world, s stream) {
