@@ -56,6 +56,11 @@ func (s *sender) send(ctx context.Context, item []byte, buf *transport.Buffer) (
 	var prefix [binary.MaxVarintLen64]byte
 	k := binary.PutUvarint(prefix[:], uint64(len(item)))
 	big := k+len(item) > transport.MaxPayload
+	var l largeItem
+	if big { // without the lock: the reader, which has a Credit, must not wait until it is compressed
+		l = s.makeLarge(item, buf)
+		buf = l.buf
+	}
 	for {
 		s.mu.Lock()
 		if s.done || s.ended {
@@ -79,12 +84,8 @@ func (s *sender) send(ctx context.Context, item []byte, buf *transport.Buffer) (
 		}
 	}
 	switch {
-	case big && buf != nil:
-		s.setLarge(buf, longPrefix)
 	case big:
-		buf = transport.NewBuffer(len(item))
-		buf.B = append(buf.B, item...)
-		s.setLarge(buf, 0)
+		s.setLarge(l)
 	case s.batch == nil && buf != nil && k == longPrefix:
 		copy(buf.B, prefix[:k])
 		s.batch = buf
@@ -121,16 +122,38 @@ func (s *sender) reserve(n int) {
 	}
 }
 
-// setLarge makes what buf holds from off the item that is announced next. Call with the lock held.
-func (s *sender) setLarge(buf *transport.Buffer, off int) {
-	s.large, s.off, s.announced, s.largeFlag = buf, off, false, 0
+// largeItem is an item that is, or is to be, announced: what buf holds from off.
+type largeItem struct {
+	buf   *transport.Buffer
+	off   int
+	flags transport.Flags
+}
+
+// makeLarge makes a large item of one that buf, if there is one, holds behind the room for its length.
+func (s *sender) makeLarge(item []byte, buf *transport.Buffer) largeItem {
+	if buf != nil {
+		return s.packLarge(buf, longPrefix)
+	}
+	buf = transport.NewBuffer(len(item))
+	buf.B = append(buf.B, item...)
+	return s.packLarge(buf, 0)
+}
+
+// packLarge makes a large item of what buf holds from off, compressed if that pays.
+func (s *sender) packLarge(buf *transport.Buffer, off int) largeItem {
 	if s.pack != nil {
 		if b, ok := s.pack(buf.B[off:]); ok {
-			s.large, s.off, s.largeFlag = b, 0, transport.Zstd
 			buf.Release()
+			return largeItem{b, 0, transport.Zstd}
 		}
 	}
-	s.allowed = s.off
+	return largeItem{buf, off, 0}
+}
+
+// setLarge makes l the item that is announced next. Call with the lock held.
+func (s *sender) setLarge(l largeItem) {
+	s.large, s.off, s.largeFlag = l.buf, l.off, l.flags
+	s.announced, s.allowed = false, l.off
 }
 
 // unlockAndStart is start, and has another goroutine send.
@@ -226,7 +249,7 @@ func (s *sender) next() (f transport.Frame, ok bool) {
 		first, end := s.batch, k+int(l)
 		s.batch = s.remainder(first.Retain(), end)
 		first.B = first.B[:end]
-		s.setLarge(first, k)
+		s.setLarge(s.packLarge(first, k))
 	}
 	switch {
 	case s.large != nil && !s.announced:
