@@ -271,7 +271,7 @@ func (s *sender) next() (f transport.Frame, ok bool) {
 	return *s.final, true
 }
 
-// data makes a frame of the first n bytes of the batch.
+// data makes a frame of the first n bytes of the batch. The lock is released while they are compressed, or wait for others that are: the reader must not.
 func (s *sender) data(n int) transport.Frame {
 	b := s.batch
 	if n < len(b.B) {
@@ -285,10 +285,12 @@ func (s *sender) data(n int) transport.Frame {
 	s.size = len(b.B)
 	flags := transport.Flags(0)
 	if s.pack != nil {
+		s.mu.Unlock()
 		if packed, ok := s.pack(b.B); ok {
 			b.Release()
 			b, flags = packed, transport.Zstd
 		}
+		s.mu.Lock()
 	}
 	s.credit -= transport.Cost(len(b.B))
 	s.wake()
