@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,81 +27,9 @@ type writer struct {
 	busy    bool   // somebody writes
 
 	// Whoever is busy has these. They are kept so that a write does not allocate.
-	turn  turn
+	load  load
 	left  net.Buffers // what writeFull has to write
 	spare net.Buffers // the memory of left
-}
-
-// blocks is a lane of encoded frames.
-type blocks struct {
-	list []block
-	size int
-}
-
-type block struct {
-	buf    *Buffer
-	since  time.Time // when its first Request came, and once it is taken, when that was; zero if there is none
-	frames int       // all
-	counts int       // those that the queue's bound counts
-	bytes  int
-	credit int  // bytes of the others, which credit or a grant covers
-	apart  bool // a frame that is not numbered: nothing else is in the block
-}
-
-const blockSize = MaxContent
-
-func (bs *blocks) append(h *Header, payload []byte) {
-	size := HeaderSize + len(payload)
-	var last *block
-	if n := len(bs.list); n > 0 {
-		last = &bs.list[n-1]
-	}
-	switch {
-	case last != nil && !last.apart && len(last.buf.B)+size <= cap(last.buf.B):
-	case last != nil && !last.apart && cap(last.buf.B) < blockSize && len(last.buf.B)+size <= blockSize:
-		big := NewBuffer(blockSize)
-		big.B = append(big.B, last.buf.B...)
-		last.buf.Release()
-		last.buf = big
-	case last == nil:
-		last = bs.add(max(size, 4<<10))
-	default:
-		last = bs.add(max(size, blockSize))
-	}
-	last.buf.B = AppendFrame(last.buf.B, h, payload)
-	last.frames++
-	bs.size += size
-	if h.Kind == Request && last.since.IsZero() {
-		last.since = time.Now()
-	}
-	if credited(h.Kind) {
-		last.credit += size
-	} else {
-		last.counts++
-		last.bytes += size
-	}
-}
-
-func (bs *blocks) add(size int) *block {
-	bs.list = append(bs.list, block{buf: NewBuffer(size)})
-	return &bs.list[len(bs.list)-1]
-}
-
-// addApart adds a frame that is not numbered.
-func (bs *blocks) addApart(h *Header, payload []byte) {
-	b := bs.add(HeaderSize + len(payload))
-	b.buf.B = AppendFrame(b.buf.B, h, payload)
-	b.frames, b.apart = 1, true
-	bs.size += len(b.buf.B)
-}
-
-func (bs *blocks) pop() block {
-	b := bs.list[0]
-	copy(bs.list, bs.list[1:])
-	bs.list[len(bs.list)-1] = block{}
-	bs.list = bs.list[:len(bs.list)-1]
-	bs.size -= len(b.buf.B)
-	return b
 }
 
 func (w *writer) init(c *conn) {
@@ -236,12 +163,12 @@ func (w *writer) flushBulk() bool {
 			break
 		}
 		w.q.mu.Unlock()
-		n, err := w.try.writev(w.turn.bufs, w.turn.size())
+		n, err := w.try.writev(w.load.bufs, w.load.size())
 		if err != nil && !errors.Is(err, errWouldBlock) {
 			w.conn.fail(err)
 		}
 		w.q.mu.Lock()
-		if n < w.turn.size() && w.q.err == nil {
+		if n < w.load.size() && w.q.err == nil {
 			w.wg.Go(func() {
 				w.writeTurn(n)
 				w.drainAll()
@@ -343,8 +270,8 @@ func (w *writer) drainFrom(b block, written int) {
 	})
 }
 
-// turn is what was gathered for one write: batches of all lanes.
-type turn struct {
+// load is what was gathered for one write: batches of all lanes.
+type load struct {
 	bufs   net.Buffers
 	held   []*Buffer
 	heads  []byte
@@ -354,7 +281,7 @@ type turn struct {
 }
 
 // size is how many bytes were gathered.
-func (t *turn) size() (n int) {
+func (t *load) size() (n int) {
 	for _, b := range t.bufs {
 		n += len(b)
 	}
@@ -364,7 +291,7 @@ func (t *turn) size() (n int) {
 // gather takes batches of all lanes, or of the bulk lane what can be had at once. Call with the lock held and busy; the lock is released while a
 // source is asked. ok is false if there is nothing.
 func (w *writer) gather(atOnce bool) (ok bool) {
-	t := &w.turn
+	t := &w.load
 	t.bufs, t.held, t.heads = t.bufs[:0], t.held[:0], t.heads[:0]
 	t.frames, t.bytes, t.credit = 0, 0, 0
 	for size := 0; size < writeBatch; {
@@ -414,7 +341,7 @@ func prompt(s Source) bool {
 }
 
 // add takes a frame of the bulk lane and returns its size.
-func (t *turn) add(f *Frame, e *bulkEntry) int {
+func (t *load) add(f *Frame, e *bulkEntry) int {
 	n := HeaderSize + len(f.Payload)
 	if f.Kind == Request && f.Arg != 0 && !e.since.IsZero() {
 		f.Arg = shorten(f.Arg, time.Since(e.since))
@@ -440,7 +367,7 @@ func (t *turn) add(f *Frame, e *bulkEntry) int {
 
 // settle gives back what was gathered, once it was written or there is no use in it. Call with the lock held.
 func (w *writer) settle() {
-	t := &w.turn
+	t := &w.load
 	for i, b := range t.held {
 		b.Release()
 		t.held[i] = nil
@@ -467,7 +394,7 @@ func (w *writer) drainAll() {
 
 // writeTurn writes what was gathered, but for the bytes that are written already.
 func (w *writer) writeTurn(written int) {
-	err := w.writeFull(w.turn.bufs, written)
+	err := w.writeFull(w.load.bufs, written)
 	w.q.mu.Lock()
 	w.settle()
 	w.q.mu.Unlock()
@@ -543,69 +470,3 @@ func (w *writer) reason() error {
 	defer w.q.mu.Unlock()
 	return w.q.err
 }
-
-var errWouldBlock = errors.New("write would block")
-
-// tryWriter writes to a connection without waiting, where its descriptor can be had.
-type tryWriter struct {
-	c   net.Conn
-	raw syscall.RawConn
-	fn  func(fd uintptr) bool // made once, so that a write does not allocate; fnv as well
-	fnv func(fd uintptr) bool
-	b   []byte
-	bs  net.Buffers
-	vec vector
-	n   int
-	err error
-}
-
-func (t *tryWriter) init(c net.Conn) {
-	t.c = c
-	if sc, ok := c.(syscall.Conn); ok && canTryWrite {
-		if raw, err := sc.SyscallConn(); err == nil {
-			t.raw = raw
-			t.fn = func(fd uintptr) bool { t.n, t.err = tryWrite(fd, t.b); return true }
-			t.fnv = func(fd uintptr) bool { t.n, t.err = tryWritev(fd, t.bs, &t.vec); return true }
-		}
-	}
-}
-
-// write writes what the system takes now. It returns errWouldBlock with what was not written left to the caller.
-func (t *tryWriter) write(b []byte) (int, error) {
-	if t.raw == nil {
-		return 0, errWouldBlock
-	}
-	t.b = b
-	n, err := t.do(t.fn, len(b))
-	t.b = nil
-	return n, err
-}
-
-// writev is write for several slices of size bytes together.
-func (t *tryWriter) writev(bs net.Buffers, size int) (int, error) {
-	t.bs = bs
-	n, err := t.do(t.fnv, size)
-	t.bs = nil
-	return n, err
-}
-
-// vectored reports whether writev may write something.
-func (t *tryWriter) vectored() bool { return t.raw != nil && canTryWritev }
-
-func (t *tryWriter) do(fn func(fd uintptr) bool, size int) (int, error) {
-	t.n, t.err = 0, nil
-	err := t.raw.Write(fn)
-	if err == nil {
-		err = t.err
-	}
-	if err != nil {
-		return max(t.n, 0), err
-	}
-	if t.n < size {
-		return t.n, errWouldBlock
-	}
-	return t.n, nil
-}
-
-// calm removes the deadline that waiting writes have set, which would fail a later write that does not wait.
-func (t *tryWriter) calm() { t.c.SetWriteDeadline(time.Time{}) }
