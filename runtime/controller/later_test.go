@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,28 +11,11 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // These tests play nodes of a later version, which send what this one does not know (ACC-81).
-
-// journal is a log that tests read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
 
 // laterFrame is one of a kind that is not known, with everything set that a frame has.
 func laterFrame(flags transport.Flags, size int) frame {
@@ -63,7 +45,7 @@ func TestLaterKinds(t *testing.T) {
 			}
 			for _, size := range []int{0, 4, most} {
 				t.Run(fmt.Sprintf("%s, %d bytes, conn %v", moment, size, conn), func(t *testing.T) {
-					log := new(journal)
+					log := new(testkit.Journal)
 					w := start(t, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
 					w.conn = conn
 					p := w.peer()
