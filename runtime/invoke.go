@@ -267,10 +267,14 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if s.alone.Load() != p.alone {
 		s.alone.Store(p.alone)
 	}
-	if !alone {
-		runtime.Gosched() // let others who are about to send join this write
+	switch {
+	case alone:
+		s.link.Flush()
+	case s.gathering.CompareAndSwap(false, true):
+		runtime.Gosched() // let others who are about to send join this write, and leave it to this goroutine
+		s.gathering.Store(false)
+		s.link.Flush()
 	}
-	s.link.Flush()
 	if p.stream != nil {
 		s.link.Attend(nil)
 	}

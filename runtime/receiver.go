@@ -428,6 +428,7 @@ func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 		lend(d, buf)
 		return do()
 	}
+	defer transport.Decoded(len(rest))
 	for len(rest) > 0 {
 		n, k := binary.Uvarint(rest)
 		if k <= 0 || n > uint64(len(rest)-k) {

@@ -36,6 +36,7 @@ type session struct {
 
 	calls      slots
 	alone      atomic.Bool // the latest call had no other beside it
+	gathering  atomic.Bool // a caller is about to flush, for all who have enqueued
 	expiry     expiry
 	served     serving
 	credits    credits

@@ -39,11 +39,12 @@ func TestReserve(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
 	// becomes gives that much away in every cycle until the reserve is held, or is not.
+	account := giveAway
 	becomes := func(want bool, bytes int, why string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
 			runtime.GC()
-			giveAway(bytes)
+			account(bytes)
 			reserve.Lock()
 			defer reserve.Unlock()
 			return (reserve.memory != nil) == want
@@ -66,4 +67,20 @@ func TestReserve(t *testing.T) {
 	debug.SetGCPercent(100)
 	becomes(true, reserveFrom, "much, and all is as it was")
 	becomes(false, 0, "")
+
+	account = func(bytes int) {
+		for ; bytes > 0; bytes -= decodedFrom {
+			Decoded(min(bytes, decodedFrom))
+		}
+	}
+	becomes(true, reserveFrom, "items are decoded")
+	becomes(false, reserveFrom/4, "few are")
+	account = func(bytes int) {
+		for range bytes / 1000 {
+			Decoded(1000)
+		}
+	}
+	for range 10 {
+		becomes(false, 2*reserveFrom, "they come one by one")
+	}
 }

@@ -65,13 +65,6 @@ func (e *pipeEnd) Enqueue(f Frame) error {
 		f.Release()
 		return ErrTooLong
 	}
-	e.in.mu.Lock()
-	err := e.in.err
-	e.in.mu.Unlock()
-	if err != nil {
-		f.Release()
-		return err
-	}
 	if f.Buf == nil && len(f.Payload) > 0 {
 		f.Buf = NewBuffer(len(f.Payload))
 		f.Buf.B = append(f.Buf.B, f.Payload...)
@@ -79,6 +72,11 @@ func (e *pipeEnd) Enqueue(f Frame) error {
 	}
 	p := e.peer
 	p.in.mu.Lock()
+	if p.eof { // this end is closed
+		p.in.mu.Unlock()
+		f.Release()
+		return e.reason()
+	}
 	if p.in.err != nil { // the peer is gone: what is sent to it is lost, as on a socket; the end follows
 		p.in.mu.Unlock()
 		f.Release()
@@ -92,6 +90,13 @@ func (e *pipeEnd) Enqueue(f Frame) error {
 	p.inbox = append(p.inbox, f)
 	p.in.mu.Unlock()
 	return nil
+}
+
+// reason is why this end is closed.
+func (e *pipeEnd) reason() error {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+	return e.in.err
 }
 
 func (e *pipeEnd) EnqueueSource(s Source) {

@@ -7,14 +7,15 @@ import (
 	"sync"
 )
 
-// Long payloads that are given away become garbage as fast as a link brings them, and a process with a small heap would collect it every few dozen
-// of them, which costs more than all the rest: half of the throughput of 64 KiB items. So there is a reserve as long as they come: memory that is never touched, which
-// as a rule the system does not have to provide, but by which the collector lets that much more garbage come together. A process that has set how its
+// Long payloads that are given away, and what the items of a busy stream are decoded to, become garbage as fast as a link brings them, and a process with a small heap
+// would collect it all the time: that takes half of the throughput of 64 KiB items, and a quarter of that of small ones. So there is a reserve as long as they come: memory
+// that is never touched, which as a rule the system does not have to provide, but by which the collector lets that much more garbage come together. A process that has set how its
 // collector works, by GOGC or a memory limit, is left alone, and one with a larger heap does not need it.
 const (
 	reserveSize = 16 << 20
 	reserveFrom = 1 << 20 // bytes given away from one collection to the next
 	reserveHeap = 64 << 20
+	decodedFrom = 4 << 10 // bytes of items in a frame
 )
 
 var reserve struct {
@@ -23,6 +24,13 @@ var reserve struct {
 	watch  bool
 	asked  bool // whether it is wanted, since the last collection
 	memory []byte
+}
+
+// Decoded accounts for n bytes of the items of a stream that were decoded. Few at once are not worth it.
+func Decoded(n int) {
+	if n >= decodedFrom {
+		giveAway(n)
+	}
 }
 
 // giveAway accounts for n bytes that were given away.
