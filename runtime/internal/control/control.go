@@ -32,12 +32,17 @@ const (
 	OpInspected  Op = 14
 	OpTargets    Op = 15 // node: [Targets]; answered [Sessions], in one or more messages, or Failed
 	OpSessions   Op = 16
-
-	lastOp = OpSessions
 )
 
-// Known reports whether op is one of this version.
-func (op Op) Known() bool { return op >= OpOK && op <= lastOp }
+// Known reports whether op is one of this version. Their numbers have gaps.
+func (op Op) Known() bool {
+	switch op {
+	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
+		OpTargets, OpSessions:
+		return true
+	}
+	return false
+}
 
 // Method is a method of a registered service.
 type Method struct {
