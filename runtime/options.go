@@ -1,7 +1,6 @@
 package daffi
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -155,81 +154,3 @@ func def[T int | time.Duration](v *T, d T) {
 		*v = d
 	}
 }
-
-// CallOption changes one prepared call, or all calls of a proxy.
-type CallOption struct{ apply func(*callOptions) }
-
-type callOptions struct {
-	to     string
-	key    uint32 // hash
-	keyed  bool
-	mapped func(context.Context, *codec.Encoder) error
-}
-
-// To names the node that is to answer. Without it the controller picks a provider.
-func To(node string) CallOption { return CallOption{func(o *callOptions) { o.to = node }} }
-
-// HashKey names what the call is about: calls with equal keys go to the same provider, whoever makes them, as long as it is there. When it leaves, only its
-// keys go to others, and they come back with it. The key is one for all methods and services, and HashKey("bob") goes where a call goes
-// whose argument "bob" is named by //daffi:key. To takes precedence over a key, and HashKey over //daffi:key.
-func HashKey(key string) CallOption {
-	return CallOption{func(o *callOptions) {
-		var e codec.Encoder
-		e.String(key)
-		o.key, o.keyed = transport.KeyHash(e.Bytes()), true
-	}}
-}
-
-// ServeOption changes one registration.
-type ServeOption struct{ apply func(*serveOptions) }
-
-type serveOptions struct {
-	as     string
-	serial bool
-}
-
-// As serves under another name than the service's own.
-func As(service string) ServeOption { return ServeOption{func(o *serveOptions) { o.as = service }} }
-
-// Serial lets the calls of the registration run one at a time, in order of arrival, as //daffi:serial on the interface does: all methods share one turn, also
-// those that have one of their own; each service below it has another. See SEM-18 for what that means for streams and for calls that handlers make.
-func Serial() ServeOption { return ServeOption{func(o *serveOptions) { o.serial = true }} }
-
-// extra is what a plain call does not have; nil there.
-type extra struct {
-	callOptions
-	input Input
-}
-
-func (x *extra) with(opts []CallOption) *extra {
-	n := new(extra)
-	if x != nil {
-		*n = *x
-	}
-	for _, o := range opts {
-		o.apply(&n.callOptions)
-	}
-	return n
-}
-
-func (x *extra) feed(in Input) *extra {
-	n := x.with(nil)
-	n.input = in
-	return n
-}
-
-// node is the name of the node that the call is for, empty for any.
-func (x *extra) node() string {
-	if x == nil {
-		return ""
-	}
-	return x.to
-}
-
-// maps reports whether the arguments are made when the call runs.
-func (x *extra) maps() bool { return x != nil && x.mapped != nil }
-
-// anyone reports whether nothing says which node the call is for.
-func (x *extra) anyone() bool { return x == nil || x.to == "" && !x.keyed }
-
-func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

@@ -1,0 +1,72 @@
+package daffi
+
+import (
+	"context"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// CallOption changes one prepared call, or all calls of a proxy.
+type CallOption struct{ apply func(*callOptions) }
+
+type callOptions struct {
+	to     []string // names of nodes; nil for any
+	key    uint32   // hash
+	keyed  bool
+	mapped func(context.Context, *codec.Encoder) error
+}
+
+// To names the nodes that may answer, of which one does. Without it, or without a name, the controller picks a provider. Do not
+// change nodes afterwards.
+func To(nodes ...string) CallOption { return CallOption{func(o *callOptions) { o.to = nodes }} }
+
+// HashKey names what the call is about: calls with equal keys go to the same provider, whoever makes them, as long as it is there. When it leaves, only its
+// keys go to others, and they come back with it. The key is one for all methods and services, and HashKey("bob") goes where a call goes
+// whose argument "bob" is named by //daffi:key. To takes precedence over a key, and HashKey over //daffi:key.
+func HashKey(key string) CallOption {
+	return CallOption{func(o *callOptions) {
+		var e codec.Encoder
+		e.String(key)
+		o.key, o.keyed = transport.KeyHash(e.Bytes()), true
+	}}
+}
+
+// extra is what a plain call does not have; nil there.
+type extra struct {
+	callOptions
+	input Input
+}
+
+func (x *extra) with(opts []CallOption) *extra {
+	n := new(extra)
+	if x != nil {
+		*n = *x
+	}
+	for _, o := range opts {
+		o.apply(&n.callOptions)
+	}
+	return n
+}
+
+func (x *extra) feed(in Input) *extra {
+	n := x.with(nil)
+	n.input = in
+	return n
+}
+
+// node is the name of the node that the call is for, empty for any.
+func (x *extra) node() string {
+	if x == nil || len(x.to) == 0 {
+		return ""
+	}
+	return x.to[0]
+}
+
+// maps reports whether the arguments are made when the call runs.
+func (x *extra) maps() bool { return x != nil && x.mapped != nil }
+
+// anyone reports whether nothing says which node the call is for.
+func (x *extra) anyone() bool { return x == nil || x.node() == "" && !x.keyed }
+
+func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }
