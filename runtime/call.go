@@ -39,9 +39,6 @@ func (c Call[R]) Do(ctx context.Context) (R, error) {
 	return finish(c.b.self, p, c.m, c.dec)
 }
 
-// Post sends the call without wanting its results. It returns nil when the controller has taken responsibility for it.
-func (c Call[R]) Post(ctx context.Context) error { return c.b.post(ctx, c.m, c.x, c.enc) }
-
 // An Action is a prepared call of a method whose only result is an error. It is an immutable value, like [Call].
 type Action struct {
 	b   *Binding
@@ -72,9 +69,6 @@ func (a Action) Do(ctx context.Context) error {
 	return err
 }
 
-// Post sends the call without waiting for its end. It returns nil when the controller has taken responsibility for it.
-func (a Action) Post(ctx context.Context) error { return a.b.post(ctx, a.m, a.x, a.enc) }
-
 // A Stream is a prepared call whose result is a sequence. It is an immutable value, like [Call].
 type Stream[T any] struct {
 	b   *Binding
@@ -98,22 +92,4 @@ func (b *Binding) exchange(ctx context.Context, p *pending, m int, x *extra, mod
 		return b.feed(ctx, p, m, x)
 	}
 	return b.roundTrip(ctx, p, m, x, mode)
-}
-
-// post sends a call without wanting its results, and waits until the controller has accepted it.
-func (b *Binding) post(ctx context.Context, m int, x *extra, enc func(*codec.Encoder)) error {
-	if x.hasInput() {
-		return &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: b.methods[m].full, Message: "a call with an input sequence cannot be posted: use Do"}
-	}
-	p, err := b.prepare(ctx, m, x, enc)
-	if err != nil {
-		return err
-	}
-	if b.client.Methods[m].Event && x.anyone() {
-		return b.self.event(ctx, p, m)
-	}
-	if err = b.roundTrip(ctx, p, m, x, transport.Oneway); err == nil {
-		p.release()
-	}
-	return err
 }

@@ -69,3 +69,19 @@ func Queued(n *Node) (bytes int) {
 	}
 	return bytes
 }
+
+// Notify is [Node.notify], and Background counts a piece of the node's own work until end is called.
+func Notify(n *Node, fn func()) bool { return n.notify(fn) }
+
+func Background(n *Node) (end func(), err error) {
+	if e := n.work.begin(); e != nil {
+		return nil, e
+	}
+	return n.work.end, nil
+}
+
+// The bounds of what a node does by itself.
+const (
+	MaxHooks      = maxHooks
+	MaxBackground = maxBackground
+)

@@ -172,30 +172,57 @@ func (s *session) cancel(id uint64, p *pending) {
 
 // send enqueues the request and flushes. With an error nothing was sent.
 func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) (uint64, *Error) {
+	id, first, err := b.enqueue(ctx, s, p, m, x, mode, deadline, own)
+	if err != nil {
+		return 0, err
+	}
+	s.depart(first)
+	if p.stream != nil {
+		s.link.Attend(nil)
+	}
+	return id, nil
+}
+
+// depart flushes what callers have enqueued. first says that no other call was under way, so that there is nobody to wait for.
+func (s *session) depart(first bool) {
+	switch {
+	case first:
+		s.link.Flush()
+	case s.gathering.CompareAndSwap(false, true):
+		runtime.Gosched() // let others who are about to send join this write, and leave it to this goroutine
+		s.gathering.Store(false)
+		s.link.Flush()
+	}
+}
+
+// enqueue enqueues the request, which [session.depart] must follow. With an error nothing was enqueued. first reports that no other call is under way.
+//
+// A call that has a sink and whose session ends meanwhile counts as enqueued: its sink was told.
+func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x *extra, mode transport.Mode, deadline time.Time, own bool) (id uint64, first bool, _ *Error) {
 	method := &b.methods[m]
 	route, err := b.route(ctx, s, m, deadline, own)
 	if err != nil {
-		return 0, notRun(err, method.full)
+		return 0, false, notRun(err, method.full)
 	}
 	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number}
 	if h.Depth, p.tag.turns = nesting(ctx, mode&transport.Oneway != 0); h.Depth > transport.MaxDepth {
-		return 0, tooDeep(method.full)
+		return 0, false, tooDeep(method.full)
 	}
 	if p.peer != 0 {
 		h.Peer = p.peer
 	} else if name := x.node(); name != "" {
 		if h.Peer, err = s.find(ctx, name, p.stream != nil, deadline, own); err != nil {
-			return 0, notRun(err, method.full)
+			return 0, false, notRun(err, method.full)
 		}
 		if h.Peer == 0 {
-			return 0, &Error{Code: Unavailable, Reason: ReasonNoProvider, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("no node is named %q", name)}
+			return 0, false, &Error{Code: Unavailable, Reason: ReasonNoProvider, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("no node is named %q", name)}
 		}
 	} else if key, ok := p.key(x); ok {
 		h.Peer = key
 		h.Mode |= transport.Keyed
 	}
 	if len(p.req.B) > s.limit {
-		return 0, tooLarge(len(p.req.B), s.limit, method.full)
+		return 0, false, tooLarge(len(p.req.B), s.limit, method.full)
 	}
 	buf := p.req
 	if s.compresses(route.Remote) {
@@ -207,7 +234,7 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	md := outgoing(ctx)
 	if md != nil {
 		if md.err != nil {
-			return 0, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
+			return 0, false, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
 		}
 		h.Flags |= transport.Meta
 	}
@@ -226,12 +253,11 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	if st := p.stream; st != nil {
 		open = func(id uint64) error { return st.open(s, id, &method.worth, route.Remote) }
 	}
-	var alone bool
-	if h.Call, alone, err = s.calls.add(p, open); err != nil {
+	if h.Call, first, err = s.calls.add(p, open); err != nil {
 		if errors.Is(err, transport.ErrFull) {
-			return 0, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("%d calls are under way on this node already", transport.MaxCalls)}
+			return 0, false, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("%d calls are under way on this node already", transport.MaxCalls)}
 		}
-		return 0, notRun(err, method.full)
+		return 0, false, notRun(err, method.full)
 	}
 	if p.stream != nil {
 		h.Mode |= p.stream.opening()
@@ -251,6 +277,9 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 	}
 	if err != nil {
 		if s.calls.remove(h.Call) == nil { // the session has ended meanwhile, and says so
+			if p.sink != nil {
+				return h.Call, false, nil
+			}
 			<-p.done
 			p.err = nil
 		}
@@ -258,27 +287,16 @@ func (b *Binding) send(ctx context.Context, s *session, p *pending, m int, x *ex
 			p.large.close()
 			p.large = nil
 		}
-		return 0, notRun(err, method.full)
+		return 0, false, notRun(err, method.full)
 	}
 	if p.stream != nil && len(buf.B) <= transport.MaxPayload {
 		p.stream.start()
 	}
-	p.alone = alone && p.stream == nil && (h.Arg == 0 || h.Arg > uint64(attendFrom))
+	p.alone = first && p.stream == nil && p.sink == nil && (h.Arg == 0 || h.Arg > uint64(attendFrom))
 	if s.alone.Load() != p.alone {
 		s.alone.Store(p.alone)
 	}
-	switch {
-	case alone:
-		s.link.Flush()
-	case s.gathering.CompareAndSwap(false, true):
-		runtime.Gosched() // let others who are about to send join this write, and leave it to this goroutine
-		s.gathering.Store(false)
-		s.link.Flush()
-	}
-	if p.stream != nil {
-		s.link.Attend(nil)
-	}
-	return h.Call, nil
+	return h.Call, first, nil
 }
 
 // enqueueRequest enqueues the request, whole or announced.

@@ -43,6 +43,8 @@ type Node struct {
 	incomings sync.Pool // of *Incoming
 	services  services
 	admission admission
+	hooks     hooks
+	work      background
 	retries   retryBudget
 	table     table
 	current   atomic.Pointer[session] // the joined one
@@ -381,6 +383,8 @@ func (n *Node) session(ctx context.Context) (*session, error) {
 		}
 		select {
 		case <-changed:
+		case <-n.looping: // it leaves, and has lost its controller: there is no other session
+			return nil, errClosed
 		case <-ctx.Done():
 			e := notSent(ctx, "")
 			e.Message = fmt.Sprintf("%s while waiting for the controller at %s%s", e.Message, n.where(), lastAttempt(last))
@@ -395,8 +399,8 @@ func (n *Node) left(s *session) {
 	n.table.left(s)
 }
 
-// Shutdown leaves in order: the controller stops sending calls here, running ones are waited for, then the node is closed. When ctx ends
-// first, what still runs is cancelled, and ctx's error is returned. It may be called at any time, from any goroutine, more than once.
+// Shutdown leaves in order: the controller stops sending calls here, running ones are waited for, and so are the node's own calls in the background and delayed ones, then
+// the node is closed. When ctx ends first, what still runs is cancelled, and ctx's error is returned. It may be called at any time, from any goroutine, more than once.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.mu.Lock()
 	n.drain = true
@@ -410,6 +414,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	if err == nil {
 		err = n.admission.drained(ctx)
+	}
+	if err == nil {
+		err = n.work.wait(ctx)
 	}
 	if err != nil {
 		n.Close()
@@ -441,6 +448,7 @@ func (n *Node) close(flush time.Duration) error {
 	}
 	n.mu.Unlock()
 	n.admission.close() // first, or what waits would run in place of what is cancelled
+	n.work.close()
 	if s := n.current.Load(); s != nil {
 		s.goodbye(flush)
 	}
@@ -451,6 +459,8 @@ func (n *Node) close(flush time.Duration) error {
 	done := make(chan struct{})
 	go func() {
 		n.runner.close()
+		n.work.wait(context.Background())
+		n.hooks.close()
 		n.zstd.Close()
 		close(done)
 	}()
@@ -459,7 +469,7 @@ func (n *Node) close(flush time.Duration) error {
 	select {
 	case <-done:
 	case <-t.C:
-		n.log.Warn("closed while handlers were still running; they have ignored the end of their contexts")
+		n.log.Warn("closed while handlers or hooks were still running; they have ignored the end of their contexts")
 	}
 	return nil
 }

@@ -30,6 +30,10 @@ type pending struct {
 	large  *largeSender // the request, if it was announced; protected by the table while it is in there
 	pool   *sync.Pool
 
+	// sink, if there is one, is called in place of the caller's wake-up, on whatever goroutine the call ends, readers among them: it must neither block nor run anything of
+	// the user's. It may be called before the call was enqueued to its end, so it does not release p unless it knows better.
+	sink func(*pending)
+
 	stream *stream
 }
 
@@ -52,7 +56,7 @@ func (p *pending) release() {
 		p.reply.Release()
 	}
 	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
-	p.tag, p.peer, p.due, p.ctx, p.alone = tag{}, 0, time.Time{}, nil, false
+	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink = tag{}, 0, time.Time{}, nil, false, nil
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}
@@ -112,6 +116,10 @@ func (p *pending) end() {
 	}
 	if p.stream != nil {
 		p.stream.ended(p.err)
+	}
+	if p.sink != nil {
+		p.sink(p)
+		return
 	}
 	p.done <- struct{}{}
 }

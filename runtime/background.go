@@ -1,0 +1,71 @@
+package daffi
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// background counts what the node does for its user and what no call of the user's waits for: calls in the background, delayed ones, functions that are told of their
+// end. Shutdown waits for it, and so does Close once it has ended what it does.
+type background struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // closed when n gets zero; nil while nobody waits for that
+}
+
+// maxBackground bounds it (LIM-33): a node has no more calls under way in any case.
+const maxBackground = transport.MaxCalls
+
+// begin counts one more, which must end. It fails when the node is closed or there are too many.
+func (b *background) begin() *Error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return &Error{Code: Unavailable, Reason: ReasonClosed, Outcome: NotRun, Message: "the node is closed"}
+	case b.n >= maxBackground:
+		return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: fmt.Sprintf("%d calls are in the background of this node already", maxBackground)}
+	}
+	b.n++
+	return nil
+}
+
+func (b *background) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.n--; b.n == 0 && b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
+}
+
+// wait returns when there is nothing, or when ctx ends.
+func (b *background) wait(ctx context.Context) error {
+	b.mu.Lock()
+	if b.n == 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx, "")
+	}
+}
+
+// close refuses more. What there is must be told to end, and may be waited for.
+func (b *background) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}

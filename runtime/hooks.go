@@ -1,0 +1,80 @@
+package daffi
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+)
+
+// hooks runs the user's functions that are told of something and that nothing waits for, one at a time and in the order of what they tell, on a goroutine that is
+// there as long as there are any. So one that blocks holds up others like it, and nothing else.
+type hooks struct {
+	mu      sync.Mutex
+	queue   []func()
+	running bool
+	closed  bool
+	dropped uint64 // for want of room, or after the end
+	workers sync.WaitGroup
+}
+
+// maxHooks is how many wait (LIM-32); what comes when the queue is full is dropped and counted.
+const maxHooks = 1024
+
+// notify has fn run soon. It may be called on a reader and with locks held. It reports false if fn will not run.
+func (n *Node) notify(fn func()) bool {
+	h := &n.hooks
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.queue) >= maxHooks {
+		h.dropped++
+		return false
+	}
+	h.queue = append(h.queue, fn)
+	if !h.running {
+		h.running = true
+		h.workers.Go(n.runHooks)
+	}
+	return true
+}
+
+// runHooks runs what there is to run, on another goroutine from one on that ends this one.
+func (n *Node) runHooks() {
+	h := &n.hooks
+	exited := true
+	defer func() {
+		if exited {
+			h.workers.Go(n.runHooks)
+		}
+	}()
+	for {
+		h.mu.Lock()
+		if len(h.queue) == 0 {
+			h.running, h.queue = false, nil
+			h.mu.Unlock()
+			exited = false
+			return
+		}
+		fn := h.queue[0]
+		h.queue[0], h.queue = nil, h.queue[1:]
+		h.mu.Unlock()
+		n.guard("a hook", fn)
+	}
+}
+
+// guard calls a function of the user's, whose panic is logged and goes no further.
+func (n *Node) guard(what string, fn func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			n.log.Error(what+" panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	fn()
+}
+
+// close refuses further ones and waits for those that there are.
+func (h *hooks) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.workers.Wait()
+}
