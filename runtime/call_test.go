@@ -401,7 +401,22 @@ func TestShutdownIsBounded(t *testing.T) {
 	})
 }
 
-func TestRegistrationComesAndGoes(t *testing.T) {
+func TestD66ReservedNames(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		for _, name := range []string{"daffi", "daffi.Tasks", "daffi."} {
+			_, err := testkit.RegisterKit(k.server, k.impl, daffi.As(name))
+			requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+			require.ErrorContains(t, err, "names that begin with daffi. are daffi's own")
+		}
+		for _, name := range []string{"daffi2", "Daffi.Tasks", "my.daffi.Tasks"} {
+			reg, err := testkit.RegisterKit(k.server, k.impl, daffi.As(name))
+			require.NoError(t, err)
+			require.NoError(t, reg.Close())
+		}
+	})
+}
+
+func TestD37RegistrationComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		_, err := testkit.RegisterKit(k.server, k.impl)
 		requireError(t, err, daffi.AlreadyExists, "", daffi.NotRun)

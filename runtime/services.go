@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ import (
 type services struct {
 	mu      sync.Mutex
 	all     []*Registration                 // in order of registration
+	parts   uint32                          // the last number that a part has got
 	methods atomic.Pointer[[]*servedMethod] // by number; a number is never used again
 }
 
@@ -38,6 +40,7 @@ type servedMethod struct {
 	worth   transport.Worth
 	pace    pace
 	reg     *Registration
+	over    *servedMethod // that this one stands in for, under its number; nil for none
 }
 
 // dispatcher runs the i-th handler of a service.
@@ -65,10 +68,11 @@ func (b *bound[T]) errors(i int) func() []KnownError {
 // errors is the table of errors that keep their identity, nil if there is none.
 func (m *servedMethod) errors() func() []KnownError { return m.service.errors(m.index) }
 
-// Registration is one service on one node, until Close.
+// Registration is one service on one node, or a part of one, until Close.
 type Registration struct {
 	node    *Node
 	service string
+	part    uint32 // 0 for a service as Register takes it; parts have methods of their own, and numbers that are never used again
 	doc     string
 	methods []*servedMethod
 	subs    []*Registration // of the services below it
@@ -103,6 +107,9 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	if any(impl) == nil {
 		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": the implementation is nil"}
 	}
+	if err := checkUnreserved(so.as); err != nil {
+		return nil, err
+	}
 	n := r.registrar()
 	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
@@ -132,36 +139,103 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	if reg.subs, err = registerSubs(n, s, so.as, impl, opts); err != nil { // first, so that who sees the service sees those below it
 		return nil, err
 	}
-	if err := n.services.add(n, reg); err != nil {
+	if err := n.services.add(n, reg, false); err != nil {
 		return nil, errors.Join(err, closeAll(reg.subs))
 	}
 	return reg, nil
 }
 
-// add numbers the methods and makes the service known.
-func (ss *services) add(n *Node, reg *Registration) error {
-	ss.mu.Lock()
+// reservedPrefix begins the names of services that are daffi's own.
+const reservedPrefix = "daffi."
+
+// checkUnreserved refuses the names of services that are daffi's own.
+func checkUnreserved(service string) error {
+	if service+"." != reservedPrefix && !strings.HasPrefix(service, reservedPrefix) {
+		return nil
+	}
+	return &Error{Code: InvalidArgument, Outcome: NotRun, Message: fmt.Sprintf(
+		"service %s cannot be registered: names that begin with %s are daffi's own; register it As another name", service, reservedPrefix)}
+}
+
+// overlap finds the method that reg has in common with what is registered, or says that reg's service is there as a whole. Call with the lock held.
+func (ss *services) overlap(reg *Registration) (*servedMethod, error) {
 	for _, other := range ss.all {
-		if other.service == reg.service {
-			ss.mu.Unlock()
-			return &Error{Code: AlreadyExists, Outcome: NotRun, Node: n.opts.Name, Message: fmt.Sprintf("service %s is registered on this node already; close that registration first, or register it As another name", reg.service)}
+		if other.service != reg.service {
+			continue
+		}
+		if other.part == 0 && reg.part == 0 {
+			return nil, &Error{Code: AlreadyExists, Outcome: NotRun, Node: reg.node.opts.Name, Message: fmt.Sprintf(
+				"service %s is registered on this node already; close that registration first, or register it As another name", reg.service)}
+		}
+		for _, m := range other.methods {
+			for _, mine := range reg.methods {
+				if m.name == mine.name && m.over == nil {
+					return m, nil
+				}
+			}
 		}
 	}
-	var ms []*servedMethod
+	return nil, nil
+}
+
+// standsIn makes m, a method that is a registration of its own, take the calls of was. Call with the lock held.
+func (m *servedMethod) standsIn(was *servedMethod, ms []*servedMethod) error {
+	switch {
+	case ms[was.number] != was:
+		return &Error{Code: AlreadyExists, Outcome: NotRun, Method: m.full, Message: fmt.Sprintf("%s is overridden on this node already; close that registration first", m.full)}
+	case was.sig != m.sig || was.stream:
+		return &Error{Code: InvalidArgument, Reason: ReasonSchema, Outcome: NotRun, Method: m.full, Message: fmt.Sprintf(
+			"%s has the signature %s; what overrides it must have the same, not %s", m.full, was.sig, m.sig)}
+	}
+	m.over, m.number = was, was.number
+	return nil
+}
+
+// number gives reg's methods their numbers: further ones, or with override that of the method that it stands in for.
+func (ss *services) number(reg *Registration, override bool) error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	was, err := ss.overlap(reg)
+	if err != nil {
+		return err
+	}
+	if was != nil && !override {
+		return &Error{Code: AlreadyExists, Outcome: NotRun, Node: reg.node.opts.Name, Method: was.full, Message: fmt.Sprintf(
+			"%s is registered on this node already; close that registration first, or Handle it with Override", was.full)}
+	}
+	ms := []*servedMethod{nil} // number 0 is none
 	if p := ss.methods.Load(); p != nil {
 		ms = slices.Clone(*p)
 	}
-	if len(ms) == 0 {
-		ms = append(ms, nil) // number 0 is none
-	}
-	for _, m := range reg.methods {
-		m.number = uint32(len(ms))
-		ms = append(ms, m)
+	if was != nil {
+		if err := reg.methods[0].standsIn(was, ms); err != nil {
+			return err
+		}
+		ms[was.number] = reg.methods[0]
+	} else {
+		for _, m := range reg.methods {
+			m.number = uint32(len(ms))
+			ms = append(ms, m)
+		}
 	}
 	ss.methods.Store(&ms)
 	ss.all = append(ss.all, reg)
-	ss.mu.Unlock()
+	return nil
+}
 
+// nextPart is the number of another part.
+func (ss *services) nextPart() uint32 {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.parts++
+	return ss.parts
+}
+
+// add numbers the methods and makes the service known. With override, reg is a part of one method, which may be there already.
+func (ss *services) add(n *Node, reg *Registration, override bool) error {
+	if err := ss.number(reg, override); err != nil {
+		return err
+	}
 	s := n.current.Load()
 	if s == nil {
 		return nil // announced when a session joins
@@ -200,6 +274,9 @@ func (ss *services) announce(ctx context.Context, s *session) error {
 	return nil
 }
 
+// overrides reports whether r stands in for a method of another registration, so that the controller need not know of it.
+func (r *Registration) overrides() bool { return len(r.methods) == 1 && r.methods[0].over != nil }
+
 // announce tells one session of one service, once.
 func (r *Registration) announce(ctx context.Context, s *session) error {
 	select {
@@ -208,10 +285,10 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 	case <-ctx.Done():
 		return contextError(ctx, "")
 	}
-	if r.known == s || r.closed {
+	if r.known == s || r.closed || r.overrides() {
 		return nil
 	}
-	q := control.Register{Service: r.service}
+	q := control.Register{Service: r.service, Part: r.part}
 	for _, m := range r.methods {
 		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: signature.Fingerprint(m.sig), Number: m.number})
 	}
@@ -251,7 +328,12 @@ func (ss *services) forget(reg *Registration) {
 	ss.all = slices.DeleteFunc(ss.all, func(r *Registration) bool { return r == reg })
 	ms := slices.Clone(*ss.methods.Load())
 	for _, m := range reg.methods {
-		ms[m.number] = nil
+		switch {
+		case m.over == nil:
+			ms[m.number] = nil // also what stands in for it
+		case ms[m.number] == m:
+			ms[m.number] = m.over
+		}
 	}
 	ss.methods.Store(&ms)
 }
@@ -272,7 +354,7 @@ func (ss *services) remove(reg *Registration) error {
 	if s == nil {
 		return nil
 	}
-	q := control.Unregister{Service: reg.service}
+	q := control.Unregister{Service: reg.service, Part: reg.part}
 	_, _, err := s.exchange(ctx, q.Append)
 	if errors.Is(err, &Error{Code: Unavailable, Reason: ReasonLinkLost}) || errors.Is(err, &Error{Code: Unavailable, Reason: ReasonClosed}) {
 		return nil

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -30,7 +31,7 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		s.unregister(m.Service)
+		s.unregister(m.Service, m.Part)
 		s.answer(f.Call, nil)
 	case control.OpResolve:
 		var m control.Resolve
@@ -156,35 +157,37 @@ func (s *session) intern(service string, methods []control.Method) ([]*route, *c
 	return routes, nil
 }
 
-// register adds a service of the node, once the signatures of all its methods are known. The answer is a Registered or a Missing.
+// register adds a service of the node, or a part of one, once the signatures of all its methods are known. The answer is a Registered or a Missing.
 func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why := validWord("service", m.Service); why != nil {
 		return nil, why
 	}
-	reg := &registration{methods: make(map[string]method, len(m.Methods)), words: len(m.Service) + 8}
+	named, words := make(map[string]bool, len(m.Methods)), 0
 	for i := range m.Methods {
 		name := m.Methods[i].Name
 		if why := validWord("method", name); why != nil {
 			return nil, why
 		}
-		if _, ok := reg.methods[name]; ok {
+		if named[name] {
 			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s is named twice", m.Service, name)}
 		}
-		reg.methods[name] = method{}
-		reg.words += len(name) + 2
+		named[name] = true
+		words += methodWords(name)
 	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.services[m.Service] != nil {
-		return nil, &control.Failure{Code: alreadyExists, Outcome: notRun, Node: s.name,
-			Message: fmt.Sprintf("node %q serves %s already", s.name, m.Service)}
+	reg := s.services[m.Service]
+	if reg == nil {
+		words += serviceWords(m.Service)
+	} else if why := s.overlap(reg, m); why != nil {
+		return nil, why
 	}
-	if s.methods+len(reg.methods) > maxMethods {
+	if s.methods+len(named) > maxMethods {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("a node serves at most %d methods", maxMethods)}
 	}
-	if s.words+reg.words > tableBytes {
+	if s.words+words > tableBytes {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("the names of what a node serves take at most %d bytes", tableBytes)}
 	}
@@ -198,22 +201,25 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why := s.settle(routes, (*route).unsettledTo); why != nil {
 		return nil, why
 	}
+	if reg == nil {
+		reg = &registration{methods: make(map[string]method, len(m.Methods))}
+		if s.services == nil {
+			s.services = map[string]*registration{}
+		}
+		s.services[m.Service] = reg
+		if c.services[m.Service] == nil {
+			c.services[m.Service] = map[*session]*registration{}
+		}
+		c.services[m.Service][s] = reg
+	}
+	reg.parts = append(reg.parts, m.Part)
+	s.methods += len(routes)
+	s.words += words
 	for i, r := range routes {
-		reg.methods[m.Methods[i].Name] = method{route: r, number: m.Methods[i].Number}
-	}
-	if s.services == nil {
-		s.services = map[string]*registration{}
-	}
-	s.services[m.Service] = reg
-	s.methods += len(reg.methods)
-	s.words += reg.words
-	if c.services[m.Service] == nil {
-		c.services[m.Service] = map[*session]*registration{}
-	}
-	c.services[m.Service][s] = reg
-	if !s.draining.Load() {
-		for _, m := range reg.methods {
-			c.offer(m.route, provider{s: s, number: m.number})
+		number := m.Methods[i].Number
+		reg.methods[m.Methods[i].Name] = method{route: r, number: number, part: m.Part}
+		if !s.draining.Load() {
+			c.offer(r, provider{s: s, number: number})
 		}
 	}
 	c.changed(s.number)
@@ -225,13 +231,29 @@ func tooManyRoutes() *control.Failure {
 	return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Message: "too many different methods and signatures were named and described"}
 }
 
-// unregister removes a service; calls that are under way go on.
-func (s *session) unregister(service string) {
+// overlap says what the node serves already of a part that it registers, nil if that is nothing.
+func (s *session) overlap(reg *registration, m *control.Register) *control.Failure {
+	why := &control.Failure{Code: alreadyExists, Outcome: notRun, Node: s.name}
+	if slices.Contains(reg.parts, m.Part) {
+		why.Message = fmt.Sprintf("node %q serves %s already", s.name, m.Service)
+		return why
+	}
+	for i := range m.Methods {
+		if name := m.Methods[i].Name; reg.methods[name].route != nil {
+			why.Message = fmt.Sprintf("node %q serves %s.%s already", s.name, m.Service, name)
+			return why
+		}
+	}
+	return nil
+}
+
+// unregister removes a service, or a part of it; calls that are under way go on.
+func (s *session) unregister(service string, part uint32) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reg := s.services[service]; reg != nil {
-		c.dropService(s, service, reg)
+	if reg := s.services[service]; reg != nil && slices.Contains(reg.parts, part) {
+		c.dropPart(s, service, reg, part)
 		c.changed(s.number)
 		c.tell(&s.touched)
 	}

@@ -8,16 +8,21 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
 
-// registration is a service of one node.
+// registration is what one node serves of a service, in parts that it registers and unregisters by themselves.
 type registration struct {
 	methods map[string]method
-	words   int
+	parts   []uint32
 }
 
 type method struct {
 	route  *route
 	number uint32
+	part   uint32
 }
+
+// serviceWords and methodWords are how many bytes a name takes in a row of the table, about.
+func serviceWords(name string) int { return len(name) + 8 }
+func methodWords(name string) int  { return len(name) + 2 }
 
 // session returns the member of that number, or nil. Call with the lock held.
 func (c *Controller) session(number uint32) *session {
@@ -37,7 +42,9 @@ func (c *Controller) sessionAt(number uint32) (int, bool) {
 // depart takes a member out of all tables but that of names. Call with the lock held.
 func (c *Controller) depart(s *session) {
 	for name, reg := range s.services {
-		c.dropService(s, name, reg)
+		for len(reg.parts) > 0 {
+			c.dropPart(s, name, reg, reg.parts[0])
+		}
 	}
 	if i, ok := c.sessionAt(s.number); ok {
 		c.sessions = slices.Delete(c.sessions, i, i+1)
@@ -46,12 +53,22 @@ func (c *Controller) depart(s *session) {
 	c.changed(s.number)
 }
 
-// dropService is called with the lock held.
-func (c *Controller) dropService(s *session, name string, reg *registration) {
-	reg.withdraw(s)
+// dropPart takes a part out of the tables, and the service with its last one. Call with the lock held.
+func (c *Controller) dropPart(s *session, name string, reg *registration, part uint32) {
+	for word, m := range reg.methods {
+		if m.part != part {
+			continue
+		}
+		c.retract(m.route, s)
+		delete(reg.methods, word)
+		s.methods--
+		s.words -= methodWords(word)
+	}
+	if reg.parts = slices.DeleteFunc(reg.parts, func(p uint32) bool { return p == part }); len(reg.parts) > 0 {
+		return
+	}
 	delete(s.services, name)
-	s.methods -= len(reg.methods)
-	s.words -= reg.words
+	s.words -= serviceWords(name)
 	delete(c.services[name], s)
 	if len(c.services[name]) == 0 {
 		delete(c.services, name)

@@ -55,10 +55,14 @@ type Method struct {
 type Register struct {
 	Service string
 	Methods []Method
+	Part    uint32 // which of the registrations that together make what the node serves of the service; they have no method in common
 }
 
 // Unregister says that it does so no longer.
-type Unregister struct{ Service string }
+type Unregister struct {
+	Service string
+	Part    uint32
+}
 
 // Resolve asks for routes.
 type Resolve struct {
@@ -134,24 +138,39 @@ func head(e *codec.Encoder, n int, op Op) {
 func AppendPlain(e *codec.Encoder, op Op) { head(e, 0, op) }
 
 func (m *Register) Append(e *codec.Encoder) {
-	head(e, 2, OpRegister)
+	n := 2
+	if m.Part != 0 {
+		n = 3
+	}
+	head(e, n, OpRegister)
 	e.String(m.Service)
 	appendMethods(e, m.Methods)
+	if n > 2 {
+		e.Uint32(m.Part)
+	}
 }
 
 func (m *Register) Read(d *codec.Decoder) error {
 	m.Service = next(d, codec.ReadString)
 	m.Methods = next(d, readMethods)
+	m.Part = next(d, codec.ReadUint32)
 	return d.Close()
 }
 
 func (m *Unregister) Append(e *codec.Encoder) {
-	head(e, 1, OpUnregister)
+	if m.Part == 0 {
+		head(e, 1, OpUnregister)
+		e.String(m.Service)
+		return
+	}
+	head(e, 2, OpUnregister)
 	e.String(m.Service)
+	e.Uint32(m.Part)
 }
 
 func (m *Unregister) Read(d *codec.Decoder) error {
 	m.Service = next(d, codec.ReadString)
+	m.Part = next(d, codec.ReadUint32)
 	return d.Close()
 }
 
