@@ -107,8 +107,11 @@ func goldenControl() map[string]goldenFrame {
 		"control-inspect":  said("What does that service look like?", 5, 0, control.OpInspect, &control.Inspect{Service: "Shop", After: control.Cursor{Method: "Add", Route: 5, Session: 7}}),
 		"control-inspected": said("Like this, and there is more.", 5, 0, control.OpInspected, &control.Inspected{
 			Doc: "Shop sells.", Methods: []control.Description{description}, More: true, Next: control.Cursor{Method: "Add", Route: 5, Session: 8}}),
-		"control-targets":  said("Who serves this?", 6, 0, control.OpTargets, &control.Targets{Route: 5}),
-		"control-sessions": said("These, and others.", 6, transport.More, control.OpSessions, &control.Sessions{Numbers: []uint32{1, 200, 70000}}),
+		"control-targets":       said("Who serves this?", 6, 0, control.OpTargets, &control.Targets{Route: 5}),
+		"control-sessions":      said("These, and others.", 6, transport.More, control.OpSessions, &control.Sessions{Numbers: []uint32{1, 200, 70000}}),
+		"control-targets-named": said("Who serves this, by name?", 6, 0, control.OpTargets, &control.Targets{Route: 5, Named: true}),
+		"control-sessions-named": said("These.", 6, 0, control.OpSessions,
+			&control.Sessions{Numbers: []uint32{1, 200}, Names: []string{"shop-1", "shop-2"}}),
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		s.targets(f.Call, m.Route)
+		s.targets(f.Call, &m)
 	case control.OpWatch:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)

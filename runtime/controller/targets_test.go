@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,31 +54,63 @@ func TestTargetsOfMany(t *testing.T) {
 	w := start(t, Options{})
 	p := w.join("p")
 	route := p.Route(t, "Svc", "M", "sig")
+	name := strings.Repeat("n", 64-5) // the longest, but for its digits
 	serve := func(n int) {
 		list := make([]provider, n)
 		for i := range list {
-			list[i].s = &session{number: uint32(1<<31 + i)}
+			list[i].s = &session{number: uint32(1<<31 + i), name: fmt.Sprintf("%s%05d", name, i)}
 		}
 		w.route(route).providers.Store(&list)
 	}
-	for _, n := range []int{1, targetsFrame, targetsFrame + 1, maxTargets} {
-		serve(n)
-		number := p.Control((&control.Targets{Route: route}).Append)
-		var got []uint32
-		for more := true; more; {
-			f := p.Expect(t, transport.Control)
-			require.Equal(t, number, f.Call)
-			require.LessOrEqual(t, len(f.Payload), transport.MaxContent)
-			more = f.Flags&transport.More != 0
-			got = append(got, read(t, f).Numbers...)
+	for _, n := range []int{1, targetsBytes / 5, targetsBytes/5 + 1, maxTargets} {
+		for _, named := range []bool{false, true} {
+			serve(n)
+			number := p.Control((&control.Targets{Route: route, Named: named}).Append)
+			var got []uint32
+			var names []string
+			for more := true; more; {
+				f := p.Expect(t, transport.Control)
+				require.Equal(t, number, f.Call)
+				require.LessOrEqual(t, len(f.Payload), transport.MaxContent)
+				more = f.Flags&transport.More != 0
+				m := read(t, f)
+				got, names = append(got, m.Numbers...), append(names, m.Names...)
+			}
+			require.Len(t, got, n)
+			require.True(t, slices.IsSorted(got))
+			if !named {
+				require.Empty(t, names)
+				continue
+			}
+			require.Len(t, names, n)
+			require.True(t, slices.IsSorted(names))
 		}
-		require.Len(t, got, n)
-		require.True(t, slices.IsSorted(got))
 	}
 	serve(maxTargets + 1)
 	f := p.Ask(t, (&control.Targets{Route: route}).Append, control.OpSessions, new(control.Sessions))
 	require.Equal(t, reasonLimit, f.Reason)
 	serve(0) // what is not there cannot be told of the end
+}
+
+// A node that asks and takes no answers is refused at the limit (LIM-15), and answers that were taken make room.
+func TestTargetsOpenQuestions(t *testing.T) {
+	w := start(t, Options{})
+	a, b := w.join("a"), w.join("b")
+	a.Register(t, "Svc", "M")
+	route := b.Route(t, "Svc", "M", "sig")
+	s := w.session(b.Session)
+	ask := func() *control.Failure {
+		return b.Ask(t, (&control.Targets{Route: route}).Append, control.OpSessions, new(control.Sessions))
+	}
+	s.telling.Store(maxTelling - 1)
+	require.Nil(t, ask())
+	require.EqualValues(t, maxTelling-1, s.telling.Load())
+	s.telling.Store(maxTelling)
+	f := ask()
+	require.Equal(t, resourceExhausted, f.Code)
+	require.Equal(t, reasonBusy, f.Reason)
+	require.Equal(t, notRun, f.Outcome)
+	require.EqualValues(t, maxTelling, s.telling.Load())
 }
 
 func read(t *testing.T, f frame) (m control.Sessions) {

@@ -88,11 +88,17 @@ type Find struct{ Node string }
 type Found struct{ Session uint32 }
 
 // Targets asks who serves a route at this moment, beside the node that asks.
-type Targets struct{ Route uint32 }
+type Targets struct {
+	Route uint32
+	Named bool // their names are wanted, too
+}
 
 // Sessions answers [Targets] with session numbers, at least one. What does not fit into one frame comes in several, all but the last with the frame's flag
 // More; together they are the providers of one moment.
-type Sessions struct{ Numbers []uint32 }
+type Sessions struct {
+	Numbers []uint32
+	Names   []string // of the nodes of these numbers, if they were asked for; none from a controller that does not know the question
+}
 
 // Table is what a watching node is told: everything as an answer to OpWatch, then changes. What does not fit into one frame comes in
 // several messages, all but the last with More; the answer is complete, and the table as it was at one moment, after the last. A node
@@ -233,22 +239,38 @@ func (m *Found) Read(d *codec.Decoder) error {
 }
 
 func (m *Targets) Append(e *codec.Encoder) {
-	head(e, 1, OpTargets)
+	n := 1
+	if m.Named {
+		n = 2
+	}
+	head(e, n, OpTargets)
 	e.Uint32(m.Route)
+	if m.Named {
+		e.Bool(true)
+	}
 }
 
 func (m *Targets) Read(d *codec.Decoder) error {
 	m.Route = next(d, codec.ReadUint32)
+	m.Named = next(d, codec.ReadBool)
 	return d.Close()
 }
 
 func (m *Sessions) Append(e *codec.Encoder) {
-	head(e, 1, OpSessions)
+	n := 1
+	if len(m.Names) > 0 {
+		n = 2
+	}
+	head(e, n, OpSessions)
 	codec.WriteSlice(e, m.Numbers, codec.WriteUint32)
+	if len(m.Names) > 0 {
+		codec.WriteStrings(e, m.Names)
+	}
 }
 
 func (m *Sessions) Read(d *codec.Decoder) error {
 	m.Numbers = next(d, func(d *codec.Decoder) []uint32 { return codec.ReadSlice(d, 1, codec.ReadUint32) })
+	m.Names = next(d, codec.ReadStrings)
 	return d.Close()
 }
 
