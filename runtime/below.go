@@ -36,11 +36,11 @@ func (p *below) bind(client *Client, opts []CallOption) *Binding {
 		return known.(*Binding)
 	}
 	b := newBinding(p.node, client, p.service)
-	b.ext = p.parent.ext
 	if len(opts) > 0 {
-		b.ext = b.ext.with(opts)
+		b.extend(p.parent.ext.with(opts))
 		return b
 	}
+	b.extend(p.parent.ext)
 	known, _ := p.parent.below.LoadOrStore(key, b)
 	return known.(*Binding)
 }

@@ -24,6 +24,11 @@ type Binding struct {
 	turn    chan struct{} // of who resolves routes
 	below   sync.Map      // the bindings of services below this one, by subKey
 	self    *Binding      // b, loaded from memory: what flows from here does not count as flowing from a Call; see [Call.Do]
+
+	choice    control.Choice // of all calls by it
+	choiceKey string         // of the choice, empty for none
+	base      *Binding       // of a view, whose choice is another one
+	views     views          // of this one
 }
 
 // boundMethod is what a binding remembers of a method.
@@ -46,9 +51,16 @@ func Bind(c Caller, client *Client, opts ...CallOption) *Binding {
 	}
 	b := newBinding(c.caller(), client, client.Service)
 	if len(opts) > 0 {
-		b.ext = (*extra)(nil).with(opts)
+		b.extend((*extra)(nil).with(opts))
 	}
 	return b
+}
+
+// extend gives the binding the options of all its calls, before there is any.
+func (b *Binding) extend(x *extra) {
+	if b.ext = x; x != nil && !x.choice.Empty() {
+		b.choiceKey, b.choice = x.choice.Key(), x.choice
+	}
 }
 
 func newBinding(n *Node, client *Client, service string) *Binding {
@@ -89,18 +101,18 @@ func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Ti
 
 // resolve asks for the routes of all methods but those that no controller would take.
 func (b *Binding) resolve(ctx context.Context, s *session) ([]control.Route, error) {
-	q := control.Resolve{Service: b.service}
+	var methods []control.Method
 	var asked []int // indexes among the client's methods
 	for i := range b.client.Methods {
 		m := &b.client.Methods[i]
 		if checkSignature("", m.Sig) == nil {
-			q.Methods = append(q.Methods, control.Method{Name: m.Name, Sig: signature.Fingerprint(m.Sig)})
+			methods = append(methods, control.Method{Name: m.Name, Sig: signature.Fingerprint(m.Sig)})
 			asked = append(asked, i)
 		}
 	}
-	op, d, err := s.agree(ctx, q.Append, func(missing []uint32) error {
+	op, d, err := s.agree(ctx, b.question(methods), func(missing []uint32) error {
 		rows, err := rowsOf(missing, len(asked), func(i int) control.Description {
-			return control.Description{Name: q.Methods[i].Name, Sig: b.client.Methods[asked[i]].Sig}
+			return control.Description{Name: methods[i].Name, Sig: b.client.Methods[asked[i]].Sig}
 		})
 		if err != nil {
 			return err
@@ -108,7 +120,7 @@ func (b *Binding) resolve(ctx context.Context, s *session) ([]control.Route, err
 		return s.describe(ctx, control.Describe{Service: b.service}, rows)
 	})
 	if err != nil {
-		return nil, err
+		return nil, b.tooOld(err)
 	}
 	var a control.Routes
 	if err := a.Read(d); err != nil || op != control.OpRoutes || len(a.Routes) != len(asked) {

@@ -21,7 +21,11 @@ type Call[R any] struct {
 }
 
 // With is a copy of c with opts applied on top of the proxy's; later options win.
-func (c Call[R]) With(opts ...CallOption) Call[R] { c.x = c.x.with(opts); return c }
+func (c Call[R]) With(opts ...CallOption) Call[R] {
+	c.x = c.x.with(opts)
+	c.b = c.b.self.choosing(c.x)
+	return c
+}
 
 // Do sends the call and waits for its result or for ctx. With an error the result is zero.
 //
@@ -48,7 +52,11 @@ type Action struct {
 }
 
 // With is a copy of a with opts applied on top of the proxy's; later options win.
-func (a Action) With(opts ...CallOption) Action { a.x = a.x.with(opts); return a }
+func (a Action) With(opts ...CallOption) Action {
+	a.x = a.x.with(opts)
+	a.b = a.b.self.choosing(a.x)
+	return a
+}
 
 // Do sends the call and waits for its end or for ctx. For a oneway method it returns nil once the call is accepted, for an event once it is accepted for every
 // provider but the node itself.
@@ -79,7 +87,11 @@ type Stream[T any] struct {
 }
 
 // With is a copy of s with opts applied on top of the proxy's; later options win.
-func (s Stream[T]) With(opts ...CallOption) Stream[T] { s.x = s.x.with(opts); return s }
+func (s Stream[T]) With(opts ...CallOption) Stream[T] {
+	s.x = s.x.with(opts)
+	s.b = s.b.self.choosing(s.x)
+	return s
+}
 
 // Do is the stream. It is opened when ranged over, once; an error is its last pair; leaving the loop cancels the far side.
 func (s Stream[T]) Do(ctx context.Context) iter.Seq2[T, error] {

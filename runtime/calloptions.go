@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -15,6 +16,7 @@ type callOptions struct {
 	key    uint32   // hash
 	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
+	choice control.Choice // among providers; calls with one go by a view of their binding
 }
 
 // To names the nodes that may answer, of which one does. Without it, or without a name, the controller picks a provider. Do not

@@ -112,6 +112,8 @@ func goldenControl() map[string]goldenFrame {
 		"control-targets-named": said("Who serves this, by name?", 6, 0, control.OpTargets, &control.Targets{Route: 5, Named: true}),
 		"control-sessions-named": said("These.", 6, 0, control.OpSessions,
 			&control.Sessions{Numbers: []uint32{1, 200}, Names: []string{"shop-1", "shop-2"}}),
+		"control-select": said("The node wants to call this at nodes in one zone, its own as well as others, in turn.", 7, 0, control.OpSelect, &control.Select{Service: "Shop", Methods: methods, Choice: control.Choice{
+			Where: []control.Label{{Name: "zone", Value: "eu"}}, Self: true, Balance: control.BalanceRoundRobin, Admitted: true, Apart: true}}),
 	}
 }
 

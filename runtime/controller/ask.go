@@ -43,6 +43,16 @@ func (s *session) control(f *transport.Frame) error {
 			answer = why
 		}
 		s.say(f.Call, answer.Append)
+	case control.OpSelect:
+		var m control.Select
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		answer, why := s.choose(&m)
+		if why != nil {
+			answer = why
+		}
+		s.say(f.Call, answer.Append)
 	case control.OpDescribe:
 		var m control.Describe
 		if err := m.Read(&d); err != nil {
@@ -262,22 +272,27 @@ func (s *session) unregister(service string, part uint32) {
 // resolve gives numbers to what the node wants to call, whether or not anybody serves it, once all signatures are known. The answer is a
 // Routes or a Missing.
 func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
-	if why := validWord("service", m.Service); why != nil {
+	return s.resolveAs(m.Service, m.Methods, func(r *route) *route { return r })
+}
+
+// resolveAs answers with what see makes of each route. Call see with the lock held; it returns nil if there are too many routes.
+func (s *session) resolveAs(service string, methods []control.Method, see func(*route) *route) (message, *control.Failure) {
+	if why := validWord("service", service); why != nil {
 		return nil, why
 	}
-	if len(m.Methods) > maxResolved {
+	if len(methods) > maxResolved {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun,
 			Message: fmt.Sprintf("at most %d methods can be resolved at a time", maxResolved)}
 	}
-	for i := range m.Methods {
-		if why := validWord("method", m.Methods[i].Name); why != nil {
+	for i := range methods {
+		if why := validWord("method", methods[i].Name); why != nil {
 			return nil, why
 		}
 	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	routes, why := s.intern(m.Service, m.Methods)
+	routes, why := s.intern(service, methods)
 	if why != nil {
 		return nil, why
 	}
@@ -290,6 +305,9 @@ func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	var answer control.Routes
 	for _, r := range routes {
 		r.call()
+		if r = see(r); r == nil {
+			return nil, tooManyRoutes()
+		}
 		answer.Routes = append(answer.Routes, control.Route{Number: r.number, Remote: r.remote()})
 	}
 	return &answer, nil

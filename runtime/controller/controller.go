@@ -54,6 +54,7 @@ const (
 	maxInternedBy = 8 << 20                // bytes of their names, signatures and documentation
 	maxRoutes     = 1 << 20                // of all sessions that ever were
 	maxRouteBytes = 256 << 20              // of their names, signatures and documentation
+	maxViews      = 1024                   // of one route: the choices that calls were ever made with
 	maxGroup      = 256                    // routes of one method that are compared; of further ones only equal ones meet
 	maxCompared   = 16384                  // pairs of signatures that are compared for one session
 	maxAsked      = 8192                   // descriptions that one session is asked for and has not given

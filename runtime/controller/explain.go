@@ -16,6 +16,9 @@ type mismatch struct {
 
 // explain says why no provider of r can be picked, or not the wanted one.
 func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
+	if r.base != nil {
+		return c.explainView(r, wanted)
+	}
 	f, other := c.look(r, wanted)
 	if other == nil {
 		return f

@@ -38,6 +38,11 @@ type route struct {
 	doc    *control.Description // what the first provider has said of it
 	known  bits                 // the routes of the group whose providers it was compared with
 	reach  bits                 // those of them that it understands
+	views  map[string]*route    // of it, by the key of their choice
+
+	// Of a view, constant.
+	base   *route
+	choice control.Choice
 }
 
 // group is the routes of one method, which are compared with each other; those beyond maxGroup have groups of their own.
@@ -213,10 +218,12 @@ func (c *Controller) offer(r *route, p provider) {
 	r.own = slices.Insert(r.own, i, p)
 	for _, from := range r.group.routes {
 		if from.called && from.reaches(r) {
-			list := *from.providers.Load()
-			i, _ := position(list, p.s.number)
-			list = slices.Insert(slices.Clone(list), i, p)
-			from.providers.Store(&list)
+			from.insert(p)
+			for _, v := range from.views {
+				if v.admits(p.s) {
+					v.insert(p)
+				}
+			}
 		}
 	}
 }
@@ -231,12 +238,31 @@ func (c *Controller) retract(r *route, s *session) {
 		c.unlist(r)
 	}
 	for _, from := range r.group.routes {
-		list := *from.providers.Load()
-		if i, ok := position(list, s.number); ok {
-			list = slices.Delete(slices.Clone(list), i, i+1)
-			from.providers.Store(&list)
+		if from.remove(s.number) {
+			for _, v := range from.views {
+				v.remove(s.number)
+			}
 		}
 	}
+}
+
+// insert adds a provider to those that calls may go to. Call with the lock held.
+func (r *route) insert(p provider) {
+	list := *r.providers.Load()
+	i, _ := position(list, p.s.number)
+	list = slices.Insert(slices.Clone(list), i, p)
+	r.providers.Store(&list)
+}
+
+// remove takes the provider with that session number out, if it is among them. Call with the lock held.
+func (r *route) remove(session uint32) bool {
+	list := *r.providers.Load()
+	i, ok := position(list, session)
+	if ok {
+		list = slices.Delete(slices.Clone(list), i, i+1)
+		r.providers.Store(&list)
+	}
+	return ok
 }
 
 // withdraw takes s out of the choice for all methods. Call with the controller's lock held.
@@ -258,12 +284,12 @@ func (r *route) find(session uint32, to *[2]provider) int {
 }
 
 // pick chooses two providers at random, the less busy one first, and returns how many it found. The caller itself is chosen only if there is
-// no other.
+// no other, or the choice says that it counts.
 func (r *route) pick(caller uint32, to *[2]provider) int {
 	list := *r.providers.Load()
 	n := len(list)
 	self := n // where the caller is
-	if n > 1 {
+	if n > 1 && !r.choice.Self {
 		if i, ok := position(list, caller); ok {
 			self = i
 			n--

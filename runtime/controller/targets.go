@@ -14,17 +14,17 @@ const (
 	maxTelling   = 256                // questions of a node for providers that are being answered (LIM-15)
 )
 
-// targets answers with the providers of a route at this moment, without the node that asks.
+// targets answers with the providers of a route at this moment, without the node that asks unless the route's choice says so.
 func (s *session) targets(number uint64, q *control.Targets) {
 	r := s.c.route(q.Route)
 	if r == nil {
 		s.answer(number, unknownRoute(q.Route))
 		return
 	}
-	a := &targetsAnswer{s: s, number: number, named: q.Named, list: *r.providers.Load()}
+	a := &targetsAnswer{s: s, number: number, named: q.Named, self: r.choice.Self, list: *r.providers.Load()}
 	n := len(a.list)
 	_, self := position(a.list, s.number)
-	if self {
+	if self && !a.self {
 		n--
 	}
 	a.skip()
@@ -41,7 +41,7 @@ func (s *session) targets(number uint64, q *control.Targets) {
 		s.touched.add(s.link)
 	case self:
 		s.answer(number, &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: r.String(),
-			Message: fmt.Sprintf("no node serves %s but the caller itself, which is left out; To names it", r.service)})
+			Message: fmt.Sprintf("no node serves %s but the caller itself, which is left out; AllowSelf or To names it", r.service)})
 	default:
 		s.answer(number, s.c.explain(r, 0))
 	}
@@ -53,12 +53,13 @@ type targetsAnswer struct {
 	s      *session
 	number uint64
 	named  bool
+	self   bool       // the node that has asked counts like any other
 	list   []provider // that were not told of yet
 }
 
-// skip leaves out the node that has asked.
+// skip leaves out the node that has asked, unless it counts.
 func (a *targetsAnswer) skip() {
-	if len(a.list) > 0 && a.list[0].s == a.s {
+	if !a.self && len(a.list) > 0 && a.list[0].s == a.s {
 		a.list = a.list[1:]
 	}
 }

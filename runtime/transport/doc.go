@@ -209,6 +209,8 @@
 //	bytes at the end of a handshake payload         skipped; the proofs cover them
 //	elements at the end of an array of a control    skipped; one that is missing at the end is zero
 //	message or failure, and of the rows in it
+//	elements at the end of a choice among          the controller answers Failed, Unimplemented, NotRun: a call must not go where it may not
+//	providers, or one of its values
 //	a control message with a number                 the controller answers Failed, Unimplemented, NotRun; the node takes it for an answer that nobody awaits
 //	a control message without one                   skipped
 //	a code, reason or identity of a failure         kept as it is, and shown as it came

@@ -32,13 +32,14 @@ const (
 	OpInspected  Op = 14
 	OpTargets    Op = 15 // node: [Targets]; answered [Sessions], in one or more messages, or Failed
 	OpSessions   Op = 16
+	OpSelect     Op = 18 // node: [Select]; answered [Routes], [Missing] or Failed
 )
 
 // Known reports whether op is one of this version. Their numbers have gaps.
 func (op Op) Known() bool {
 	switch op {
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
-		OpTargets, OpSessions:
+		OpTargets, OpSessions, OpSelect:
 		return true
 	}
 	return false

@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"fmt"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// A view is a route for calls with a choice of their own: it has a number like any other, and of the providers of its base those that the choice
+// admits. So what a call has chosen costs it nothing, and no frame says it.
+
+// choose is resolve for calls with a choice.
+func (s *session) choose(m *control.Select) (message, *control.Failure) {
+	if why := validChoice(&m.Choice); why != nil {
+		return nil, why
+	}
+	m.Choice.Sort()
+	key := m.Choice.Key()
+	var crowded *route
+	answer, why := s.resolveAs(m.Service, m.Methods, func(r *route) *route {
+		if v := r.views[key]; v != nil {
+			return v
+		}
+		if len(r.views) == maxViews {
+			crowded = r
+			return nil
+		}
+		return s.internView(r, m.Choice, key)
+	})
+	if crowded != nil {
+		why = &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Method: crowded.String(), Message: fmt.Sprintf(
+			"%v was called with %d different choices of providers already: what varies from call to call is a key (HashKey) or the name of a node (To)", crowded, maxViews)}
+	}
+	return answer, why
+}
+
+// validChoice refuses what this version does not know, since it would be done by half.
+func validChoice(c *control.Choice) *control.Failure {
+	switch err := control.CheckLabels(c.Where); {
+	case c.Later || !c.Balance.Known() || c.Admitted || c.Apart:
+		return &control.Failure{Code: unimplemented, Outcome: notRun, Message: "the controller does not know all of how the call chooses its provider: the caller is of a later version"}
+	case err != nil:
+		return &control.Failure{Code: invalidArgument, Reason: reasonLimit, Outcome: notRun, Message: err.Error()}
+	}
+	return nil
+}
+
+// internView makes a view of r, or returns nil if there are too many routes. Call with the lock held, after r.call.
+func (s *session) internView(r *route, choice control.Choice, key string) *route {
+	c := s.c
+	routes := *c.routes.Load()
+	if len(routes) > maxRoutes || s.interned >= maxInterned || !s.charge(len(key)) {
+		return nil
+	}
+	s.interned++
+	v := &route{routeKey: r.routeKey, number: uint32(len(routes)), base: r, choice: choice}
+	list := []provider{}
+	for _, p := range *r.providers.Load() {
+		if v.admits(p.s) {
+			list = append(list, p)
+		}
+	}
+	v.providers.Store(&list)
+	if r.views == nil {
+		r.views = map[string]*route{}
+	}
+	r.views[key] = v
+	routes = append(routes, v) // readers of the shorter slice do not see the new element
+	c.routes.Store(&routes)
+	return v
+}
+
+// admits reports whether calls of a view may go to s.
+func (r *route) admits(s *session) bool {
+	return len(r.choice.Where) == 0
+}
+
+// explainView says why no provider of a view can be picked, or not the wanted one: its base has none, or the choice admits none.
+func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
+	return c.explain(v.base, wanted)
+}

@@ -1,0 +1,190 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+)
+
+// Select is a [Resolve] for calls that do not take every provider for as good as another. The numbers in its answer stand for the route and the choice
+// together, so that a call says no more than any other.
+type Select struct {
+	Service string
+	Methods []Method // Number is not used
+	Choice  Choice
+}
+
+// Choice says which providers calls may go to, and how. It must hold whole or not at all: unlike other messages it may not have elements that the
+// controller does not know.
+type Choice struct {
+	Where    []Label // that a provider must have, sorted, each once
+	Self     bool    // the caller's own node counts like any other; else it is the last that a call goes to, and left out of targets
+	Balance  Balance
+	Admitted bool // a one-way call is answered for when the callee has admitted it
+	Apart    bool // the header's peer is a call that is under way: not to where that one went
+
+	Later bool // read, not written: there are elements of a later version
+}
+
+// Label is a word about a node.
+type Label struct{ Name, Value string }
+
+func (a Label) compare(b Label) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Value, b.Value)
+}
+
+// Balance says how one of several providers is picked.
+type Balance uint8
+
+// The ways; numbers are the wire's.
+const (
+	BalanceDefault      Balance = iota // of the service, or else by running calls
+	BalanceLeastRunning                // the less busy of two random ones
+	BalanceRandom
+	BalanceRoundRobin
+	BalanceLeastLatency // the one of two random ones that answers sooner
+	BalanceByCaller     // by the caller's name, as if that was the key
+)
+
+// Known reports whether b is one of this version.
+func (b Balance) Known() bool { return b <= BalanceByCaller }
+
+// The bounds of a choice and of labels.
+const (
+	MaxLabels     = 16
+	MaxLabelName  = 64
+	MaxLabelValue = 128
+	MaxLabelBytes = 1 << 10 // of all together, names and values
+)
+
+// Empty reports whether c says nothing.
+func (c *Choice) Empty() bool {
+	return len(c.Where) == 0 && !c.Self && c.Balance == BalanceDefault && !c.Admitted && !c.Apart
+}
+
+// Sort brings Where into its order.
+func (c *Choice) Sort() {
+	slices.SortFunc(c.Where, Label.compare)
+	c.Where = slices.Compact(c.Where)
+}
+
+// Key returns what equal choices have in common, once they are sorted.
+func (c *Choice) Key() string {
+	var e codec.Encoder
+	c.append(&e)
+	return string(e.Bytes())
+}
+
+// CheckLabels says what is wrong with labels, as a node may have them or a choice may ask for them.
+func CheckLabels(labels []Label) error {
+	if len(labels) > MaxLabels {
+		return fmt.Errorf("there are %d labels, more than %d", len(labels), MaxLabels)
+	}
+	size := 0
+	for _, l := range labels {
+		if !validLabelName(l.Name) {
+			return fmt.Errorf("the label name %q is not one of 1 to %d lower-case letters, digits, '.', '_' and '-'", clipped(l.Name), MaxLabelName)
+		}
+		if len(l.Value) > MaxLabelValue || strings.ContainsFunc(l.Value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+			return fmt.Errorf("the value %q of the label %q is not a text of at most %d bytes without control characters", clipped(l.Value), l.Name, MaxLabelValue)
+		}
+		size += len(l.Name) + len(l.Value)
+	}
+	if size > MaxLabelBytes {
+		return fmt.Errorf("the labels have %d bytes, more than %d", size, MaxLabelBytes)
+	}
+	return nil
+}
+
+func clipped(s string) string { return s[:min(len(s), MaxLabelValue)] }
+
+func validLabelName(s string) bool {
+	if s == "" || len(s) > MaxLabelName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Select) Append(e *codec.Encoder) {
+	head(e, 3, OpSelect)
+	e.String(m.Service)
+	appendMethods(e, m.Methods)
+	m.Choice.append(e)
+}
+
+func (m *Select) Read(d *codec.Decoder) error {
+	m.Service = next(d, codec.ReadString)
+	m.Methods = next(d, readMethods)
+	m.Choice = next(d, readChoice)
+	return d.Close()
+}
+
+const choiceFields = 5
+
+func (c *Choice) append(e *codec.Encoder) {
+	e.Array(choiceFields)
+	appendLabels(e, c.Where)
+	e.Bool(c.Self)
+	e.Uint8(uint8(c.Balance))
+	e.Bool(c.Admitted)
+	e.Bool(c.Apart)
+}
+
+func readChoice(d *codec.Decoder) (c Choice) {
+	have := d.Array(1)
+	for i := range have {
+		if d.Err() != nil {
+			return c
+		}
+		switch i {
+		case 0:
+			c.Where = readLabels(d)
+		case 1:
+			c.Self = d.Bool()
+		case 2:
+			c.Balance = Balance(d.Uint8())
+		case 3:
+			c.Admitted = d.Bool()
+		case 4:
+			c.Apart = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+	c.Later = have > choiceFields
+	return c
+}
+
+func appendLabels(e *codec.Encoder, labels []Label) {
+	codec.WriteSlice(e, labels, func(e *codec.Encoder, l Label) {
+		e.Array(2)
+		e.String(l.Name)
+		e.String(l.Value)
+	})
+}
+
+func readLabels(d *codec.Decoder) []Label {
+	return codec.ReadSlice(d, 3, func(d *codec.Decoder) (l Label) {
+		row(d, func(i int) {
+			switch i {
+			case 0:
+				l.Name = d.String()
+			case 1:
+				l.Value = d.String()
+			}
+		}, 2)
+		return l
+	})
+}
