@@ -4,8 +4,9 @@ package daffi
 type ServeOption struct{ apply func(*serveOptions) }
 
 type serveOptions struct {
-	as     string
-	serial bool
+	as       string
+	serial   bool
+	override bool
 }
 
 // As serves under another name than the service's own.

@@ -107,6 +107,9 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	if any(impl) == nil {
 		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": the implementation is nil"}
 	}
+	if so.override {
+		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": Override is for Handle"}
+	}
 	if err := checkUnreserved(so.as); err != nil {
 		return nil, err
 	}

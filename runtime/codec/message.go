@@ -17,6 +17,7 @@ type Form interface {
 	sig() string
 	write(e *Encoder)
 	read(d *Decoder, last bool)
+	fresh(d *Decoder) any
 }
 
 // FormOf is what generated code returns from DaffiMessage.
@@ -49,6 +50,9 @@ func (f *form[T]) read(d *Decoder, last bool) {
 		*f.p = v
 	}
 }
+
+// fresh reads a new message, of which it returns the pointer; nil for nil.
+func (f *form[T]) fresh(d *Decoder) any { return ReadPtr(d, f.reader) }
 
 var errNilMessage = errors.New("a message cannot be read into nil; give a pointer to one")
 
@@ -98,6 +102,20 @@ func ReadMessage(d *Decoder, m Message) {
 		return
 	}
 	f.read(d, false)
+}
+
+// ReadNew reads a message of m's type, a new one, or a nil pointer for nil. m itself is only asked for its type, and may be a nil pointer.
+func ReadNew[M Message](d *Decoder, m M) M {
+	f, err := formOf(m)
+	if err != nil {
+		d.Fail(err)
+		return m
+	}
+	v, ok := f.fresh(d).(M)
+	if !ok {
+		d.Fail(fmt.Errorf("%T only embeds a message; mark it //daffi:message itself", m))
+	}
+	return v
 }
 
 // Marshal encodes m. Its error wraps [ErrEncode].
