@@ -67,7 +67,7 @@ func (a Action) Do(ctx context.Context) error {
 	}
 	mode := transport.Mode(0)
 	if row := &a.b.client.Methods[a.m]; row.Event && a.x.anyone() {
-		return a.b.self.event(ctx, p, a.m)
+		return a.b.self.event(ctx, p, a.m, a.x)
 	} else if row.Oneway {
 		mode = transport.Oneway
 	}

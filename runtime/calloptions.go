@@ -17,6 +17,8 @@ type callOptions struct {
 	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
 	choice control.Choice // among providers; calls with one go by a view of their binding
+
+	interceptors []Interceptor
 }
 
 // To names the nodes that may answer, of which one does. Without it, or without a name, the controller picks a provider. Do not
@@ -49,6 +51,15 @@ func (x *extra) with(opts []CallOption) *extra {
 		o.apply(&n.callOptions)
 	}
 	return n
+}
+
+// clone is a copy of x that may be kept: x itself flows from a Call; see [Call.Do].
+func (x *extra) clone() *extra {
+	if x == nil {
+		return nil
+	}
+	n := *x
+	return &n
 }
 
 func (x *extra) feed(in Input) *extra {

@@ -74,7 +74,7 @@ func registerOne(n *Node, service string, o one, opts []ServeOption) (*Registrat
 		return nil, err
 	}
 	reg := &Registration{node: n, service: service, part: n.services.nextPart(), turn: make(chan struct{}, 1)}
-	m := &servedMethod{full: full, name: o.name, sig: o.sig, service: o.serve, reg: reg, doc: control.Description{Name: o.name, Oneway: o.oneway}}
+	m := &servedMethod{full: full, name: o.name, sig: o.sig, service: o.serve, reg: reg, doc: control.Description{Name: o.name, Oneway: o.oneway}, interceptors: so.around(n)}
 	if so.serial {
 		m.turn = newTurn(full)
 	}

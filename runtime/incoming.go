@@ -36,6 +36,7 @@ type Incoming struct {
 	seq     uint64        // by when it began to wait
 	batched bool          // its reply is sent with those of others
 	item    chan struct{} // closed when an item of it gets its turn; nil while it waits for none
+	seen    *Interception // by the interceptors; nil where there are none
 }
 
 // release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
@@ -173,7 +174,15 @@ func (in *Incoming) call() (err error) {
 			err = in.panicked(r)
 		}
 	}()
-	err = in.method.service.serve(in.ctx, in.method.index, in)
+	if in.method.interceptors != nil {
+		return in.intercepted()
+	}
+	return in.handler(in.ctx)
+}
+
+// handler runs the user's method. What it returns is what call does.
+func (in *Incoming) handler(ctx context.Context) error {
+	err := in.method.service.serve(ctx, in.method.index, in)
 	switch {
 	case in.args.Err() != nil:
 		return in.decodeError(in.args.Err())

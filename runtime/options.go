@@ -37,6 +37,10 @@ type Options struct {
 	// later, too, before the first call that needs them.
 	Codecs *codec.Registry
 
+	// Interceptors run around the calls that the node makes, ServeInterceptors around those that it serves; the first is the outermost. They must not be
+	// changed after New.
+	Interceptors, ServeInterceptors []Interceptor
+
 	// MaxMessage is the limit of a message, in bytes, before compression and after decompression, at most 1 GiB. 0: 4 MiB (LIM-6). The
 	// controller's limit holds too. Messages that are on their way to the node at a time take at most 16 MiB, and if the limit is above that, one more
 	// may be as large as the limit.

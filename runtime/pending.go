@@ -35,6 +35,8 @@ type pending struct {
 	sink func(*pending)
 
 	stream *stream
+
+	attempts *int // counts repetitions for an interceptor; nil where there is none
 }
 
 // newPending takes a pending from the node's pool. Pools belong to a node, since channels and timers belong to the testing/synctest bubble
@@ -56,7 +58,7 @@ func (p *pending) release() {
 		p.reply.Release()
 	}
 	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
-	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink = tag{}, 0, time.Time{}, nil, false, nil
+	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}

@@ -23,7 +23,7 @@ func (b *Binding) post(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		return err
 	}
 	if b.client.Methods[m].Event && x.anyone() {
-		return b.self.event(ctx, p, m)
+		return b.self.event(ctx, p, m, x)
 	}
 	if err = b.roundTrip(ctx, p, m, x, transport.Oneway); err == nil {
 		p.release()

@@ -12,6 +12,19 @@ import (
 
 // roundTrip sends p and waits for its end, again where that is safe (SEM-6). After an error p is released.
 func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
+	if b.intercepts(x) {
+		c := new(Interception)
+		if mode&transport.Oneway != 0 {
+			c.Shape = ShapeOneway
+		}
+		kept := x.clone()
+		return b.interceptPending(ctx, p, m, kept, c, func(ctx context.Context) error { return b.repeat(ctx, p, m, kept, mode) })
+	}
+	return b.repeat(ctx, p, m, x, mode)
+}
+
+// repeat is roundTrip without interceptors.
+func (b *Binding) repeat(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
 	deadline, own := b.deadline(ctx, m, false)
 	idempotent := b.client.Methods[m].Idempotent
 	if idempotent {
@@ -35,6 +48,9 @@ func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mo
 		if again && (e.Reason == ReasonStaleRoute || hold(ctx, deadline)) {
 			unsure = unsure || e.Outcome != NotRun
 			p.tag.attempt++
+			if p.attempts != nil {
+				*p.attempts++
+			}
 			continue
 		}
 		if unsure && e.Outcome == NotRun {

@@ -7,6 +7,8 @@ type serveOptions struct {
 	as       string
 	serial   bool
 	override bool
+
+	interceptors []Interceptor
 }
 
 // As serves under another name than the service's own.

@@ -41,6 +41,8 @@ type servedMethod struct {
 	pace    pace
 	reg     *Registration
 	over    *servedMethod // that this one stands in for, under its number; nil for none
+
+	interceptors []Interceptor // the node's and the registration's; nil for none
 }
 
 // dispatcher runs the i-th handler of a service.
@@ -116,6 +118,7 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	n := r.registrar()
 	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
+	around := so.around(n)
 	var shared *turn
 	if so.serial || s.Serial {
 		shared = newTurn(so.as)
@@ -127,7 +130,7 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 			turn = newTurn(so.as + "." + h.Name)
 		}
 		for _, name := range append([]string{h.Name}, h.Aliases...) {
-			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, turn: turn, reg: reg}
+			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, turn: turn, reg: reg, interceptors: around}
 			if err := checkSignature(m.full, m.sig); err != nil {
 				return nil, err
 			}

@@ -272,6 +272,20 @@ func (st *stream) inputError(method string, callee *Error) *Error {
 
 // feed is roundTrip for a call with an input sequence. It is not sent again: the sequence can be had only once.
 func (b *Binding) feed(ctx context.Context, p *pending, m int, x *extra) error {
+	if b.intercepts(x) {
+		c := &Interception{Shape: ShapeInput}
+		if b.client.Methods[m].EachItem {
+			c.Shape = ShapeItems
+		}
+		kept := x.clone()
+		kept.input = x.input.counted(&c.in)
+		return b.interceptPending(ctx, p, m, kept, c, func(ctx context.Context) error { return b.feedOnce(ctx, p, m, kept) })
+	}
+	return b.feedOnce(ctx, p, m, x)
+}
+
+// feedOnce is feed without interceptors.
+func (b *Binding) feedOnce(ctx context.Context, p *pending, m int, x *extra) error {
 	st := &stream{mode: transport.Input, p: p, known: b.errors(m), stop: func() {}}
 	st.take(ctx, x.input)
 	if b.client.Methods[m].EachItem {
@@ -320,28 +334,46 @@ func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(
 			yield(zero, ErrStreamConsumed)
 			return
 		}
-		ctx := ctx
-		if deadline, own := b.deadline(ctx, m, true); own {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, deadline)
-			defer cancel()
+		left, err := false, error(nil)
+		if b.intercepts(x) {
+			c := &Interception{Shape: ShapeOutput}
+			kept := x.clone()
+			if x.hasInput() {
+				c.Shape = ShapeInputOutput
+				kept.input = x.input.counted(&c.in)
+			}
+			err = b.intercept(ctx, m, kept, c, func(ctx context.Context) (err error) {
+				left, err = rangeOver(ctx, b, m, kept, countedArgs(&c.in, enc), countedItems(&c.out, dec), yield)
+				return err
+			})
+		} else {
+			left, err = rangeOver(ctx, b, m, x, enc, dec, yield)
 		}
-		st, e := b.openStream(ctx, m, x, enc)
-		if e != nil {
-			yield(zero, e)
-			return
-		}
-		defer st.close()
-		left, err := receive(ctx, st.recv, dec, yield)
-		if left {
-			return
-		}
-		st.close()
-		st.rethrow()
-		if err = b.streamError(st, m, err); err != nil {
+		if err != nil && !left {
 			yield(zero, err)
 		}
 	}
+}
+
+// rangeOver opens a stream and yields its items until it ends, or until the consumer leaves.
+func rangeOver[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(*codec.Encoder), dec func(*codec.Decoder) T, yield func(T, error) bool) (left bool, err error) {
+	if deadline, own := b.deadline(ctx, m, true); own {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	st, e := b.openStream(ctx, m, x, enc)
+	if e != nil {
+		return false, e
+	}
+	defer st.close()
+	left, err = receive(ctx, st.recv, dec, yield)
+	if left {
+		return true, nil
+	}
+	st.close()
+	st.rethrow()
+	return false, b.streamError(st, m, err)
 }
 
 // streamError is how an output sequence ended.
@@ -367,6 +399,9 @@ func (b *Binding) streamError(st *stream, m int, err error) error {
 // stop.
 func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error] {
 	recv, ctx, s, id, known := c.recv, c.ctx, c.session, c.id, c.method.errors()
+	if c.seen != nil {
+		read = countedItems(&c.seen.in, read)
+	}
 	var used atomic.Bool
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -396,6 +431,9 @@ func Receive[T any](c *Incoming, read func(*codec.Decoder) T) iter.Seq2[T, error
 // Send sends what seq yields to the caller; an error that it yields ends the call.
 func Send[T any](c *Incoming, seq iter.Seq2[T, error], write func(*codec.Encoder, T)) error {
 	w := c.session.itemEncoder()
+	if c.seen != nil {
+		write = countedWrite(&c.seen.out, write)
+	}
 	for v, err := range seq {
 		if err != nil {
 			return err

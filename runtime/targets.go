@@ -118,8 +118,18 @@ func (b *Binding) copyTo(ctx context.Context, t *targets, i int, shared *pending
 }
 
 // event sends p, which it releases, to every provider and waits until all copies are accepted.
-func (b *Binding) event(ctx context.Context, p *pending, m int) error {
+func (b *Binding) event(ctx context.Context, p *pending, m int, x *extra) error {
 	defer p.release()
+	if b.intercepts(x) {
+		c := &Interception{Shape: ShapeEvent}
+		c.in.add(len(p.req.B))
+		return b.intercept(ctx, m, x.clone(), c, func(ctx context.Context) error { return b.tell(ctx, p, m) })
+	}
+	return b.tell(ctx, p, m)
+}
+
+// tell is event without interceptors. The caller releases p.
+func (b *Binding) tell(ctx context.Context, p *pending, m int) error {
 	deadline, own := b.deadline(ctx, m, false)
 	t, e := b.targets(ctx, m, deadline, own)
 	if e != nil {

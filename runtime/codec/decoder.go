@@ -61,6 +61,9 @@ func (d *Decoder) Err() error { return d.err }
 // More reports whether bytes are left.
 func (d *Decoder) More() bool { return d.pos < len(d.b) }
 
+// Left is how many bytes were not read yet.
+func (d *Decoder) Left() int { return len(d.b) - d.pos }
+
 // Fail records err, unless there is an error already, and ends reading.
 func (d *Decoder) Fail(err error) {
 	if d.err == nil && err != nil {
