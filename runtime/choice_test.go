@@ -1,6 +1,8 @@
 package daffi_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -8,8 +10,18 @@ import (
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/testdata/golden/events"
 	"github.com/daffi-rpc/daffi/testdata/golden/keyed"
 )
+
+// labelled returns a node with labels that answers with its name.
+func labelled(t *testing.T, net *daffitest.Net, name string, labels map[string]string) *daffi.Node {
+	t.Helper()
+	n := net.NodeWith(daffi.Options{Name: name, Labels: labels})
+	_, err := keyed.RegisterCarts(n, new(carts))
+	require.NoError(t, err)
+	return n
+}
 
 // serving returns nodes that answer with their names.
 func serving(t *testing.T, net *daffitest.Net, names ...string) []*daffi.Node {
@@ -81,5 +93,167 @@ func TestChoicesAreInterned(t *testing.T) {
 			answers(t, keyed.NewCarts(nodes[1], daffi.AllowSelf()).Prepare().Plain("x"), 1)
 		}
 		require.Equal(t, routes, net.Controller.Stats().Routes)
+	})
+}
+
+func TestD70Where(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		labelled(t, net, "eu-1", map[string]string{"zone": "eu", "tier": "1"})
+		labelled(t, net, "eu-2", map[string]string{"zone": "eu", "tier": "2"})
+		us := labelled(t, net, "us-1", map[string]string{"zone": "us", "tier": "1"})
+		serving(t, net, "plain")
+		client := net.Node("client")
+		p := keyed.NewCarts(client)
+		call := p.Prepare().Plain("x")
+		require.Len(t, answers(t, call, 200), 4)
+		eu := call.With(daffi.Where("zone", "eu"))
+		got := answers(t, eu, 100)
+		require.Len(t, got, 2)
+		require.Equal(t, 100, got["eu-1"]+got["eu-2"])
+		require.Equal(t, map[string]int{"eu-2": 20}, answers(t, eu.With(daffi.Where("tier", "2")), 20), "all must hold")
+		require.Equal(t, map[string]int{"eu-2": 20}, answers(t, call.With(daffi.Where("tier", "2"), daffi.Where("zone", "eu")), 20))
+		require.Equal(t, map[string]int{"us-1": 20}, answers(t, keyed.NewCarts(client, daffi.Where("zone", "us")).Prepare().Plain("x"), 20))
+
+		labelled(t, net, "eu-3", map[string]string{"zone": "eu"})
+		require.Len(t, answers(t, eu, 100), 3, "a new node is there at once")
+		require.NoError(t, us.Close())
+		_, err := call.With(daffi.Where("zone", "us")).Do(t.Context())
+		e := requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		require.Contains(t, e.Message, "no node with zone=us serves")
+		require.Contains(t, e.Message, "those that do, 4, have zone=eu")
+
+		peers, err := client.Peers(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"zone": "eu", "tier": "1"}, peers[1].Labels)
+		require.Equal(t, "eu-1", peers[1].Name)
+		require.Nil(t, peers[0].Labels)
+	})
+}
+
+func TestD70WhereAndTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		labelled(t, net, "eu-1", map[string]string{"zone": "eu"})
+		labelled(t, net, "us-1", map[string]string{"zone": "us"})
+		call := keyed.NewCarts(net.Node("client")).Prepare().Plain("x").With(daffi.Where("zone", "eu"))
+		require.Equal(t, map[string]int{"eu-1": 5}, answers(t, call.With(daffi.To("eu-1")), 5))
+		_, err := call.With(daffi.To("us-1")).Do(t.Context())
+		e := requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		require.Equal(t, "us-1", e.Node)
+		require.Contains(t, e.Message, "its labels: zone=us")
+		_, err = call.With(daffi.To("nobody")).Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// A key decides among the nodes that have the labels: when one leaves, only its keys move, and no key leaves the zone.
+func TestD70WhereAndKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var eu []*daffi.Node
+		for i := range 3 {
+			eu = append(eu, labelled(t, net, fmt.Sprint("eu-", i), map[string]string{"zone": "eu"}))
+			labelled(t, net, fmt.Sprint("us-", i), map[string]string{"zone": "us"})
+		}
+		call := keyed.NewCarts(net.Node("client")).Prepare().Plain("x").With(daffi.Where("zone", "eu"))
+		owners := func() map[string]string {
+			got := map[string]string{}
+			for i := range 60 {
+				key := fmt.Sprint("key-", i)
+				for range 2 {
+					at, err := call.With(daffi.HashKey(key)).Do(t.Context())
+					require.NoError(t, err)
+					require.Contains(t, at, "eu-")
+					if got[key] != "" {
+						require.Equal(t, got[key], at, "equal keys meet")
+					}
+					got[key] = at
+				}
+			}
+			return got
+		}
+		before := owners()
+		require.NoError(t, eu[1].Close())
+		for key, at := range owners() {
+			if before[key] != "eu-1" {
+				require.Equal(t, before[key], at, "only the keys of who has left go elsewhere")
+			}
+		}
+	})
+}
+
+// A wrong label is the error of the call, as a wrong one of a node is that of joining.
+func TestWhereWithWrongLabels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		serving(t, net, "a")
+		call := keyed.NewCarts(net.Node("client")).Prepare().Plain("x")
+		for label, value := range map[string]string{"Zone": "eu", "": "x", "zone": "a\nb", "long": strings.Repeat("x", 129)} {
+			_, err := call.With(daffi.Where(label, value)).Do(t.Context())
+			requireError(t, err, daffi.InvalidArgument, "limit", daffi.NotRun)
+			_, err = daffi.Connect(t.Context(), daffi.Options{Name: "b", Controller: net.Controller, Labels: map[string]string{label: value}})
+			requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+		}
+	})
+}
+
+func TestLabelLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		connect := func(labels map[string]string) error {
+			n, err := daffi.Connect(t.Context(), daffi.Options{Name: "n", Controller: net.Controller, Labels: labels})
+			if err != nil {
+				return err
+			}
+			peers, err := n.Peers(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, labels, peers[0].Labels)
+			return n.Close()
+		}
+		many := map[string]string{}
+		for i := range 16 {
+			many[fmt.Sprint("n", i)] = ""
+		}
+		require.NoError(t, connect(many))
+		many["n16"] = ""
+		require.ErrorContains(t, connect(many), "17 labels")
+
+		long := map[string]string{strings.Repeat("n", 64): ""}
+		require.NoError(t, connect(long))
+		require.ErrorContains(t, connect(map[string]string{strings.Repeat("n", 65): ""}), "1 to 64")
+
+		large := map[string]string{}
+		for i := range 7 {
+			large[fmt.Sprint("n", i)] = strings.Repeat("é", 64)
+		}
+		large["n7"] = strings.Repeat("x", 1024-7*130-2)
+		require.NoError(t, connect(large))
+		large["n7"] += "x"
+		require.ErrorContains(t, connect(large), "1025 bytes")
+	})
+}
+
+// Events go to those that have the labels, and to the own node if it counts.
+func TestEventsChooseAmongProviders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, b := daffitest.New(t), new(board)
+		nodes := map[string]*daffi.Node{}
+		for name, zone := range map[string]string{"a": "eu", "b": "eu", "c": "us"} {
+			nodes[name] = net.NodeWith(daffi.Options{Name: name, Labels: map[string]string{"zone": zone}})
+			_, err := events.RegisterBoard(nodes[name], b)
+			require.NoError(t, err)
+		}
+		pin := events.NewTown(nodes["a"]).Prepare().Pin("x")
+		for want, call := range map[string]daffi.Action{
+			"b: x, c: x":       pin,
+			"a: x, b: x, c: x": pin.With(daffi.AllowSelf()),
+			"b: x":             pin.With(daffi.Where("zone", "eu")),
+			"a: x, b: x":       pin.With(daffi.Where("zone", "eu"), daffi.AllowSelf()),
+		} {
+			require.NoError(t, call.Do(t.Context()))
+			require.Equal(t, want, strings.Join(b.take(), ", "))
+		}
+		requireError(t, pin.With(daffi.Where("zone", "mars")).Do(t.Context()), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
 	})
 }

@@ -246,8 +246,14 @@ func ExampleNode_Peers() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(node.Peers(ctx))
-	// Output: [{eu-1 [ShoppingService]}] <nil>
+	peers, err := node.Peers(ctx)
+	for _, p := range peers {
+		fmt.Println(p.Name, p.Services)
+	}
+	fmt.Println(err)
+	// Output:
+	// eu-1 [ShoppingService]
+	// <nil>
 }
 
 // What nodes serve can be looked at without their source.

@@ -264,3 +264,21 @@ func TestLaterCalls(t *testing.T) {
 		require.Equal(t, "code(200)", e.Code.String())
 	})
 }
+
+// A controller of an earlier version takes neither labels nor choices: the node joins all the same, and no call goes where it may not.
+func TestEarlierControllerTakesNoChoices(t *testing.T) {
+	overLater(t, daffi.Options{Labels: map[string]string{"zone": "eu"}}, func(t *testing.T, l *later, n *daffi.Node) {
+		unknown := control.Failure{Code: uint8(daffi.Unimplemented), Outcome: uint8(daffi.NotRun), Message: "the controller does not know the control message"}
+		l.welcome(t, 0)
+		l.answer(t, control.OpAbout, unknown.Append)
+		b := daffi.Bind(n, &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M", Sig: "()()"}}})
+		called := make(chan error, 1)
+		go func() {
+			called <- daffi.NewAction(b, 0, nil).With(daffi.Where("zone", "eu")).Do(t.Context())
+		}()
+		l.answer(t, control.OpSelect, unknown.Append)
+		e := requireError(t, <-called, daffi.Unimplemented, "", daffi.NotRun)
+		require.Contains(t, e.Message, "the controller is of an earlier version")
+		require.Contains(t, l.log.String(), "does not take labels")
+	})
+}

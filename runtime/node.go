@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -234,6 +235,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	}
 	if n.opts.ResumeMemory < 0 {
 		return nil, invalid(fmt.Errorf("Options.ResumeMemory is %d: it must not be negative", n.opts.ResumeMemory))
+	}
+	if err := control.CheckLabels(labelsOf(n.opts.Labels)); err != nil {
+		return nil, invalid(fmt.Errorf("Options.Labels: %w", err))
 	}
 	if c := n.opts.Controller; c != nil {
 		if n.opts.Addr != "" {

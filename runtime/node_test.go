@@ -116,12 +116,13 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 
 func TestWrongOptions(t *testing.T) {
 	for want, o := range map[string]daffi.Options{
-		"Options.Name":                           {Name: "Not A Name"},
-		"both Options.Addr and Options.Controll": {Addr: "unix:///x", Controller: new(wire)},
-		"ftp://x":                                {Addr: "ftp://x"},
-		"not a loopback address":                 {Addr: "tcp://192.0.2.1:7070"},
-		"Options.MaxMessage is -1":               {MaxMessage: -1, Controller: new(wire)},
-		"Options.MaxMessage is 1073741825":       {MaxMessage: 1<<30 + 1, Controller: new(wire)},
+		"Options.Name":                            {Name: "Not A Name"},
+		"both Options.Addr and Options.Controll":  {Addr: "unix:///x", Controller: new(wire)},
+		"ftp://x":                                 {Addr: "ftp://x"},
+		"not a loopback address":                  {Addr: "tcp://192.0.2.1:7070"},
+		"Options.MaxMessage is -1":                {MaxMessage: -1, Controller: new(wire)},
+		"Options.Labels: the label name \"Zone\"": {Labels: map[string]string{"Zone": "eu"}, Controller: new(wire)},
+		"Options.MaxMessage is 1073741825":        {MaxMessage: 1<<30 + 1, Controller: new(wire)},
 	} {
 		_, err := daffi.Connect(t.Context(), o)
 		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)

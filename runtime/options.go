@@ -14,6 +14,11 @@ type Options struct {
 	// name and six random digits.
 	Name string
 
+	// Labels are words about the node, such as {"zone": "eu-1"}, which every node at the controller can see (Peer.Labels) and by which calls choose among
+	// providers (Where). Names are of lower-case letters, digits, '.', '_' and '-'; at most 16 labels of 1 KiB together (LIM-40). They stay what they are; do not change
+	// the map.
+	Labels map[string]string
+
 	// Addr is where the controller listens: "unix:///run/app.sock" or "tcp://localhost:8888". Empty: the default unix socket, in
 	// $XDG_RUNTIME_DIR/daffi or, where that is unset, in $TMPDIR/daffi-<uid>.
 	Addr string

@@ -138,6 +138,9 @@ func (s *session) join(ctx context.Context) error {
 	if s.joinErr != nil {
 		return s.joinErr
 	}
+	if err := s.introduce(ctx); err != nil {
+		return err
+	}
 	return s.node.services.announce(ctx, s)
 }
 

@@ -12,7 +12,8 @@ import (
 // Peer is a node at the same controller.
 type Peer struct {
 	Name     string
-	Services []string // sorted
+	Services []string          // sorted
+	Labels   map[string]string // Options.Labels of that node; nil if it has none
 }
 
 // table is the node's copy of the controller's table. It is asked for when somebody first wants to see it, and kept up to date from
@@ -159,7 +160,7 @@ func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
 	err := n.wait(ctx, func(rows map[uint32]control.Node) bool {
 		peers = make([]Peer, 0, len(rows))
 		for _, r := range rows {
-			p := Peer{Name: r.Name}
+			p := Peer{Name: r.Name, Labels: labelMap(r.Labels)}
 			for _, s := range r.Services {
 				p.Services = append(p.Services, s.Name)
 			}

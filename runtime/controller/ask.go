@@ -43,6 +43,12 @@ func (s *session) control(f *transport.Frame) error {
 			answer = why
 		}
 		s.say(f.Call, answer.Append)
+	case control.OpAbout:
+		var m control.About
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.answer(f.Call, s.about(&m))
 	case control.OpSelect:
 		var m control.Select
 		if err := m.Read(&d); err != nil {

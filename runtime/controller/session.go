@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -63,7 +64,8 @@ type session struct {
 	// Guarded by the controller's lock.
 	services map[string]*registration
 	methods  int               // of all of them
-	words    int               // bytes of their names
+	words    int               // bytes of their names and of the labels
+	labels   []control.Label   // sorted; constant once anything is served
 	interned int               // routes that it added
 	internBy int               // bytes of those, and of what it said of routes
 	compared int               // pairs of signatures, because of what it named

@@ -77,7 +77,7 @@ func (c *Controller) dropPart(s *session, name string, reg *registration, part u
 
 // row is what watchers are told of s. Call with the lock held.
 func (s *session) row() control.Node {
-	n := control.Node{Session: s.number, Name: s.name}
+	n := control.Node{Session: s.number, Name: s.name, Labels: s.labels}
 	if s.draining.Load() { // nobody can be routed to it
 		return n
 	}

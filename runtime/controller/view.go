@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
@@ -72,10 +73,49 @@ func (s *session) internView(r *route, choice control.Choice, key string) *route
 
 // admits reports whether calls of a view may go to s.
 func (r *route) admits(s *session) bool {
-	return len(r.choice.Where) == 0
+	for _, l := range r.choice.Where {
+		if _, ok := slices.BinarySearchFunc(s.labels, l, control.Label.Compare); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // explainView says why no provider of a view can be picked, or not the wanted one: its base has none, or the choice admits none.
 func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
-	return c.explain(v.base, wanted)
+	f := &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: v.String()}
+	asked := join(v.choice.Where)
+	c.mu.Lock()
+	list := *v.base.providers.Load()
+	if i, ok := position(list, wanted); ok && !v.admits(list[i].s) {
+		s := list[i].s
+		c.mu.Unlock()
+		f.Node, f.Message = s.name, fmt.Sprintf("node %q serves %s, but it is not one with %s; its labels: %s", s.name, v.service, asked, join(s.labels))
+		return f
+	}
+	there := v.base.labelled(v.choice.Where)
+	c.mu.Unlock()
+	if wanted != 0 || len(list) == 0 || len(*v.providers.Load()) > 0 {
+		return c.explain(v.base, wanted)
+	}
+	f.Message = fmt.Sprintf("no node with %s serves %s; those that do, %d, have %s", asked, v.service, len(list), there)
+	return f
+}
+
+// labelled lists the values that the providers have of the labels that where asks for, each once, as far as a message has room.
+func (r *route) labelled(where []control.Label) string {
+	const most = 8
+	var found []control.Label
+	for _, p := range *r.providers.Load() {
+		for _, l := range p.s.labels {
+			asked := slices.ContainsFunc(where, func(w control.Label) bool { return w.Name == l.Name })
+			if i, ok := slices.BinarySearchFunc(found, l, control.Label.Compare); asked && !ok {
+				found = slices.Insert(found, i, l)
+			}
+		}
+		if len(found) > most {
+			return join(found[:most]) + " and others"
+		}
+	}
+	return join(found)
 }

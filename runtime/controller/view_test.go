@@ -96,3 +96,20 @@ func TestViewLimits(t *testing.T) {
 	require.Equal(t, invalidArgument, f.Code)
 	require.Contains(t, f.Message, "17 labels")
 }
+
+// A node says what it is once, and before it serves: afterwards calls have been sent by it.
+func TestAbout(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		about := func(p *rawpeer.Peer, labels ...control.Label) *control.Failure {
+			return p.Ask(t, (&control.About{Labels: labels}).Append, control.OpOK, nil)
+		}
+		zone := control.Label{Name: "zone", Value: "eu"}
+		p := w.join("p")
+		require.Equal(t, invalidArgument, about(p, control.Label{Name: "Zone"}).Code)
+		require.Contains(t, about(p, zone, control.Label{Name: "zone", Value: "us"}).Message, "twice")
+		require.Nil(t, about(p, zone))
+		require.Equal(t, failedPrecondition, about(p, zone).Code)
+		q := w.join("q").Register(t, "Svc", "M")
+		require.Equal(t, failedPrecondition, about(q, zone).Code)
+	})
+}

@@ -32,6 +32,7 @@ const (
 	OpInspected  Op = 14
 	OpTargets    Op = 15 // node: [Targets]; answered [Sessions], in one or more messages, or Failed
 	OpSessions   Op = 16
+	OpAbout      Op = 17 // node: [About]; answered OK or Failed
 	OpSelect     Op = 18 // node: [Select]; answered [Routes], [Missing] or Failed
 )
 
@@ -39,7 +40,7 @@ const (
 func (op Op) Known() bool {
 	switch op {
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
-		OpTargets, OpSessions, OpSelect:
+		OpTargets, OpSessions, OpAbout, OpSelect:
 		return true
 	}
 	return false
@@ -116,6 +117,7 @@ type Node struct {
 	Session  uint32
 	Name     string
 	Services []Service
+	Labels   []Label // sorted by name
 }
 
 // Service is what a node serves.
@@ -279,7 +281,11 @@ func (m *Table) Append(e *codec.Encoder) {
 	head(e, 4, OpTable)
 	e.Uint64(m.Revision)
 	codec.WriteSlice(e, m.Nodes, func(e *codec.Encoder, n Node) {
-		e.Array(3)
+		fields := 3
+		if len(n.Labels) > 0 {
+			fields = 4
+		}
+		e.Array(fields)
 		e.Uint32(n.Session)
 		e.String(n.Name)
 		codec.WriteSlice(e, n.Services, func(e *codec.Encoder, s Service) {
@@ -287,6 +293,9 @@ func (m *Table) Append(e *codec.Encoder) {
 			e.String(s.Name)
 			codec.WriteStrings(e, s.Methods)
 		})
+		if fields > 3 {
+			appendLabels(e, n.Labels)
+		}
 	})
 	codec.WriteSlice(e, m.Left, codec.WriteUint32)
 	e.Bool(m.More)
@@ -309,8 +318,10 @@ func readNode(d *codec.Decoder) (n Node) {
 			n.Name = d.String()
 		case 2:
 			n.Services = codec.ReadSlice(d, 3, readService)
+		case 3:
+			n.Labels = readLabels(d)
 		}
-	}, 3)
+	}, 4)
 	return n
 }
 

@@ -1,9 +1,7 @@
 package control
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
@@ -28,16 +26,6 @@ type Choice struct {
 	Later bool // read, not written: there are elements of a later version
 }
 
-// Label is a word about a node.
-type Label struct{ Name, Value string }
-
-func (a Label) compare(b Label) int {
-	if c := strings.Compare(a.Name, b.Name); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Value, b.Value)
-}
-
 // Balance says how one of several providers is picked.
 type Balance uint8
 
@@ -54,14 +42,6 @@ const (
 // Known reports whether b is one of this version.
 func (b Balance) Known() bool { return b <= BalanceByCaller }
 
-// The bounds of a choice and of labels.
-const (
-	MaxLabels     = 16
-	MaxLabelName  = 64
-	MaxLabelValue = 128
-	MaxLabelBytes = 1 << 10 // of all together, names and values
-)
-
 // Empty reports whether c says nothing.
 func (c *Choice) Empty() bool {
 	return len(c.Where) == 0 && !c.Self && c.Balance == BalanceDefault && !c.Admitted && !c.Apart
@@ -69,7 +49,7 @@ func (c *Choice) Empty() bool {
 
 // Sort brings Where into its order.
 func (c *Choice) Sort() {
-	slices.SortFunc(c.Where, Label.compare)
+	slices.SortFunc(c.Where, Label.Compare)
 	c.Where = slices.Compact(c.Where)
 }
 
@@ -78,43 +58,6 @@ func (c *Choice) Key() string {
 	var e codec.Encoder
 	c.append(&e)
 	return string(e.Bytes())
-}
-
-// CheckLabels says what is wrong with labels, as a node may have them or a choice may ask for them.
-func CheckLabels(labels []Label) error {
-	if len(labels) > MaxLabels {
-		return fmt.Errorf("there are %d labels, more than %d", len(labels), MaxLabels)
-	}
-	size := 0
-	for _, l := range labels {
-		if !validLabelName(l.Name) {
-			return fmt.Errorf("the label name %q is not one of 1 to %d lower-case letters, digits, '.', '_' and '-'", clipped(l.Name), MaxLabelName)
-		}
-		if len(l.Value) > MaxLabelValue || strings.ContainsFunc(l.Value, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-			return fmt.Errorf("the value %q of the label %q is not a text of at most %d bytes without control characters", clipped(l.Value), l.Name, MaxLabelValue)
-		}
-		size += len(l.Name) + len(l.Value)
-	}
-	if size > MaxLabelBytes {
-		return fmt.Errorf("the labels have %d bytes, more than %d", size, MaxLabelBytes)
-	}
-	return nil
-}
-
-func clipped(s string) string { return s[:min(len(s), MaxLabelValue)] }
-
-func validLabelName(s string) bool {
-	if s == "" || len(s) > MaxLabelName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 func (m *Select) Append(e *codec.Encoder) {
@@ -165,26 +108,4 @@ func readChoice(d *codec.Decoder) (c Choice) {
 	}
 	c.Later = have > choiceFields
 	return c
-}
-
-func appendLabels(e *codec.Encoder, labels []Label) {
-	codec.WriteSlice(e, labels, func(e *codec.Encoder, l Label) {
-		e.Array(2)
-		e.String(l.Name)
-		e.String(l.Value)
-	})
-}
-
-func readLabels(d *codec.Decoder) []Label {
-	return codec.ReadSlice(d, 3, func(d *codec.Decoder) (l Label) {
-		row(d, func(i int) {
-			switch i {
-			case 0:
-				l.Name = d.String()
-			case 1:
-				l.Value = d.String()
-			}
-		}, 2)
-		return l
-	})
 }
