@@ -68,6 +68,7 @@ const (
 	ReasonBusy          Reason = "busy"            // a bounded queue is full
 	ReasonTooLarge      Reason = "too_large"       // the request is over the message limit
 	ReasonReplyTooLarge Reason = "reply_too_large" // the result is over the message limit
+	ReasonInvalid       Reason = "invalid"         // an argument says of itself that it is not valid
 	ReasonDecode        Reason = "decode"          // arguments or results could not be read
 	ReasonEncode        Reason = "encode"          // arguments or results could not be written
 	ReasonNodeLost      Reason = "node_lost"       // the provider's process or its link is gone

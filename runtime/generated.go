@@ -8,7 +8,7 @@ import (
 )
 
 // What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [FeedMapped], [NoError],
-// [Sentinel], [ErrorValue], [ErrorPointer], [NoErrors], [Receive], [Send] and the methods of [Incoming] beside what they do. It is kept compatible:
+// [Sentinel], [ErrorValue], [ErrorPointer], [NoErrors], [Receive], [ReceiveValid], [Send], [Binding.WaitReady] and the methods of [Incoming] beside what they do. It is kept compatible:
 // old generated code compiles against a new runtime, within the window that the constants below state.
 
 // Generated code names the constant of its generation, so that it fails to compile, with the cure in the name, against a runtime that
@@ -17,6 +17,10 @@ import (
 const (
 	//lint:ignore ST1003 its name is all that the compiler shows, so it must be read as a sentence
 	Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
+
+	// Generation2: proxies wait for providers, arguments are asked whether they are valid.
+	//lint:ignore ST1003 see above
+	Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
 )
 
 // Client describes a fetcher to [Bind].

@@ -35,6 +35,7 @@ type Incoming struct {
 	turn    *turn         // that it holds while it runs, or waits for; nil for none
 	seq     uint64        // by when it began to wait
 	batched bool          // its reply is sent with those of others
+	refused *Error        // what Invalid has made
 	item    chan struct{} // closed when an item of it gets its turn; nil while it waits for none
 	seen    *Interception // by the interceptors; nil where there are none
 }
@@ -186,6 +187,8 @@ func (in *Incoming) handler(ctx context.Context) error {
 	switch {
 	case in.args.Err() != nil:
 		return in.decodeError(in.args.Err())
+	case err != nil && err == error(in.refused):
+		return err
 	case err != nil:
 		return in.failed(err)
 	case in.out.Err() != nil:

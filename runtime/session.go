@@ -531,9 +531,12 @@ func remaining(deadline time.Time) (uint64, bool) {
 }
 
 // watch asks for the table and its changes. The answer comes like every change of it.
-func (s *session) watch() {
+func (s *session) watch() { s.tell(func(e *codec.Encoder) { control.AppendPlain(e, control.OpWatch) }) }
+
+// tell sends a control message that is not answered by its number.
+func (s *session) tell(write func(*codec.Encoder)) {
 	var e codec.Encoder
-	e.Reset(make([]byte, 0, 8))
-	control.AppendPlain(&e, control.OpWatch)
+	e.Reset(make([]byte, 0, 32))
+	write(&e)
 	s.send(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: e.Bytes()})
 }

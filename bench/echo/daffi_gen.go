@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Echo) Echo {
 	var was interface {
@@ -124,6 +124,11 @@ func (p *EchoProxy) Prepare() EchoCalls {
 	return EchoCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Echo has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *EchoProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Echo calls Echo and waits for its result.
 func (p *EchoProxy) Echo(ctx context.Context, item Item) (Item, error) {
 	return p.Prepare().Echo(item).Do(ctx)
@@ -226,6 +231,11 @@ func NewIdle(c daffi.Caller, opts ...daffi.CallOption) *IdleProxy {
 // Prepare returns the methods of Idle as calls that have not been sent.
 func (p *IdleProxy) Prepare() IdleCalls {
 	return IdleCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Idle has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *IdleProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Hold sends one number and then nothing, until its caller leaves.

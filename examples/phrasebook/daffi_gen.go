@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Greeter) Greeter {
 	var was interface {
@@ -71,6 +71,11 @@ func NewGreeter(c daffi.Caller, opts ...daffi.CallOption) *GreeterProxy {
 // Prepare returns the methods of Greeter as calls that have not been sent.
 func (p *GreeterProxy) Prepare() GreeterCalls {
 	return GreeterCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Greeter has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *GreeterProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Greet calls Greet and waits for its result.

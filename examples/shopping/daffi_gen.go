@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v ShoppingService) ShoppingService {
 	var was interface {
@@ -105,6 +105,11 @@ func NewShopper(c daffi.Caller, opts ...daffi.CallOption) *ShopperProxy {
 // Prepare returns the methods of Shopper as calls that have not been sent.
 func (p *ShopperProxy) Prepare() ShopperCalls {
 	return ShopperCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Shopper has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ShopperProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // GetItems calls GetItems and waits for its result.

@@ -89,6 +89,20 @@ func (s *session) control(f *transport.Frame) error {
 			return malformed(op, err)
 		}
 		s.targets(f.Call, &m)
+	case control.OpAwait:
+		var m control.Await
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.await(f.Call, &m)
+	case control.OpForget:
+		var m control.Forget
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.c.mu.Lock()
+		s.unawait(m.Number)
+		s.c.mu.Unlock()
 	case control.OpWatch:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)
@@ -123,7 +137,12 @@ func (s *session) answer(number uint64, why *control.Failure) {
 		s.say(number, why.Append)
 		return
 	}
-	s.say(number, func(e *codec.Encoder) { control.AppendPlain(e, control.OpOK) })
+	s.say(number, plainly(control.OpOK))
+}
+
+// plainly appends a message without fields.
+func plainly(op control.Op) func(*codec.Encoder) {
+	return func(e *codec.Encoder) { control.AppendPlain(e, op) }
 }
 
 // message is an answer.

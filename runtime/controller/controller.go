@@ -103,6 +103,7 @@ type Controller struct {
 	docs       map[string]string    // comments of services
 	watchers   map[*session]*watcher
 	revision   uint64
+	roused     []*awaiting
 	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told
 	pause      *time.Timer         // runs while watchers are not told; nil otherwise
 	ended      []transport.Link    // that the reaper is to wait for

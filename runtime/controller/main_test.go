@@ -41,6 +41,7 @@ func (w *world) end() {
 	require.Empty(w, w.served)
 	for _, r := range (*w.routes.Load())[1:] {
 		require.Empty(w, *r.providers.Load(), "%v %s", r, r.print)
+		require.Empty(w, r.awaited, "%v %s", r, r.print)
 	}
 	require.NoError(w, w.Close())
 }

@@ -43,6 +43,8 @@ type route struct {
 	// Of a view, constant.
 	base   *route
 	choice control.Choice
+
+	awaited map[*awaiting]struct{} // who waits for a provider of it
 }
 
 // group is the routes of one method, which are compared with each other; those beyond maxGroup have groups of their own.
@@ -219,9 +221,11 @@ func (c *Controller) offer(r *route, p provider) {
 	for _, from := range r.group.routes {
 		if from.called && from.reaches(r) {
 			from.insert(p)
+			c.grew(from)
 			for _, v := range from.views {
 				if v.admits(p.s) {
 					v.insert(p)
+					c.grew(v)
 				}
 			}
 		}

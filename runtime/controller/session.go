@@ -70,6 +70,8 @@ type session struct {
 	internBy int               // bytes of those, and of what it said of routes
 	compared int               // pairs of signatures, because of what it named
 	asked    map[*route]asking // what it was asked to describe
+	awaits   map[uint64]*awaiting
+	awaited  int // routes of all of them
 }
 
 func (s *session) is(t state) bool { return state(s.state.Load()) == t }

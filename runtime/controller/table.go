@@ -50,6 +50,7 @@ func (c *Controller) depart(s *session) {
 		c.sessions = slices.Delete(c.sessions, i, i+1)
 	}
 	delete(c.watchers, s)
+	s.unawaitAll()
 	c.changed(s.number)
 }
 

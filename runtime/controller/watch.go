@@ -43,9 +43,10 @@ func (c *Controller) changed(session uint32) {
 	}
 }
 
-// tell lets watchers know of changes: the first at once, those that follow closely together (tablePause). Call with the lock held, and flush the
-// links afterwards.
+// tell lets watchers know of changes: the first at once, those that follow closely together (tablePause); those who wait for a provider are answered at
+// once. Call with the lock held, and flush the links afterwards.
 func (c *Controller) tell(b *batch) {
+	c.rouse(b)
 	if len(c.dirty) == 0 || c.pause != nil || c.closed {
 		return
 	}

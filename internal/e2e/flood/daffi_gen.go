@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Flood) Flood {
 	var was interface {
@@ -91,6 +91,11 @@ func NewFlood(c daffi.Caller, opts ...daffi.CallOption) *FloodProxy {
 // Prepare returns the methods of Flood as calls that have not been sent.
 func (p *FloodProxy) Prepare() FloodCalls {
 	return FloodCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Flood has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *FloodProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Sink counts the bytes that are sent.

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Probe) Probe {
 	var was interface {
@@ -155,6 +155,11 @@ func NewProbe(c daffi.Caller, opts ...daffi.CallOption) *ProbeProxy {
 // Prepare returns the methods of Probe as calls that have not been sent.
 func (p *ProbeProxy) Prepare() ProbeCalls {
 	return ProbeCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Probe has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ProbeProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Echo returns what it is given.

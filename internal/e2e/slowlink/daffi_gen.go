@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Depot) Depot {
 	var was interface {
@@ -101,6 +101,11 @@ func NewDepot(c daffi.Caller, opts ...daffi.CallOption) *DepotProxy {
 // Prepare returns the methods of Depot as calls that have not been sent.
 func (p *DepotProxy) Prepare() DepotCalls {
 	return DepotCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Depot has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *DepotProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Put says how much it was given.

@@ -34,13 +34,15 @@ const (
 	OpSessions   Op = 16
 	OpAbout      Op = 17 // node: [About]; answered OK or Failed
 	OpSelect     Op = 18 // node: [Select]; answered [Routes], [Missing] or Failed
+	OpAwait      Op = 31 // node: [Await]; answered OK, as late as that may be, or Failed
+	OpForget     Op = 32 // node, without a number: [Forget]
 )
 
 // Known reports whether op is one of this version. Their numbers have gaps.
 func (op Op) Known() bool {
 	switch op {
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
-		OpTargets, OpSessions, OpAbout, OpSelect:
+		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget:
 		return true
 	}
 	return false

@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Kit) Kit {
 	var was interface {
@@ -344,6 +344,11 @@ func (p *KitProxy) Prepare() KitCalls {
 	return KitCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Kit has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *KitProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Echo returns what it is given.
 func (p *KitProxy) Echo(ctx context.Context, b []byte) ([]byte, error) {
 	return p.Prepare().Echo(b).Do(ctx)
@@ -587,6 +592,11 @@ func NewMany(c daffi.Caller, opts ...daffi.CallOption) *ManyProxy {
 // Prepare returns the methods of Many as calls that have not been sent.
 func (p *ManyProxy) Prepare() ManyCalls {
 	return ManyCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Many has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ManyProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // AddEach calls Add for every item and waits for the end of the last call.

@@ -104,6 +104,13 @@ func (s *service) Where(ctx context.Context) (string, error) {
 }
 func (s *service) Close() error { return nil }
 
+// What came with later generations, which is never called here.
+
+func (s *service) Place(context.Context, shape.Order, *shape.Order) error { panic("not called") }
+func (s *service) PlaceAll(context.Context, iter.Seq2[shape.Order, error]) (int, error) {
+	panic("not called")
+}
+
 type then struct{ *service }
 
 func (t then) Below() g1.Below { return t.service }

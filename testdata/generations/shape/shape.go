@@ -28,6 +28,17 @@ type Item struct {
 // Point is small.
 type Point struct{ X, Y int32 }
 
+// Order says of itself whether it is valid.
+type Order struct{ Name string }
+
+// Validate wants a name.
+func (o Order) Validate() error {
+	if o.Name == "" {
+		return ErrGone
+	}
+	return nil
+}
+
 // ErrGone keeps its identity.
 var ErrGone = errors.New("gone")
 

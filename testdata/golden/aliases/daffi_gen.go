@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Cart) Cart {
 	var was interface {
@@ -133,6 +133,11 @@ func (p *BothProxy) Prepare() BothCalls {
 	return BothCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Both has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BothProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // New calls New and waits for its end.
 func (p *BothProxy) New(ctx context.Context) error {
 	return p.Prepare().New().Do(ctx)
@@ -174,6 +179,11 @@ func NewBuyer(c daffi.Caller, opts ...daffi.CallOption) *BuyerProxy {
 // Prepare returns the methods of Buyer as calls that have not been sent.
 func (p *BuyerProxy) Prepare() BuyerCalls {
 	return BuyerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Buyer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BuyerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Put calls Put and waits for its end.
@@ -247,6 +257,11 @@ func NewByWire(c daffi.Caller, opts ...daffi.CallOption) *ByWireProxy {
 // Prepare returns the methods of ByWire as calls that have not been sent.
 func (p *ByWireProxy) Prepare() ByWireCalls {
 	return ByWireCalls{b: p.b}
+}
+
+// WaitReady returns when every method of ByWire has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ByWireProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Count calls Count and waits for its result.

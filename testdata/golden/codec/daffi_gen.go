@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Node) Node {
 	var was interface {
@@ -100,6 +100,11 @@ func NewNode(c daffi.Caller, opts ...daffi.CallOption) *NodeProxy {
 // Prepare returns the methods of Node as calls that have not been sent.
 func (p *NodeProxy) Prepare() NodeCalls {
 	return NodeCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Node has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *NodeProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Codec calls Codec and waits for its result.

@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Store) Store {
 	var was interface {
@@ -375,6 +375,11 @@ func NewClient(c daffi.Caller, opts ...daffi.CallOption) *ClientProxy {
 // Prepare returns the methods of Client as calls that have not been sent.
 func (p *ClientProxy) Prepare() ClientCalls {
 	return ClientCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Client has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ClientProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Get calls Get and waits for its result.

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v UserRepo) UserRepo {
 	var was interface {
@@ -148,6 +148,11 @@ func NewUserRepo(c daffi.Caller, opts ...daffi.CallOption) *UserRepoProxy {
 // Prepare returns the methods of UserRepo as calls that have not been sent.
 func (p *UserRepoProxy) Prepare() UserRepoCalls {
 	return UserRepoCalls{b: p.b}
+}
+
+// WaitReady returns when every method of UserRepo has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *UserRepoProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Own calls Own and waits for its end.

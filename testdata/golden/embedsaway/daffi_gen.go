@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Items) Items {
 	var was interface {
@@ -144,6 +144,11 @@ func NewReader(c daffi.Caller, opts ...daffi.CallOption) *ReaderProxy {
 // Prepare returns the methods of Reader as calls that have not been sent.
 func (p *ReaderProxy) Prepare() ReaderCalls {
 	return ReaderCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Reader has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ReaderProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Mine calls Own and waits for its end.

@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Shop) Shop {
 	var was interface {
@@ -203,6 +203,11 @@ func (p *ShopProxy) Prepare() ShopCalls {
 	return ShopCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Shop has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ShopProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Unary calls Unary and waits for its result.
 func (p *ShopProxy) Unary(ctx context.Context, n int) (int, error) {
 	return p.Prepare().Unary(n).Do(ctx)
@@ -340,6 +345,11 @@ func (p *EachProxy) Prepare() EachCalls {
 	return EachCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Each has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *EachProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // TakeEach calls Take for every item and waits for the end of the last call.
 func (p *EachProxy) TakeEach(ctx context.Context, in iter.Seq[int]) error {
 	return p.Prepare().TakeEach(in).Do(ctx)
@@ -445,6 +455,11 @@ func (p *FewProxy) Prepare() FewCalls {
 	return FewCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Few has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *FewProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Fail calls Fail and waits for its end.
 func (p *FewProxy) Fail(ctx context.Context) error {
 	return p.Prepare().Fail().Do(ctx)
@@ -544,6 +559,11 @@ func NewBare(c daffi.Caller, opts ...daffi.CallOption) *BareProxy {
 // Prepare returns the methods of Bare as calls that have not been sent.
 func (p *BareProxy) Prepare() BareCalls {
 	return BareCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Bare has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BareProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Fail calls Fail and waits for its end.

@@ -14,7 +14,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Buyer) Buyer {
 	var was interface {
@@ -63,6 +63,11 @@ func NewBuyer(c daffi.Caller, opts ...daffi.CallOption) *BuyerProxy {
 // Prepare returns the methods of Buyer as calls that have not been sent.
 func (p *BuyerProxy) Prepare() BuyerCalls {
 	return BuyerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Buyer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BuyerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Unary calls Unary and waits for its result.
@@ -148,6 +153,11 @@ func (p *PickyProxy) Prepare() PickyCalls {
 	return PickyCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Picky has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *PickyProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Act calls Act and waits for its end.
 func (p *PickyProxy) Act(ctx context.Context) error {
 	return p.Prepare().Act().Do(ctx)
@@ -205,6 +215,11 @@ func NewStranger(c daffi.Caller, opts ...daffi.CallOption) *StrangerProxy {
 // Prepare returns the methods of Stranger as calls that have not been sent.
 func (p *StrangerProxy) Prepare() StrangerCalls {
 	return StrangerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Stranger has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *StrangerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Act calls Act and waits for its end.
@@ -277,6 +292,11 @@ func NewService(c daffi.Caller, opts ...daffi.CallOption) *ServiceProxy {
 // Prepare returns the methods of Service as calls that have not been sent.
 func (p *ServiceProxy) Prepare() ServiceCalls {
 	return ServiceCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Service has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ServiceProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Relay calls Relay and waits for its end.

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Jobs) Jobs {
 	var was interface {
@@ -127,6 +127,11 @@ func NewJobs(c daffi.Caller, opts ...daffi.CallOption) *JobsProxy {
 // Prepare returns the methods of Jobs as calls that have not been sent.
 func (p *JobsProxy) Prepare() JobsCalls {
 	return JobsCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Jobs has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *JobsProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Report calls Report and waits for its result.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Board) Board {
 	var was interface {
@@ -117,6 +117,11 @@ func NewTown(c daffi.Caller, opts ...daffi.CallOption) *TownProxy {
 // Prepare returns the methods of Town as calls that have not been sent.
 func (p *TownProxy) Prepare() TownCalls {
 	return TownCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Town has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *TownProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Pin sends a call of Pin to every provider and waits until all are accepted, not for their ends.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Meter) Meter {
 	var was interface {
@@ -107,6 +107,11 @@ func NewMeter(c daffi.Caller, opts ...daffi.CallOption) *MeterProxy {
 // Prepare returns the methods of Meter as calls that have not been sent.
 func (p *MeterProxy) Prepare() MeterCalls {
 	return MeterCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Meter has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *MeterProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Stats calls Stats and waits for its results.

@@ -15,7 +15,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Service) Service {
 	var was interface {
@@ -31,6 +31,8 @@ func _(v Service) Service {
 		Document(context.Context, map[string]any) (map[string]any, error)
 		Bytes(context.Context, []byte) ([]byte, error)
 		Text(context.Context, string) (string, error)
+		Place(context.Context, shape.Order, *shape.Order) error
+		PlaceAll(context.Context, iter.Seq2[shape.Order, error]) (int, error)
 		Below() Below
 		Close() error
 	} = v // Service has changed since this was generated: run go generate again
@@ -60,6 +62,8 @@ func _(v Client) Client {
 		Document(context.Context, map[string]any) (map[string]any, error)
 		Bytes(context.Context, []byte) ([]byte, error)
 		Text(context.Context, string) (string, error)
+		Place(context.Context, shape.Order, *shape.Order) error
+		PlaceAll(context.Context, iter.Seq[shape.Order]) (int, error)
 		Below() Below
 	} = v // Client has changed since this was generated: run go generate again
 	return was // Client has changed since this was generated: run go generate again
@@ -84,6 +88,8 @@ const (
 	ServiceDocumentMethod = ServiceName + ".Document"
 	ServiceBytesMethod    = ServiceName + ".Bytes"
 	ServiceTextMethod     = ServiceName + ".Text"
+	ServicePlaceMethod    = ServiceName + ".Place"
+	ServicePlaceAllMethod = ServiceName + ".PlaceAll"
 	ServiceBelowName      = ServiceName + ".Below"
 )
 
@@ -112,6 +118,11 @@ var serviceDesc = daffi.Service[Service]{
 		{Name: "Document", Sig: "(@json)(@json)", Serve: serveServiceDocument, Params: []string{"doc"}},
 		{Name: "Bytes", Sig: "(@raw)(@raw)", Serve: serveServiceBytes, Params: []string{"data"}},
 		{Name: "Text", Sig: "(@text)(@text)", Serve: serveServiceText, Params: []string{"text"}},
+		{
+			Name: "Place", Sig: "({Name string},*$0)()", Serve: serveServicePlace, Params: []string{"order", "again"},
+			Doc: "Place and PlaceAll take what says of itself whether it is valid.",
+		},
+		{Name: "PlaceAll", Sig: "(<{Name string})(int)", Serve: serveServicePlaceAll, Stream: true, Params: []string{"orders"}},
 	},
 	Subs: []daffi.Sub[Service]{
 		{Name: "Below", Register: registerServiceBelow},
@@ -294,6 +305,44 @@ func serveServiceText(ctx context.Context, impl Service, c *daffi.Incoming) erro
 	return nil
 }
 
+func serveServicePlace(ctx context.Context, impl Service, c *daffi.Incoming) error {
+	args := c.Args()
+	var order shape.Order
+	var again *shape.Order
+	if args.Next() {
+		order = readShapeOrder(args)
+	}
+	if args.Next() {
+		again = codec.ReadPtr(args, readShapeOrder)
+	}
+	if err := args.Close(); err != nil {
+		return err
+	}
+	if err := order.Validate(); err != nil {
+		return c.Invalid("order", err)
+	}
+	if again != nil {
+		if err := again.Validate(); err != nil {
+			return c.Invalid("again", err)
+		}
+	}
+	return impl.Place(ctx, order, again)
+}
+
+func serveServicePlaceAll(ctx context.Context, impl Service, c *daffi.Incoming) error {
+	if err := c.Args().Close(); err != nil {
+		return err
+	}
+	result, err := impl.PlaceAll(ctx, daffi.ReceiveValid(c, readShapeOrder, func(item shape.Order) error {
+		return item.Validate()
+	}))
+	if err != nil {
+		return err
+	}
+	c.Results(1).Int(result)
+	return nil
+}
+
 func registerServiceBelow(r daffi.Registrar, impl Service, opts ...daffi.ServeOption) (*daffi.Registration, error) {
 	return RegisterBelow(r, impl.Below(), opts...)
 }
@@ -347,6 +396,11 @@ func (p *BelowProxy) Prepare() BelowCalls {
 	return BelowCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Below has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BelowProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Where calls Where and waits for its result.
 func (p *BelowProxy) Where(ctx context.Context) (string, error) {
 	return p.Prepare().Where().Do(ctx)
@@ -388,6 +442,11 @@ func NewClient(c daffi.Caller, opts ...daffi.CallOption) *ClientProxy {
 // Prepare returns the methods of Client as calls that have not been sent.
 func (p *ClientProxy) Prepare() ClientCalls {
 	return ClientCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Client has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ClientProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Echo calls Echo and waits for its result.
@@ -461,6 +520,16 @@ func (p *ClientProxy) Text(ctx context.Context, text string) (string, error) {
 	return p.Prepare().Text(text).Do(ctx)
 }
 
+// Place calls Place and waits for its end.
+func (p *ClientProxy) Place(ctx context.Context, order shape.Order, again *shape.Order) error {
+	return p.Prepare().Place(order, again).Do(ctx)
+}
+
+// PlaceAll calls PlaceAll and waits for its result.
+func (p *ClientProxy) PlaceAll(ctx context.Context, orders iter.Seq[shape.Order]) (int, error) {
+	return p.Prepare().PlaceAll(orders).Do(ctx)
+}
+
 // Below returns a proxy of the service Below below Service.
 func (p *ClientProxy) Below() Below {
 	return NewBelow(daffi.Below(p.b, "Below"))
@@ -486,6 +555,8 @@ const (
 	clientDocument
 	clientBytes
 	clientText
+	clientPlace
+	clientPlaceAll
 )
 
 var clientClient = daffi.Client{
@@ -505,6 +576,8 @@ var clientClient = daffi.Client{
 		clientDocument:  {Name: "Document", Sig: "(@json)(@json)"},
 		clientBytes:     {Name: "Bytes", Sig: "(@raw)(@raw)"},
 		clientText:      {Name: "Text", Sig: "(@text)(@text)"},
+		clientPlace:     {Name: "Place", Sig: "({Name string},*$0)()"},
+		clientPlaceAll:  {Name: "PlaceAll", Sig: "(<{Name string})(int)"},
 	},
 	Errors: serviceErrors,
 }
@@ -626,6 +699,20 @@ func (c ClientCalls) Text(text string) daffi.Call[string] {
 	}, readTextStringResult)
 }
 
+// Place prepares a call of Place.
+func (c ClientCalls) Place(order shape.Order, again *shape.Order) daffi.Action {
+	return daffi.NewAction(c.b, clientPlace, func(e *codec.Encoder) {
+		e.Array(2)
+		writeShapeOrder(e, order)
+		codec.WritePtr(e, again, writeShapeOrder)
+	})
+}
+
+// PlaceAll prepares a call of PlaceAll.
+func (c ClientCalls) PlaceAll(orders iter.Seq[shape.Order]) daffi.Call[int] {
+	return daffi.NewFeedCall(c.b, clientPlaceAll, nil, daffi.Feed(orders, writeShapeOrder), readIntResult)
+}
+
 // Below prepares the calls of the service Below below Service.
 func (c ClientCalls) Below() BelowCalls {
 	return NewBelow(daffi.Below(c.b, "Below")).Prepare()
@@ -744,6 +831,10 @@ func readShapePoint(d *codec.Decoder) (v shape.Point) {
 	return v
 }
 
+func readIntResult(d *codec.Decoder) int {
+	return codec.ReadResult(d, codec.ReadInt)
+}
+
 func readInt64Result(d *codec.Decoder) int64 {
 	return codec.ReadResult(d, codec.ReadInt64)
 }
@@ -758,6 +849,24 @@ func readRawBytesResult(d *codec.Decoder) []byte {
 
 func readTextStringResult(d *codec.Decoder) string {
 	return codec.ReadResult(d, codec.ReadTextString[string])
+}
+
+func writeShapeOrder(e *codec.Encoder, v shape.Order) {
+	e.Struct(1)
+	e.Key("Name").String(v.Name)
+	e.Leave()
+}
+
+var shapeOrderFields = []string{"Name"}
+
+func readShapeOrder(d *codec.Decoder) (v shape.Order) {
+	for i := range d.Fields(shapeOrderFields) {
+		switch i {
+		case 0:
+			v.Name = d.String()
+		}
+	}
+	return v
 }
 
 func writeShapeLost(e *codec.Encoder, v shape.Lost) {

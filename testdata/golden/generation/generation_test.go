@@ -18,6 +18,7 @@ func golden() []goldentest.Type {
 		}),
 		goldentest.Of(writeShapePoint, readShapePoint, shape.Point{X: 1, Y: -1}),
 		goldentest.Of(writeShapeLost, readShapeLost, shape.Lost{Name: "l"}),
+		goldentest.Of(writeShapeOrder, readShapeOrder, shape.Order{Name: "o"}),
 		goldentest.Of(writeNote, readNote, Note{Text: "t"}),
 		goldentest.Of(func(e *codec.Encoder, r ClientSeveralResult) {
 			e.Array(2)

@@ -34,6 +34,9 @@ type Service interface {
 	Bytes(ctx context.Context, data []byte) ([]byte, error)
 	//daffi:codec text
 	Text(ctx context.Context, text string) (string, error)
+	// Place and PlaceAll take what says of itself whether it is valid.
+	Place(ctx context.Context, order shape.Order, again *shape.Order) error
+	PlaceAll(ctx context.Context, orders iter.Seq2[shape.Order, error]) (int, error)
 	Below() Below
 	//daffi:local
 	Close() error
@@ -78,6 +81,8 @@ type Client interface {
 	Bytes(ctx context.Context, data []byte) ([]byte, error)
 	//daffi:codec text
 	Text(ctx context.Context, text string) (string, error)
+	Place(ctx context.Context, order shape.Order, again *shape.Order) error
+	PlaceAll(ctx context.Context, orders iter.Seq[shape.Order]) (int, error)
 	Below() Below
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Service) Service {
 	var was interface {
@@ -158,6 +158,11 @@ func NewService(c daffi.Caller, opts ...daffi.CallOption) *ServiceProxy {
 // Prepare returns the methods of Service as calls that have not been sent.
 func (p *ServiceProxy) Prepare() ServiceCalls {
 	return ServiceCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Service has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ServiceProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // All calls All and waits for its result.

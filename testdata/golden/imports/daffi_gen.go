@@ -15,7 +15,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi2.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi2.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Service) Service {
 	var was interface {
@@ -142,6 +142,11 @@ func NewService(c daffi2.Caller, opts ...daffi2.CallOption) *ServiceProxy {
 // Prepare returns the methods of Service as calls that have not been sent.
 func (p *ServiceProxy) Prepare() ServiceCalls {
 	return ServiceCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Service has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ServiceProxy) WaitReady(ctx context2.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Resolve calls Resolve and waits for its result.

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Plotter) Plotter {
 	var was interface {
@@ -117,6 +117,11 @@ func (p *PenProxy) Prepare() PenCalls {
 	return PenCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Pen has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *PenProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // The callback in the same package decides: Plot is unary.
 func (p *PenProxy) PlotMany(ctx context.Context, points iter.Seq[Point]) error {
 	return p.Prepare().PlotMany(points).Do(ctx)
@@ -194,6 +199,11 @@ func NewRemote(c daffi.Caller, opts ...daffi.CallOption) *RemoteProxy {
 // Prepare returns the methods of Remote as calls that have not been sent.
 func (p *RemoteProxy) Prepare() RemoteCalls {
 	return RemoteCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Remote has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *RemoteProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // AddMany calls Add for every item and waits for the end of the last call.

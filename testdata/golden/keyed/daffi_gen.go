@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Carts) Carts {
 	var was interface {
@@ -246,6 +246,11 @@ func (p *CartsProxy) Prepare() CartsCalls {
 	return CartsCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Carts has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *CartsProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Add calls Add and waits for its result.
 func (p *CartsProxy) Add(ctx context.Context, item, user string, count int) (string, error) {
 	return p.Prepare().Add(item, user, count).Do(ctx)
@@ -430,6 +435,11 @@ func NewMany(c daffi.Caller, opts ...daffi.CallOption) *ManyProxy {
 // Prepare returns the methods of Many as calls that have not been sent.
 func (p *ManyProxy) Prepare() ManyCalls {
 	return ManyCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Many has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ManyProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // ForgetAll calls Forget for every item and waits for the end of the last call.

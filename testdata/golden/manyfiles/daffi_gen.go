@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Auditor) Auditor {
 	var was interface {
@@ -61,6 +61,11 @@ func (p *AuditorProxy) Prepare() AuditorCalls {
 	return AuditorCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Auditor has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *AuditorProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Log calls Log and waits for its end.
 func (p *AuditorProxy) Log(ctx context.Context, items ...Item) error {
 	return p.Prepare().Log(items...).Do(ctx)
@@ -105,6 +110,11 @@ func NewBuyer(c daffi.Caller, opts ...daffi.CallOption) *BuyerProxy {
 // Prepare returns the methods of Buyer as calls that have not been sent.
 func (p *BuyerProxy) Prepare() BuyerCalls {
 	return BuyerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Buyer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BuyerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Buy calls Buy and waits for its end.

@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Store) Store {
 	var was interface {
@@ -248,6 +248,11 @@ func NewUploader(c daffi.Caller, opts ...daffi.CallOption) *UploaderProxy {
 // Prepare returns the methods of Uploader as calls that have not been sent.
 func (p *UploaderProxy) Prepare() UploaderCalls {
 	return UploaderCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Uploader has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *UploaderProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Put reads r to its end.
@@ -525,6 +530,11 @@ func NewStranger(c daffi.Caller, opts ...daffi.CallOption) *StrangerProxy {
 // Prepare returns the methods of Stranger as calls that have not been sent.
 func (p *StrangerProxy) Prepare() StrangerCalls {
 	return StrangerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Stranger has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *StrangerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Put calls Put and waits for its result.

@@ -9,7 +9,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Order) Order {
 	return Order{v.ID, v.Lines, v.Due, v.Next, v.Note, v.From, v.inner} // Order has changed since this was generated: run go generate again

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi2.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi2.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(value HTTPServer) HTTPServer {
 	var was interface {
@@ -451,6 +451,11 @@ func (proxy *NastyProxy) Prepare() NastyCalls {
 	return NastyCalls{b: proxy.b}
 }
 
+// WaitReady returns when every method of Nasty has a provider that takes its calls, at once if each has. It ends with ctx.
+func (proxy *NastyProxy) WaitReady(ctx context.Context) error {
+	return proxy.b.WaitReady(ctx)
+}
+
 // Do calls Do and waits for its end.
 func (proxy *NastyProxy) Do(ctx context.Context) error {
 	return proxy.Prepare().Do().Do(ctx)
@@ -726,6 +731,11 @@ func NewPreparer(c daffi2.Caller, opts ...daffi2.CallOption) *PreparerProxy {
 // Calls returns the methods of Preparer as calls that have not been sent.
 func (p *PreparerProxy) Calls() PreparerCalls {
 	return PreparerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Preparer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *PreparerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Prepare calls Prepare and waits for its end.

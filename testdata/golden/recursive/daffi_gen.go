@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Recursive) Recursive {
 	var was interface {
@@ -129,6 +129,11 @@ func NewRecursive(c daffi.Caller, opts ...daffi.CallOption) *RecursiveProxy {
 // Prepare returns the methods of Recursive as calls that have not been sent.
 func (p *RecursiveProxy) Prepare() RecursiveCalls {
 	return RecursiveCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Recursive has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *RecursiveProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Swap calls Swap and waits for its results.

@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Ledger) Ledger {
 	var was interface {
@@ -136,6 +136,11 @@ func (p *LedgerProxy) Prepare() LedgerCalls {
 	return LedgerCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Ledger has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *LedgerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Enter calls Enter and waits for its end.
 func (p *LedgerProxy) Enter(ctx context.Context, who string) error {
 	return p.Prepare().Enter(who).Do(ctx)
@@ -225,6 +230,11 @@ func NewPile(c daffi.Caller, opts ...daffi.CallOption) *PileProxy {
 // Prepare returns the methods of Pile as calls that have not been sent.
 func (p *PileProxy) Prepare() PileCalls {
 	return PileCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Pile has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *PileProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // EnterAll calls Enter for every item and waits for the end of the last call.
@@ -328,6 +338,11 @@ func NewDesk(c daffi.Caller, opts ...daffi.CallOption) *DeskProxy {
 // Prepare returns the methods of Desk as calls that have not been sent.
 func (p *DeskProxy) Prepare() DeskCalls {
 	return DeskCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Desk has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *DeskProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // First calls First and waits for its end.

@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Shapes) Shapes {
 	var was interface {
@@ -323,6 +323,11 @@ func NewShapes(c daffi.Caller, opts ...daffi.CallOption) *ShapesProxy {
 // Prepare returns the methods of Shapes as calls that have not been sent.
 func (p *ShapesProxy) Prepare() ShapesCalls {
 	return ShapesCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Shapes has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ShapesProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Nothing calls Nothing and waits for its end.
@@ -643,6 +648,11 @@ func NewLoose(c daffi.Caller, opts ...daffi.CallOption) *LooseProxy {
 // Prepare returns the methods of Loose as calls that have not been sent.
 func (p *LooseProxy) Prepare() LooseCalls {
 	return LooseCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Loose has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *LooseProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Upload calls Upload and waits for its result.

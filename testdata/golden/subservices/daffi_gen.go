@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Head) Head {
 	var was interface {
@@ -173,6 +173,11 @@ func (p *NodeProxy) Prepare() NodeCalls {
 	return NodeCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Node has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *NodeProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // WhoAmI calls WhoAmI and waits for its result.
 func (p *NodeProxy) WhoAmI(ctx context.Context) (string, error) {
 	return p.Prepare().WhoAmI().Do(ctx)
@@ -281,6 +286,11 @@ func (p *LeafProxy) Prepare() LeafCalls {
 	return LeafCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Leaf has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *LeafProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Add calls Add and waits for its result.
 func (p *LeafProxy) Add(ctx context.Context, a, b int) (int, error) {
 	return p.Prepare().Add(a, b).Do(ctx)
@@ -326,6 +336,11 @@ func NewClient(c daffi.Caller, opts ...daffi.CallOption) *ClientProxy {
 // Prepare returns the methods of Client as calls that have not been sent.
 func (p *ClientProxy) Prepare() ClientCalls {
 	return ClientCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Client has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ClientProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // WhoAmI calls WhoAmI and waits for its result.

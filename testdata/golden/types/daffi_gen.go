@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Types) Types {
 	var was interface {
@@ -326,6 +326,11 @@ func NewTypes(c daffi.Caller, opts ...daffi.CallOption) *TypesProxy {
 // Prepare returns the methods of Types as calls that have not been sent.
 func (p *TypesProxy) Prepare() TypesCalls {
 	return TypesCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Types has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *TypesProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Basics calls Basics and waits for its result.

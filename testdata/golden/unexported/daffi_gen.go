@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v lister) lister {
 	var was interface {
@@ -93,6 +93,11 @@ func newLister(c daffi.Caller, opts ...daffi.CallOption) *listerProxy {
 // Prepare returns the methods of lister as calls that have not been sent.
 func (p *listerProxy) Prepare() listerCalls {
 	return listerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of lister has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *listerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // List calls List and waits for its results.
@@ -178,6 +183,11 @@ func NewLister(c daffi.Caller, opts ...daffi.CallOption) *ListerProxy {
 // Prepare returns the methods of Lister as calls that have not been sent.
 func (p *ListerProxy) Prepare() ListerCalls {
 	return ListerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Lister has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ListerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // List calls List and waits for its result.

@@ -15,7 +15,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Ledger) Ledger {
 	var was interface {
@@ -327,6 +327,11 @@ func NewLedger(c daffi.Caller, opts ...daffi.CallOption) *LedgerProxy {
 // Prepare returns the methods of Ledger as calls that have not been sent.
 func (p *LedgerProxy) Prepare() LedgerCalls {
 	return LedgerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Ledger has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *LedgerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Open calls Open and waits for its end.

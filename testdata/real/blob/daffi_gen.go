@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Bucket) Bucket {
 	var was interface {
@@ -325,6 +325,11 @@ func NewBucket(c daffi.Caller, opts ...daffi.CallOption) *BucketProxy {
 // Prepare returns the methods of Bucket as calls that have not been sent.
 func (proxy *BucketProxy) Prepare() BucketCalls {
 	return BucketCalls{b: proxy.b}
+}
+
+// WaitReady returns when every method of Bucket has a provider that takes its calls, at once if each has. It ends with ctx.
+func (proxy *BucketProxy) WaitReady(ctx context.Context) error {
+	return proxy.b.WaitReady(ctx)
 }
 
 // Attributes calls Attributes and waits for its result.

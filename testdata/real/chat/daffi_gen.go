@@ -14,7 +14,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Server) Server {
 	var was interface {
@@ -287,6 +287,11 @@ func (p *ServerProxy) Prepare() ServerCalls {
 	return ServerCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Server has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ServerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Connect is the life of a client in a room: it goes on where resume left off.
 func (p *ServerProxy) Connect(ctx context.Context, room RoomID, as UserID, resume *Cursor, events iter.Seq2[ClientEvent, error]) iter.Seq2[ServerEvent, error] {
 	return p.Prepare().Connect(room, as, resume, events).Do(ctx)
@@ -544,6 +549,11 @@ func NewModeration(c daffi.Caller, opts ...daffi.CallOption) *ModerationProxy {
 // Prepare returns the methods of Moderation as calls that have not been sent.
 func (p *ModerationProxy) Prepare() ModerationCalls {
 	return ModerationCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Moderation has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *ModerationProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Ban calls Ban and waits for its end.

@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v FS) FS {
 	var was interface {
@@ -446,6 +446,11 @@ func NewFS(c daffi.Caller, opts ...daffi.CallOption) *FSProxy {
 // Prepare returns the methods of FS as calls that have not been sent.
 func (proxy *FSProxy) Prepare() FSCalls {
 	return FSCalls{b: proxy.b}
+}
+
+// WaitReady returns when every method of FS has a provider that takes its calls, at once if each has. It ends with ctx.
+func (proxy *FSProxy) WaitReady(ctx context.Context) error {
+	return proxy.b.WaitReady(ctx)
 }
 
 // Stat calls Stat and waits for its result.

@@ -14,7 +14,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Queue) Queue {
 	var was interface {
@@ -297,6 +297,11 @@ func NewQueue(c daffi.Caller, opts ...daffi.CallOption) *QueueProxy {
 // Prepare returns the methods of Queue as calls that have not been sent.
 func (p *QueueProxy) Prepare() QueueCalls {
 	return QueueCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Queue has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *QueueProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Stats calls Stats and waits for its result.

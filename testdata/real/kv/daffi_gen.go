@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Store) Store {
 	var was interface {
@@ -482,6 +482,11 @@ func NewStore(c daffi.Caller, opts ...daffi.CallOption) *StoreProxy {
 // Prepare returns the methods of Store as calls that have not been sent.
 func (p *StoreProxy) Prepare() StoreCalls {
 	return StoreCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Store has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *StoreProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // ZAdd calls ZAdd and waits for its result.

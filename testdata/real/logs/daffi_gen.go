@@ -16,7 +16,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Logs) Logs {
 	var was interface {
@@ -336,6 +336,11 @@ func NewLogs(c daffi.Caller, opts ...daffi.CallOption) *LogsProxy {
 // Prepare returns the methods of Logs as calls that have not been sent.
 func (p *LogsProxy) Prepare() LogsCalls {
 	return LogsCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Logs has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *LogsProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Build calls Build and waits for its result.

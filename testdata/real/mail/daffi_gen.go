@@ -16,7 +16,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Mailer) Mailer {
 	var was interface {
@@ -217,6 +217,11 @@ func NewMailer(c daffi.Caller, opts ...daffi.CallOption) *MailerProxy {
 // Prepare returns the methods of Mailer as calls that have not been sent.
 func (p *MailerProxy) Prepare() MailerCalls {
 	return MailerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Mailer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *MailerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Send calls Send and waits for its result.

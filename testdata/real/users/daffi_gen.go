@@ -15,7 +15,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v UserRepository) UserRepository {
 	var was interface {
@@ -363,6 +363,11 @@ func NewUsers(c daffi.Caller, opts ...daffi.CallOption) *UsersProxy {
 // Prepare returns the methods of Users as calls that have not been sent.
 func (p *UsersProxy) Prepare() UsersCalls {
 	return UsersCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Users has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *UsersProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // FindByEmail calls FindByEmail and waits for its results.

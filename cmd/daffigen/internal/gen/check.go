@@ -277,7 +277,7 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 			if m.Map != nil { // what its function makes of it travels
 				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type()})
 			} else if w := c.travels(src, i, p, at, name, fmt.Sprint("argument ", n+1)); w != nil {
-				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w})
+				m.Params = append(m.Params, &Param{Name: p.Name(), Go: p.Type(), Type: w, Validates: validates(p.Type())})
 			}
 			continue
 		}
@@ -292,10 +292,21 @@ func (c *checker) parameters(i *Interface, m *Method, src *source, params []*typ
 			m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item}, Fallible: seq == fallibleSequence}
 		default:
 			if w := c.itemTravels(src, i, item, at, name, p.Name()); w != nil {
-				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w}, Fallible: seq == fallibleSequence}
+				m.Input = &Sequence{Param: Param{Name: p.Name(), Go: item, Type: w, Validates: validates(item)}, Fallible: seq == fallibleSequence}
 			}
 		}
 	}
+}
+
+// validates reports whether a variable of type t has the method Validate() error, by a value or a pointer.
+func validates(t types.Type) bool {
+	obj, _, _ := types.LookupFieldOrMethod(t, true, nil, "Validate")
+	fn, ok := obj.(*types.Func)
+	if !ok {
+		return false
+	}
+	sig := fn.Signature()
+	return sig.Params().Len() == 0 && sig.Results().Len() == 1 && types.Identical(sig.Results().At(0).Type(), types.Universe.Lookup("error").Type())
 }
 
 func (c *checker) results(i *Interface, m *Method, src *source, results []*types.Var) {

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/dave/jennifer/jen"
@@ -163,6 +164,7 @@ func (e *emitter) serveMethod(i *Interface, m *Method) {
 		jen.Id(n.call).Op("*").Qual(pathDaffi, "Incoming"),
 	).Error().BlockFunc(func(g *jen.Group) {
 		e.readArguments(g, m, n)
+		e.validate(g, m, n)
 		e.invoke(g, m, n)
 	}).Line()
 }
@@ -191,12 +193,55 @@ func (e *emitter) readArguments(g *jen.Group, m *Method, n serveNames) {
 	g.If(jen.Id(n.err).Op(":=").Add(closing).Dot("Close").Call(), jen.Id(n.err).Op("!=").Nil()).Block(jen.Return(jen.Id(n.err)))
 }
 
+// validate emits what asks the arguments whether they are valid, those that can be asked.
+func (e *emitter) validate(g *jen.Group, m *Method, n serveNames) {
+	for k, p := range m.Params {
+		if !p.Validates {
+			continue
+		}
+		// if err := order.Validate(); err != nil {
+		// 	return c.Invalid("order", err)
+		// }
+		arg := n.params[k]
+		ask := jen.If(jen.Id(n.err).Op(":=").Id(arg).Dot("Validate").Call(), jen.Id(n.err).Op("!=").Nil()).Block(
+			jen.Return(jen.Id(n.call).Dot("Invalid").Call(jen.Lit(m.argument(k)), jen.Id(n.err))),
+		)
+		if p.pointer() {
+			ask = jen.If(jen.Id(arg).Op("!=").Nil()).Block(ask)
+		}
+		g.Add(ask)
+	}
+}
+
+// argument is what messages call the parameter k of m.
+func (m *Method) argument(k int) string {
+	if name := m.Params[k].Name; name != "" && name != "_" {
+		return name
+	}
+	return strconv.Itoa(k + 1)
+}
+
+// input is daffi.Receive(c, codec.ReadString), or ReceiveValid where items can be asked whether they are valid.
+func (e *emitter) input(m *Method, n serveNames) jen.Code {
+	in := m.Input
+	if !in.Validates {
+		return jen.Qual(pathDaffi, "Receive").Call(jen.Id(n.call), e.reader(in.Type))
+	}
+	// daffi.ReceiveValid(c, readOrder, func(item Order) error { return item.Validate() })
+	item := n.local("item", "value")
+	ask := []jen.Code{jen.Return(jen.Id(item).Dot("Validate").Call())}
+	if in.pointer() {
+		ask = append([]jen.Code{jen.If(jen.Id(item).Op("==").Nil()).Block(jen.Return(jen.Nil()))}, ask...)
+	}
+	return jen.Qual(pathDaffi, "ReceiveValid").Call(jen.Id(n.call), e.reader(in.Type),
+		jen.Func().Params(jen.Id(item).Add(e.spelled(in.Go))).Error().Block(ask...))
+}
+
 // invoke emits the call of the implementation and what writes its results.
 func (e *emitter) invoke(g *jen.Group, m *Method, n serveNames) {
 	args := append([]jen.Code{jen.Id(n.ctx)}, arguments(m, n.locals)...)
 	if m.Input != nil {
-		// daffi.Receive(c, codec.ReadString)
-		args = append(args, jen.Qual(pathDaffi, "Receive").Call(jen.Id(n.call), e.reader(m.Input.Type)))
+		args = append(args, e.input(m, n))
 	}
 	call := jen.Id(n.impl).Dot(m.Name).Call(args...)
 	switch {

@@ -20,6 +20,9 @@ func (e *emitter) fetcher(i *Interface) {
 		call:    e.receiver(i, "c", "calls"),
 	}
 	e.proxyType(f)
+	if !i.hasMethod(waitReady) && i.Fetcher.Prepare != waitReady && len(i.remote()) > 0 {
+		e.waitReady(f)
+	}
 	for _, m := range i.Methods {
 		if m.Sub != nil {
 			e.proxySub(f, m)
@@ -66,6 +69,18 @@ func (e *emitter) proxyType(f fetcherNames) {
 	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(prepare).Params().Id(f.calls()).Block(
 		jen.Return(jen.Id(f.calls()).Values(pair(bindingField, jen.Id(f.proxy).Dot(bindingField)))),
 	).Line()
+}
+
+// waitReady is the proxy's own method beside that which prepares calls. Where the user has a method of that name, there is only the user's.
+const waitReady = "WaitReady"
+
+func (e *emitter) waitReady(f fetcherNames) {
+	ctx := e.free("ctx", "callCtx")
+	e.comment(waitReady + " returns when every method of " + f.iface.Name + " has a provider that takes its calls, at once if each has. It ends with ctx.")
+	// func (p *ShopperProxy) WaitReady(ctx context.Context) error { return p.b.WaitReady(ctx) }
+	e.file.Func().Params(jen.Id(f.proxy).Op("*").Id(f.namesOf.proxy())).Id(waitReady).
+		Params(jen.Id(ctx).Qual(pathContext, "Context")).Error().
+		Block(jen.Return(jen.Id(f.proxy).Dot(bindingField).Dot(waitReady).Call(jen.Id(ctx)))).Line()
 }
 
 func (e *emitter) proxyMethod(f fetcherNames, m *Method) {

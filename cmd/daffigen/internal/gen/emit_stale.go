@@ -9,7 +9,7 @@ import (
 
 // Generation numbers what generated code asks of the runtime. It grows with the first symbol that an older runtime does not have;
 // testdata/generations lists the symbols of each.
-const Generation = 1
+const Generation = 2
 
 // generationConst is the constant by which a runtime says that it takes the code of a generation. Where it does not, the compiler shows
 // its name and little else, so the name says what to do.
@@ -20,7 +20,7 @@ func generationConst(generation int) string {
 // version emits the assertion that runtime and generated code fit.
 func (e *emitter) version() {
 	e.comment("What this file needs of the runtime.")
-	// const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+	// const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 	e.file.Const().Id("_").Op("=").Qual(pathDaffi, generationConst(Generation)).Line()
 }
 

@@ -136,15 +136,22 @@ type Key struct {
 
 // Param is a parameter or a result.
 type Param struct {
-	Name string     // may be empty
-	Go   types.Type // as it is written, unlike Type's
-	Type *Type
+	Name      string     // may be empty
+	Go        types.Type // as it is written, unlike Type's
+	Type      *Type
+	Validates bool // a value of it can be asked whether it is valid
 }
 
 // Sequence is an input sequence, of which Param is the item: iter.Seq2 with an error where Fallible, else iter.Seq.
 type Sequence struct {
 	Param
 	Fallible bool
+}
+
+// pointer reports whether values of p are pointers, so that there may be none.
+func (p *Param) pointer() bool {
+	_, ok := p.Go.Underlying().(*types.Pointer)
+	return ok
 }
 
 // Shape is the method's as it is written.
@@ -228,6 +235,11 @@ type Field struct {
 	Name string // in Go
 	Wire string
 	Type *Type
+}
+
+// hasMethod reports whether i has a method of that name.
+func (i *Interface) hasMethod(name string) bool {
+	return slices.ContainsFunc(i.Methods, func(m *Method) bool { return m.Name == name })
 }
 
 // values are all that the methods of i carry, in their order.

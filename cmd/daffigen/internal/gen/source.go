@@ -64,9 +64,10 @@ func (d *decl) position(name string) token.Pos {
 	return pos
 }
 
-// marshalerNames are the methods by which a type says that it has an encoding of its own, is an error, or is a lock.
+// marshalerNames are the methods by which a type says that it has an encoding of its own, is an error, is a lock, or can be asked whether it is valid.
 var marshalerNames = []string{
 	"MarshalMsg", "UnmarshalMsg", "AppendBinary", "MarshalBinary", "UnmarshalBinary", "AppendText", "MarshalText", "UnmarshalText", "Error", "Lock", "Unlock",
+	"Validate",
 }
 
 func (s *source) reportSyntax(err error) {

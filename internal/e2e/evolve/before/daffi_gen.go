@@ -11,7 +11,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Contract) Contract {
 	var was interface {
@@ -614,6 +614,11 @@ func (proxy *ClientProxy) Prepare() ClientCalls {
 	return ClientCalls{b: proxy.b}
 }
 
+// WaitReady returns when every method of Client has a provider that takes its calls, at once if each has. It ends with ctx.
+func (proxy *ClientProxy) WaitReady(ctx context.Context) error {
+	return proxy.b.WaitReady(ctx)
+}
+
 // OldName calls OldName and waits for its result.
 func (proxy *ClientProxy) OldName(ctx context.Context, text string) (string, error) {
 	return proxy.Prepare().OldName(text).Do(ctx)
@@ -1059,6 +1064,11 @@ func NewEach(c daffi.Caller, opts ...daffi.CallOption) *EachProxy {
 // Prepare returns the methods of Each as calls that have not been sent.
 func (p *EachProxy) Prepare() EachCalls {
 	return EachCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Each has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *EachProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // PutAll calls Put for every item and waits for the end of the last call.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Kit) Kit {
 	var was interface {
@@ -35,6 +35,11 @@ func NewKit(c daffi.Caller, opts ...daffi.CallOption) *KitProxy {
 // Prepare returns the methods of Kit as calls that have not been sent.
 func (p *KitProxy) Prepare() KitCalls {
 	return KitCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Kit has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *KitProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Echo calls Echo and waits for its result.

@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Customer) Customer {
 	var was interface {
@@ -51,6 +51,11 @@ func NewCustomer(c daffi.Caller, opts ...daffi.CallOption) *CustomerProxy {
 // Prepare returns the methods of Customer as calls that have not been sent.
 func (p *CustomerProxy) Prepare() CustomerCalls {
 	return CustomerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Customer has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *CustomerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Place calls Place and waits for its result.
@@ -114,6 +119,11 @@ func (p *QuickProxy) Prepare() QuickCalls {
 	return QuickCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Quick has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *QuickProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // PriceOf calls PriceOf and waits for its result.
 func (p *QuickProxy) PriceOf(ctx context.Context, article string) (shop.Price, error) {
 	return p.Prepare().PriceOf(article).Do(ctx)
@@ -158,6 +168,11 @@ func NewBrowser(c daffi.Caller, opts ...daffi.CallOption) *BrowserProxy {
 // Prepare returns the methods of Browser as calls that have not been sent.
 func (p *BrowserProxy) Prepare() BrowserCalls {
 	return BrowserCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Browser has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *BrowserProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Open calls Open and waits for its result.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Atlas) Atlas {
 	var was interface {
@@ -95,6 +95,11 @@ func NewAtlas(c daffi.Caller, opts ...daffi.CallOption) *AtlasProxy {
 // Prepare returns the methods of Atlas as calls that have not been sent.
 func (p *AtlasProxy) Prepare() AtlasCalls {
 	return AtlasCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Atlas has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *AtlasProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Find calls Find and waits for its result.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Names) Names {
 	var was interface {
@@ -71,6 +71,11 @@ func NewNames(c daffi.Caller, opts ...daffi.CallOption) *NamesProxy {
 // Prepare returns the methods of Names as calls that have not been sent.
 func (p *NamesProxy) Prepare() NamesCalls {
 	return NamesCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Names has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *NamesProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Count calls Count and waits for its result.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Far) Far {
 	var was interface {
@@ -78,6 +78,11 @@ func NewCaller(c daffi.Caller, opts ...daffi.CallOption) *CallerProxy {
 // Calls returns the methods of Caller as calls that have not been sent.
 func (p *CallerProxy) Calls() CallerCalls {
 	return CallerCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Caller has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *CallerProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Echo calls Echo and waits for its result.

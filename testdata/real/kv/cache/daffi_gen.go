@@ -13,7 +13,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Cache) Cache {
 	var was interface {
@@ -44,6 +44,11 @@ func NewCache(c daffi.Caller, opts ...daffi.CallOption) *CacheProxy {
 // Prepare returns the methods of Cache as calls that have not been sent.
 func (p *CacheProxy) Prepare() CacheCalls {
 	return CacheCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Cache has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *CacheProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Lookup calls Get and waits for its result.

@@ -10,7 +10,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Room) Room {
 	var was interface {
@@ -66,6 +66,11 @@ func NewRoom(c daffi.Caller, opts ...daffi.CallOption) *RoomProxy {
 // Prepare returns the methods of Room as calls that have not been sent.
 func (p *RoomProxy) Prepare() RoomCalls {
 	return RoomCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Room has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *RoomProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Light calls Light and waits for its end.

@@ -1,0 +1,137 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+// maxAwaited bounds the routes that one session waits for at a time, each counted as often as it is awaited (LIM-36).
+const maxAwaited = 65536
+
+// awaiting is a node that wants to know when all of some routes have a provider. It is with one of those that have none, and moves on when that
+// has got one; the answer is given when none is left. The controller's lock guards it.
+type awaiting struct {
+	s      *session
+	number uint64 // of the question
+	routes []*route
+	others int      // from which of routes on another node must be a provider
+	nodes  []string // that count as providers; empty for all
+	at     int      // of the route that it is with
+}
+
+// met reports whether the route i has a provider that counts.
+func (w *awaiting) met(i int) bool {
+	for _, p := range *w.routes[i].providers.Load() {
+		if (i < w.others || p.s != w.s) && (len(w.nodes) == 0 || slices.Contains(w.nodes, p.s.name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// advance moves w to a route without a provider, and reports whether there is one.
+func (w *awaiting) advance() bool {
+	for range w.routes {
+		if !w.met(w.at) {
+			return true
+		}
+		w.at = (w.at + 1) % len(w.routes)
+	}
+	return false
+}
+
+// await answers the question now or later.
+func (s *session) await(number uint64, m *control.Await) {
+	w := &awaiting{s: s, number: number, others: len(m.Routes), nodes: m.Nodes}
+	for _, n := range slices.Concat(m.Routes, m.Others) {
+		r := s.c.route(n)
+		if r == nil {
+			s.answer(number, unknownRoute(n))
+			return
+		}
+		w.routes = append(w.routes, r)
+	}
+	if !s.keep(w) {
+		s.answer(number, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+			Message: fmt.Sprintf("a node waits for the providers of at most %d methods at a time", maxAwaited)})
+	}
+}
+
+// keep enters w, or answers it if there is nothing to wait for. It reports whether there was room.
+func (s *session) keep(w *awaiting) bool {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !w.advance() {
+		s.answer(w.number, nil)
+		return true
+	}
+	if s.awaited+len(w.routes) > maxAwaited {
+		return false
+	}
+	s.awaited += len(w.routes)
+	if s.awaits == nil {
+		s.awaits = map[uint64]*awaiting{}
+	}
+	if before := s.awaits[w.number]; before != nil { // numbers are the node's; one that it uses twice it has forgotten
+		s.unawait(before.number)
+	}
+	s.awaits[w.number] = w
+	w.enter()
+	return true
+}
+
+func (w *awaiting) enter() {
+	r := w.routes[w.at]
+	if r.awaited == nil {
+		r.awaited = map[*awaiting]struct{}{}
+	}
+	r.awaited[w] = struct{}{}
+}
+
+// unawait drops what the node waits for under that number. Call with the controller's lock held.
+func (s *session) unawait(number uint64) {
+	if w := s.awaits[number]; w != nil {
+		delete(w.routes[w.at].awaited, w)
+		delete(s.awaits, number)
+		s.awaited -= len(w.routes)
+	}
+}
+
+// unawaitAll drops everything that the node waits for. Call with the controller's lock held.
+func (s *session) unawaitAll() {
+	for number := range s.awaits {
+		s.unawait(number)
+	}
+}
+
+// grew looks again at those who wait for a provider of r, which has got one. Call with the lock held; [Controller.tell] answers them.
+func (c *Controller) grew(r *route) {
+	for w := range r.awaited {
+		if w.met(w.at) {
+			c.roused = append(c.roused, w)
+		}
+	}
+}
+
+// rouse answers those who have nothing to wait for any more. Call with the lock held, and flush the links afterwards.
+func (c *Controller) rouse(b *batch) {
+	for _, w := range c.roused {
+		if w.s.awaits[w.number] != w {
+			continue
+		}
+		delete(w.routes[w.at].awaited, w)
+		if w.advance() {
+			w.enter()
+			continue
+		}
+		w.s.unawait(w.number)
+		b.add(w.s.link)
+		w.s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control, Call: w.number}, Payload: encode(plainly(control.OpOK))})
+	}
+	clear(c.roused)
+	c.roused = c.roused[:0]
+}
