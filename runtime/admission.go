@@ -55,12 +55,12 @@ func (a *admission) enter(in *Incoming) *Error {
 		finishAll(gone)
 	}()
 	if turn != nil && turn.reenters(in) {
-		return reentrant(turn)
+		return turn.reentrant()
 	}
 	if in.mode&transport.Each == 0 { // else every item takes the turn for itself
 		in.turn = turn
 	}
-	free := in.turn == nil || in.turn.holder == nil
+	free := in.turn == nil || in.turn.free()
 	switch {
 	case a.closed:
 		return shuttingDown()
@@ -72,8 +72,12 @@ func (a *admission) enter(in *Incoming) *Error {
 	case free && in.ctx.depth > 0:
 		// A call made by a handler is never queued for room: those that run may wait for just that handler.
 		return tooBusy()
-	case a.full(in):
-		if gone = a.purge(); a.full(in) && !a.makeRoom(in, &gone) {
+	case a.full(in) || in.turn.full():
+		gone = a.purge()
+		if in.turn.full() {
+			return in.turn.busy()
+		}
+		if a.full(in) && !a.makeRoom(in, &gone) {
 			return tooBusy()
 		}
 	}
@@ -201,6 +205,7 @@ func (a *admission) wait(in *Incoming) {
 		a.queue = append(a.queue, in)
 		return
 	}
+	in.turn.calls++
 	a.join(in.turn, in)
 }
 
@@ -232,6 +237,9 @@ func (a *admission) unlist(t *turn, i int) *Incoming {
 	}
 	if in.item == nil {
 		a.waiting--
+		if t != nil {
+			t.calls--
+		}
 		if in.peer.waiting--; in.peer.waiting == 0 {
 			a.waiters--
 		}
@@ -264,7 +272,7 @@ func (a *admission) next(gone *[]ended) *Incoming {
 		}
 		for k := len(a.turns) - 1; k >= 0; k-- { // backwards: one whose last call has ended is taken out
 			t := a.turns[k]
-			if t.holder != nil {
+			if !t.free() {
 				continue
 			}
 			if i := a.first(t, gone); i >= 0 && (first == nil || t.waiting[i].seq < first.seq) {
@@ -348,7 +356,7 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
 		p.running--
 	}
 	if t != nil {
-		t.free()
+		t.give(ctx)
 	}
 	next = a.next(&gone)
 	a.startMore(&gone)

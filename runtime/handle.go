@@ -70,14 +70,15 @@ func registerOne(n *Node, service string, o one, opts []ServeOption) (*Registrat
 	if so.as != "" {
 		return nil, wrongHandler(full, fmt.Errorf("As is for Register: give Handle the name that it is to have"))
 	}
+	if err := so.check(false, false); err != nil {
+		return nil, wrongHandler(full, err)
+	}
 	if err := checkSignature(full, o.sig); err != nil {
 		return nil, err
 	}
 	reg := &Registration{node: n, service: service, part: n.services.nextPart(), turn: make(chan struct{}, 1)}
 	m := &servedMethod{full: full, name: o.name, sig: o.sig, service: o.serve, reg: reg, doc: control.Description{Name: o.name, Oneway: o.oneway}, interceptors: so.around(n)}
-	if so.serial {
-		m.turn = newTurn(full)
-	}
+	m.turn = so.turn(full, false)
 	reg.methods = []*servedMethod{m}
 	if err := n.services.add(n, reg, so.override); err != nil {
 		return nil, err

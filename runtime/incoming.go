@@ -265,7 +265,7 @@ func (in *Incoming) callItem() error {
 		if err := in.node.admission.takeTurn(in); err != nil {
 			return err
 		}
-		defer in.node.admission.passTurn(t)
+		defer in.node.admission.passTurn(t, in.ctx)
 	}
 	return in.call()
 }

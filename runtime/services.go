@@ -119,15 +119,17 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
 	around := so.around(n)
-	var shared *turn
-	if so.serial || s.Serial {
-		shared = newTurn(so.as)
+	serial := s.Serial || slices.ContainsFunc(s.Handlers, func(h Handler[T]) bool { return h.Serial })
+	_, lower := r.(*below)
+	if err := so.check(serial, lower); err != nil {
+		return nil, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "register " + so.as + ": " + err.Error()}
 	}
+	shared := so.turn(so.as, s.Serial)
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
 		turn := shared
-		if turn == nil && h.Serial {
-			turn = newTurn(so.as + "." + h.Name)
+		if h.Serial && (turn == nil || turn.places > 1) {
+			turn = so.turn(so.as+"."+h.Name, true)
 		}
 		for _, name := range append([]string{h.Name}, h.Aliases...) {
 			m := &servedMethod{full: so.as + "." + name, name: name, sig: h.Sig, index: i, stream: h.Stream, service: d, turn: turn, reg: reg, interceptors: around}

@@ -1,51 +1,76 @@
 package daffi
 
 import (
+	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
 )
 
-// turn lets the calls of a serial service, or of a serial method, run one after the other. Calls wait for it without a goroutine and without a place among the
-// running ones. The node's admission guards it.
+// turn lets a bounded number of the calls of a registration, or of a serial method, run at a time; of a serial one it is one. Calls wait for it without a goroutine and without
+// a place among the running ones. The node's admission guards it.
 type turn struct {
-	name    string      // of what is serial, for people
-	id      uint64      // of the present holder, or the last: a number that no other holder of any turn has
-	holder  *callCtx    // nil: it is free
-	waiting []*Incoming // in order of arrival
+	name    string      // of what it is the turn of, for people
+	places  int         // how many may have it at a time
+	room    int         // how many calls may wait for it, -1 for as many as may wait at the node
+	last    uint64      // the id given last; holders of other turns have others, since the first is random
+	holders []uint64    // ids of those that have it
+	waiting []*Incoming // in order of arrival, calls and items
+	calls   int         // of those that wait
 }
 
-func newTurn(name string) *turn { return &turn{name: name, id: mathrand.Uint64()} }
+func newTurn(name string, places, room int) *turn {
+	return &turn{name: name, places: places, room: room, last: mathrand.Uint64()}
+}
 
-// take makes ctx the holder. Calls that its handler makes carry the id, so that one that comes back here is known.
+// free reports whether another may have it.
+func (t *turn) free() bool { return len(t.holders) < t.places }
+
+// full reports whether as many calls wait for it as may. For no turn none wait.
+func (t *turn) full() bool { return t != nil && t.room >= 0 && t.calls >= t.room }
+
+// take makes ctx a holder. Calls that its handler makes carry the id, so that one that comes back here is known.
 func (t *turn) take(ctx *callCtx) {
-	if t.id++; t.id == 0 {
-		t.id++
+	if t.last++; t.last == 0 {
+		t.last++
 	}
-	t.holder = ctx
-	ctx.turn.Store(t.id)
+	t.holders = append(t.holders, t.last)
+	ctx.turn.Store(t.last)
 }
 
-func (t *turn) free() {
-	t.holder.turn.Store(0)
-	t.holder = nil
+// give takes it from ctx.
+func (t *turn) give(ctx *callCtx) {
+	i := slices.Index(t.holders, ctx.turn.Swap(0))
+	n := len(t.holders) - 1
+	t.holders[i] = t.holders[n]
+	t.holders = t.holders[:n]
 }
 
 // reenters reports whether in would wait for a call that waits for it.
 func (t *turn) reenters(in *Incoming) bool {
-	return t.holder != nil && in.ctx.tag != nil && slices.Contains(in.ctx.tag.turns, t.id)
+	return !t.free() && in.ctx.tag != nil && slices.ContainsFunc(in.ctx.tag.turns, func(id uint64) bool { return slices.Contains(t.holders, id) })
 }
 
 // reentrant is the error of such a call.
-func reentrant(t *turn) *Error {
-	return &Error{Code: FailedPrecondition, Reason: ReasonReentrant, Outcome: NotRun, Message: t.name +
-		" is serial, and the call comes from a handler that has its turn, so it would wait for itself; call the implementation directly, or post the call, which then runs after the handler"}
+func (t *turn) reentrant() *Error {
+	e := &Error{Code: FailedPrecondition, Reason: ReasonReentrant, Outcome: NotRun}
+	if t.places == 1 {
+		e.Message = t.name + " is serial, and the call comes from a handler that has its turn, so it would wait for itself; call the implementation directly, or post the call, which then runs after the handler"
+	} else {
+		e.Message = fmt.Sprintf("%s has %d workers, none is free, and the call comes from a handler that is one of them, so it might wait for itself; call the implementation directly, or post the call", t.name, t.places)
+	}
+	return e
+}
+
+// busy is the error of a call for which there is no room to wait.
+func (t *turn) busy() *Error {
+	return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: fmt.Sprintf("%d calls of %s run and %d wait, which is as many as may", len(t.holders), t.name, t.calls)}
 }
 
 // takeTurn waits for the turn of an item of an item stream. Its stream has a goroutine and a place among the running calls anyway.
 func (a *admission) takeTurn(in *Incoming) error {
 	t := in.method.turn
 	a.mu.Lock()
-	if t.holder == nil {
+	if t.free() {
 		t.take(in.ctx)
 		a.mu.Unlock()
 		return nil
@@ -65,16 +90,16 @@ func (a *admission) takeTurn(in *Incoming) error {
 	}
 	a.mu.Unlock()
 	if i < 0 { // it was given at the same moment
-		a.passTurn(t)
+		a.passTurn(t, in.ctx)
 	}
 	return in.late()
 }
 
 // passTurn gives the turn of an item on.
-func (a *admission) passTurn(t *turn) {
+func (a *admission) passTurn(t *turn, ctx *callCtx) {
 	var gone []ended
 	a.mu.Lock()
-	t.free()
+	t.give(ctx)
 	a.startMore(&gone)
 	a.settle()
 	a.mu.Unlock()
