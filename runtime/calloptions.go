@@ -16,6 +16,7 @@ type callOptions struct {
 	key    uint32   // hash
 	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
+	args   []any          // of a call without generated code
 	choice control.Choice // among providers; calls with one go by a view of their binding
 
 	interceptors []Interceptor
@@ -78,6 +79,14 @@ func (x *extra) node() string {
 
 // maps reports whether the arguments are made when the call runs.
 func (x *extra) maps() bool { return x != nil && x.mapped != nil }
+
+// write writes the arguments of a call of c's.
+func (x *extra) write(ctx context.Context, c *Client, e *codec.Encoder) error {
+	if c.dynamic != nil {
+		return c.dynamic.write(ctx, x, e)
+	}
+	return x.mapped(ctx, e)
+}
 
 // anyone reports whether nothing says which node the call is for.
 func (x *extra) anyone() bool { return x == nil || x.node() == "" && !x.keyed }

@@ -1,6 +1,10 @@
 package daffi
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Held says what the node's session holds of its budgets and tables, empty if nothing.
 func (n *Node) Held() string {
@@ -85,3 +89,12 @@ const (
 	MaxHooks      = maxHooks
 	MaxBackground = maxBackground
 )
+
+// MaxDescribed and Described show of which services a node knows what is published.
+const MaxDescribed = maxDescribed
+
+func Described(n *Node) []string {
+	n.described.mu.Lock()
+	defer n.described.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.described.services))
+}

@@ -28,6 +28,8 @@ type Client struct {
 	Service string // the callback's name on the wire
 	Methods []Method
 	Errors  func() []KnownError // the errors that keep their identity; called when a call has failed
+
+	dynamic *dynamicMethod // without generated code: the only method
 }
 
 // Method is one row of a [Client].

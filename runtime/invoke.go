@@ -23,8 +23,11 @@ func (b *Binding) prepare(ctx context.Context, m int, x *extra, enc func(*codec.
 	p.enc.Reset(p.req.B)
 	switch {
 	case x.maps():
-		if err := x.mapped(ctx, &p.enc); err != nil {
+		if err := x.write(ctx, b.client, &p.enc); err != nil {
 			p.release()
+			if b.client.dynamic != nil {
+				return nil, notRun(err, method.full)
+			}
 			return nil, notMapped(err, method.full)
 		}
 		if ctx.Err() != nil {
@@ -153,6 +156,9 @@ func (b *Binding) outcome(p *pending, m int) *Error {
 	e.Method = b.methods[m].full
 	e.recall(b.errors(m))
 	p.err, p.large = nil, nil
+	if b.client.dynamic != nil {
+		b.client.dynamic.failed(&e)
+	}
 	return &e
 }
 

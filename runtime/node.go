@@ -51,6 +51,7 @@ type Node struct {
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
 	lost      atomic.Uint64           // one-way calls whose handler failed
+	described descriptions            // for calls without generated code
 
 	mu      sync.Mutex
 	started bool
