@@ -18,6 +18,7 @@ type callOptions struct {
 	mapped func(context.Context, *codec.Encoder) error
 	args   []any          // of a call without generated code
 	choice control.Choice // among providers; calls with one go by a view of their binding
+	quorum int            // good answers that a broadcast waits for; 0: all
 
 	interceptors []Interceptor
 }

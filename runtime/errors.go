@@ -83,6 +83,7 @@ const (
 	ReasonConsumed      Reason = "consumed"        // a sequence was ranged over twice
 	ReasonClosed        Reason = "closed"          // the node was closed
 	ReasonNameTaken     Reason = "name_taken"      // another node of that name has joined
+	ReasonQuorum        Reason = "quorum"          // fewer nodes than the quorum of a broadcast answered well
 	ReasonLimit         Reason = "limit"           // something else is over a limit that the message names
 )
 
@@ -116,7 +117,7 @@ type Error struct {
 	Reason  Reason
 	Outcome Outcome
 	Message string
-	Node    string // the node that failed the call, empty where the error was made at the caller
+	Node    string // the node that failed the call, empty where the error was made at the caller; of a broadcast, the node that the entry is of
 	Method  string // "Service.Method", empty where no call is involved
 
 	cause      error

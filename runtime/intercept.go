@@ -100,10 +100,11 @@ const (
 	ShapeInputOutput              // a bidirectional stream
 	ShapeItems                    // at the caller: an item stream, all of it
 	ShapeItem                     // at the callee: one item of it
+	ShapeBroadcast                // at the caller: a broadcast of whatever shape, until all copies are sent. What becomes of them comes later
 )
 
 var shapeNames = [...]string{ShapeUnary: "unary", ShapeOneway: "oneway", ShapeEvent: "event", ShapeInput: "input", ShapeOutput: "output",
-	ShapeInputOutput: "input and output", ShapeItems: "items", ShapeItem: "item"}
+	ShapeInputOutput: "input and output", ShapeItems: "items", ShapeItem: "item", ShapeBroadcast: "broadcast"}
 
 func (s Shape) String() string {
 	if int(s) < len(shapeNames) {
@@ -175,7 +176,7 @@ func (h *chain) outcome() Outcome {
 		return NotRun
 	case h.err != nil:
 		return OutcomeOf(h.err)
-	case h.c.Shape == ShapeOneway || h.c.Shape == ShapeEvent:
+	case h.c.Shape == ShapeOneway || h.c.Shape == ShapeEvent || h.c.Shape == ShapeBroadcast:
 		return MayHaveRun
 	}
 	return Ran

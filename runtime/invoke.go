@@ -248,7 +248,7 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 		if tagged {
 			h.Mode |= transport.Tagged
 		}
-		buf = wrap(&p.tag, md, buf)
+		buf = p.wrap(md, buf)
 		defer buf.Release()
 	}
 	var open func(id uint64) error

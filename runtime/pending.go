@@ -30,6 +30,9 @@ type pending struct {
 	large  *largeSender // the request, if it was announced; protected by the table while it is in there
 	pool   *sync.Pool
 
+	shared  *pending          // what holds the request if this is one of several copies that are sent one after the other
+	wrapped *transport.Buffer // the request with its tag and metadata, for copies
+
 	// sink, if there is one, is called in place of the caller's wake-up, on whatever goroutine the call ends, readers among them: it must neither block nor run anything of
 	// the user's. It may be called before the call was enqueued to its end, so it does not release p unless it knows better.
 	sink func(*pending)
@@ -57,7 +60,7 @@ func (p *pending) release() {
 	if p.reply != nil {
 		p.reply.Release()
 	}
-	p.reply, p.err, p.large, p.flags = nil, nil, nil, 0
+	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
 	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
@@ -72,7 +75,18 @@ func (p *pending) forgetRequest() {
 	if p.packed != nil {
 		p.packed.Release()
 	}
-	p.req, p.packed, p.tried = nil, nil, false
+	if p.wrapped != nil {
+		p.wrapped.Release()
+	}
+	p.req, p.packed, p.wrapped, p.tried = nil, nil, nil, false
+}
+
+// copyOf makes p a copy of the request that other holds, for another target.
+func (p *pending) copyOf(other *pending) {
+	p.req, p.tried, p.tag.id, p.shared = other.req.Retain(), other.tried, other.tag.id, other
+	if other.packed != nil {
+		p.packed = other.packed.Retain()
+	}
 }
 
 // pack compresses the request, once for all attempts.
@@ -81,6 +95,17 @@ func (p *pending) pack(n *Node, w *transport.Worth) {
 		p.tried = true
 		p.packed, _ = n.compress(p.req.B, w)
 	}
+}
+
+// wrap is message behind the tag and metadata, made once for all copies.
+func (p *pending) wrap(md *metadata, message *transport.Buffer) *transport.Buffer {
+	if p.shared == nil {
+		return wrap(&p.tag, md, message)
+	}
+	if p.shared.wrapped == nil {
+		p.shared.wrapped = wrap(&p.tag, md, message)
+	}
+	return p.shared.wrapped.Retain()
 }
 
 // key is the hash of what decides the provider, if something does.

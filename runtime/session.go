@@ -51,7 +51,8 @@ type session struct {
 		waiting map[uint64]chan answerFrame
 		err     error
 	}
-	finding sync.Map // name → uint32, sessions that Find has found
+	finding   sync.Map      // name → uint32, sessions that Find has found
+	snapshots chan struct{} // holds one for each question for providers that is under way
 
 	ready   chan struct{} // closed when the handshake has ended, joinErr is how
 	joinErr error
@@ -83,7 +84,7 @@ func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *se
 	s := &session{
 		node: n, link: l, incarnation: incarnation, token: token,
 		limit: n.opts.MaxMessage,
-		peers: map[uint32]*peer{},
+		peers: map[uint32]*peer{}, snapshots: make(chan struct{}, maxSnapshots),
 		ready: make(chan struct{}), drained: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.credits.free = creditBudget

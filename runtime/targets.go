@@ -2,9 +2,7 @@ package daffi
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,11 +11,12 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// Bounds of a call to every provider (LIM-25).
+// Bounds of calls to every provider (LIM-25).
 const (
-	maxFanOut     = 64 // copies that are under way at a time
-	targetAnswers = 64 // frames of the controller's answer
-	namedFailures = 3  // that the error spells out
+	maxFanOut     = 64  // copies of an event that are under way at a time
+	maxSnapshots  = 64  // questions for providers that a session has under way
+	targetAnswers = 128 // frames of the controller's answer: the longest names of all providers that it tells of
+	namedFailures = 3   // that the error spells out
 )
 
 // targets are the providers of a method at one moment, without the node itself. Their numbers mean something to that session alone.
@@ -25,10 +24,11 @@ type targets struct {
 	s        *session
 	route    control.Route
 	sessions []uint32
+	names    []string // of their nodes, if they were wanted
 }
 
-// targets asks the controller. No provider is an error.
-func (b *Binding) targets(ctx context.Context, m int, deadline time.Time, own bool) (t targets, e *Error) {
+// targets asks the controller. No provider is an error; then t has the session and the route nevertheless.
+func (b *Binding) targets(ctx context.Context, m int, deadline time.Time, own, names bool) (t targets, e *Error) {
 	ctx, cancel := until(ctx, deadline, own)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -37,7 +37,7 @@ func (b *Binding) targets(ctx context.Context, m int, deadline time.Time, own bo
 			return t, notRun(err, b.methods[m].full)
 		}
 		if t.route, err = b.route(ctx, t.s, m, deadline, own); err == nil {
-			t.sessions, err = t.s.targets(ctx, t.route.Number)
+			err = t.s.targets(ctx, &t, names)
 		}
 		if err == nil {
 			return t, nil
@@ -53,26 +53,35 @@ func (b *Binding) targets(ctx context.Context, m int, deadline time.Time, own bo
 	}
 }
 
-// targets is one question, whose answer may come in several frames.
-func (s *session) targets(ctx context.Context, route uint32) (sessions []uint32, err error) {
-	q, err := s.ask((&control.Targets{Route: route}).Append, targetAnswers)
+// targets is one question, whose answer may come in several frames. A few are under way at a time: an answer may be long.
+func (s *session) targets(ctx context.Context, t *targets, names bool) error {
+	select {
+	case s.snapshots <- struct{}{}:
+		defer func() { <-s.snapshots }()
+	case <-ctx.Done():
+		return notSent(ctx, "")
+	}
+	q, err := s.ask((&control.Targets{Route: t.route.Number, Named: names}).Append, targetAnswers)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer q.forget()
 	for more := true; more; {
 		var a control.Sessions
 		op, d, err := q.answer(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := a.Read(d); err != nil || op != control.OpSessions || len(a.Numbers) == 0 {
-			return nil, &Error{Code: Internal, Reason: ReasonProtocol, Message: fmt.Sprintf("the controller's answer to a question for providers cannot be used: %v", err)}
+			return &Error{Code: Internal, Reason: ReasonProtocol, Message: fmt.Sprintf("the controller's answer to a question for providers cannot be used: %v", err)}
 		}
-		sessions = append(sessions, a.Numbers...)
+		if names && len(a.Names) != len(a.Numbers) {
+			return &Error{Code: Unimplemented, Message: "the controller does not tell the names of providers: it is of an earlier version"}
+		}
+		t.sessions, t.names = append(t.sessions, a.Numbers...), append(t.names, a.Names...)
 		more = q.more
 	}
-	return sessions, nil
+	return nil
 }
 
 // each calls do for every index below n, on a bounded number of goroutines, and returns when all calls have.
@@ -131,7 +140,7 @@ func (b *Binding) event(ctx context.Context, p *pending, m int, x *extra) error 
 // tell is event without interceptors. The caller releases p.
 func (b *Binding) tell(ctx context.Context, p *pending, m int) error {
 	deadline, own := b.deadline(ctx, m, false)
-	t, e := b.targets(ctx, m, deadline, own)
+	t, e := b.targets(ctx, m, deadline, own, false)
 	if e != nil {
 		return e
 	}
@@ -145,38 +154,18 @@ func (b *Binding) tell(ctx context.Context, p *pending, m int) error {
 
 // eventError is nil if all copies were accepted. NotRun it says only if none was and none can have been.
 func eventError(method string, ends []*Error) error {
-	var e *Error
-	var causes []error
-	var text strings.Builder
+	var f failures
 	for _, end := range ends {
 		if end == nil {
+			f.good++
 			continue
 		}
-		switch {
-		case e == nil:
-			e = &Error{Code: end.Code, Reason: end.Reason, Outcome: NotRun, Method: method}
-		case e.Code != end.Code || e.Reason != end.Reason:
-			e.Code, e.Reason = Unavailable, ""
-		}
-		if end.Outcome != NotRun {
-			e.Outcome = MayHaveRun
-		}
-		if len(causes) < namedFailures {
-			text.WriteString("; ")
-			text.WriteString(end.Error())
-		}
-		causes = append(causes, end)
+		f.all = append(f.all, end)
 	}
-	if e == nil {
+	if len(f.all) == 0 {
 		return nil
 	}
-	if len(causes) < len(ends) {
-		e.Outcome = MayHaveRun
-	}
-	if more := len(causes) - namedFailures; more > 0 {
-		fmt.Fprintf(&text, "; and %d more", more)
-	}
-	e.Message = fmt.Sprintf("%d of %d providers have not accepted the event%s", len(causes), len(ends), text.String())
-	e.cause = errors.Join(causes...)
+	e := f.summary("%d of %d providers have not accepted the event%s")
+	e.Method = method
 	return e
 }
