@@ -76,7 +76,7 @@ func registerOne(n *Node, service string, o one, opts []ServeOption) (*Registrat
 	if err := checkSignature(full, o.sig); err != nil {
 		return nil, err
 	}
-	reg := &Registration{node: n, service: service, part: n.services.nextPart(), turn: make(chan struct{}, 1)}
+	reg := &Registration{node: n, service: service, part: n.services.nextPart(), balance: so.balance, turn: make(chan struct{}, 1)}
 	m := &servedMethod{full: full, name: o.name, sig: o.sig, service: o.serve, reg: reg, doc: control.Description{Name: o.name, Oneway: o.oneway}, interceptors: so.around(n)}
 	m.turn = so.turn(full, false)
 	reg.methods = []*servedMethod{m}

@@ -10,6 +10,7 @@ type serveOptions struct {
 	override bool
 	workers  *int // how many calls run at a time; nil for as many as may at the node
 	queue    *int // how many wait; nil for as many as may at the node
+	balance  Balance
 
 	interceptors []Interceptor
 }

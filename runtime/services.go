@@ -76,6 +76,7 @@ type Registration struct {
 	service string
 	part    uint32 // 0 for a service as Register takes it; parts have methods of their own, and numbers that are never used again
 	doc     string
+	balance Balance
 	methods []*servedMethod
 	subs    []*Registration // of the services below it
 	once    sync.Once
@@ -116,7 +117,7 @@ func Register[T any](r Registrar, s *Service[T], impl T, opts ...ServeOption) (*
 		return nil, err
 	}
 	n := r.registrar()
-	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), turn: make(chan struct{}, 1)}
+	reg := &Registration{node: n, service: so.as, doc: clip(s.Doc, control.MaxDoc), balance: so.balance, turn: make(chan struct{}, 1)}
 	d := &bound[T]{s, impl}
 	around := so.around(n)
 	serial := s.Serial || slices.ContainsFunc(s.Handlers, func(h Handler[T]) bool { return h.Serial })
@@ -241,6 +242,9 @@ func (ss *services) nextPart() uint32 {
 
 // add numbers the methods and makes the service known. With override, reg is a part of one method, which may be there already.
 func (ss *services) add(n *Node, reg *Registration, override bool) error {
+	if err := reg.balance.check(reg.service); err != nil {
+		return err
+	}
 	if err := ss.number(reg, override); err != nil {
 		return err
 	}
@@ -296,7 +300,7 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 	if r.known == s || r.closed || r.overrides() {
 		return nil
 	}
-	q := control.Register{Service: r.service, Part: r.part}
+	q := control.Register{Service: r.service, Part: r.part, Balance: control.Balance(r.balance)}
 	for _, m := range r.methods {
 		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: signature.Fingerprint(m.sig), Number: m.number})
 	}

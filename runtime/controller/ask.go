@@ -248,13 +248,17 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 		c.services[m.Service][s] = reg
 	}
 	reg.parts = append(reg.parts, m.Part)
+	if !m.Balance.Known() { // of a later version, which wishes it and does not rely on it
+		m.Balance = control.BalanceDefault
+	}
+	c.compareBalance(s, routes, m.Balance)
 	s.methods += len(routes)
 	s.words += words
 	for i, r := range routes {
 		number := m.Methods[i].Number
 		reg.methods[m.Methods[i].Name] = method{route: r, number: number, part: m.Part}
 		if !s.draining.Load() {
-			c.offer(r, provider{s: s, number: number})
+			c.offer(r, provider{s: s, number: number, balance: m.Balance, speed: new(speed)})
 		}
 	}
 	c.changed(s.number)

@@ -1,10 +1,13 @@
 package controller
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -99,15 +102,18 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
+// BenchmarkPick is flat but for keys, which ask every provider.
 func BenchmarkPick(b *testing.B) {
-	w := start(b, Options{})
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		w.join(name).Register(b, "Svc", "M")
-	}
-	r := w.route(1)
-	var to [2]provider
-	b.ReportAllocs()
-	for b.Loop() {
-		r.pick(3, &to)
+	for _, balance := range []control.Balance{control.BalanceLeastRunning, control.BalanceRandom, control.BalanceRoundRobin, control.BalanceLeastLatency, control.BalanceByCaller} {
+		for _, n := range []int{1, 10, 100, 1000} {
+			b.Run(fmt.Sprintf("%v/%d", balance, n), func(b *testing.B) {
+				r, caller := routeOf(balance, n), &session{number: uint32(n / 2)}
+				var to [2]provider
+				b.ReportAllocs()
+				for b.Loop() {
+					r.pick(caller, rand.Uint64(), &to)
+				}
+			})
+		}
 	}
 }

@@ -47,6 +47,8 @@ type inCall struct {
 	next  uint32 // of the free list
 	flow  flow   // towards the caller
 	flags callFlags
+	since int64  // when it was sent, if its first answer is timed
+	speed *speed // nil otherwise, and once it was
 }
 
 // forwarded are the flags that travel end to end.
@@ -169,6 +171,9 @@ func (s *session) finish(id uint64) (call outCall, ok bool) {
 func (s *session) release(id uint64) (call inCall, ok bool) {
 	s.mu.Lock()
 	if e := s.calls.inAt(id); e != nil {
+		if e.speed != nil {
+			e.speed.unanswered(e.since, s.c.clock())
+		}
 		call, ok = s.calls.endIn(id, e), true
 		s.running.Add(-1)
 	}
@@ -182,8 +187,8 @@ var (
 )
 
 // open sends a request to s, the callee. The frame is enqueued under the lock, so that nothing follows the answer to a Drain.
-// first reports whether the callee was introduced to the caller.
-func (s *session) open(from *session, f *transport.Frame, route uint32, flags callFlags) (id uint64, first bool, err error) {
+// first reports whether the callee was introduced to the caller. speed is nil unless the call's answer is timed.
+func (s *session) open(from *session, f *transport.Frame, route uint32, flags callFlags, speed *speed) (id uint64, first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.calls
@@ -208,6 +213,9 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	e := &t.in[slot]
 	e.gen++
 	e.from, e.id, e.flags, e.flow = from, f.Call, flags|live, answers(f.Mode)
+	if speed != nil {
+		e.speed, e.since = speed, s.c.clock()
+	}
 	t.served++
 	s.running.Add(1)
 	id = transport.Served | transport.CallID(slot, e.gen)

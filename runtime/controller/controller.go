@@ -77,6 +77,7 @@ type Controller struct {
 	opts        Options
 	log         *slog.Logger
 	incarnation [16]byte
+	began       time.Time
 	addr        string
 	unlisten    func() error // ends the accept loop
 
@@ -125,6 +126,7 @@ func build(o Options) *Controller {
 	c := &Controller{
 		opts:       o,
 		log:        o.Logger,
+		began:      time.Now(),
 		unlisten:   func() error { return nil },
 		closing:    make(chan struct{}),
 		links:      map[*session]struct{}{},

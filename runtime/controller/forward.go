@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -71,7 +72,7 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		wanted = f.Peer
 		n = r.find(wanted, &picked)
 	default:
-		n = r.pick(s.number, &picked)
+		n = r.pick(s, rand.Uint64(), &picked)
 	}
 	if n == 0 {
 		return nil, 0, s.c.explain(r, wanted)
@@ -79,7 +80,7 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	var err error
 	for _, p := range picked[:n] {
 		var first bool
-		id, first, err = p.s.open(s, f, p.number, flags)
+		id, first, err = p.s.open(s, f, p.number, flags, r.timed(p))
 		if first {
 			s.touched.add(p.s.link)
 			s.meet(p.s)
@@ -262,6 +263,10 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	}
 	allowed := e.flow.spend(f)
 	last = last && allowed
+	if e.speed != nil && (f.Kind == transport.Reply || f.Kind == transport.Data) {
+		e.speed.answered(e.since, s.c.clock())
+		e.speed = nil
+	}
 	call := *e
 	if last {
 		s.calls.endIn(f.Call, e)

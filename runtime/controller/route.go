@@ -3,13 +3,11 @@ package controller
 import (
 	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 
 	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
-	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // methodKey is a method of a service, whatever its signature.
@@ -28,6 +26,8 @@ type route struct {
 	routeKey
 	number    uint32
 	providers atomic.Pointer[[]provider] // whom calls may go to, by session number; a change makes a new slice
+	choices   atomic.Pointer[choices]    // the same for calls that name no provider
+	turn      atomic.Uint64              // calls that went round robin
 
 	// Guarded by the controller's lock.
 	group  *group
@@ -58,8 +58,10 @@ func (b *bits) add(i int)      { b[i/64] |= 1 << (i % 64) }
 
 // provider is a session that serves a method, under its own number for it.
 type provider struct {
-	s      *session
-	number uint32
+	s       *session
+	number  uint32
+	balance control.Balance // that the node has asked for, of the calls of the method
+	speed   *speed
 }
 
 func (r *route) String() string { return r.service + "." + r.method }
@@ -100,7 +102,7 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 		g = new(group)
 	}
 	r := &route{routeKey: key, number: uint32(len(routes)), group: g, index: len(g.routes)}
-	r.providers.Store(&[]provider{})
+	r.provide([]provider{})
 	g.routes = append(g.routes, r)
 	routes = append(routes, r) // readers of the shorter slice do not see the new element
 	c.routeIndex[key] = r.number
@@ -203,7 +205,13 @@ func (r *route) call() {
 		}
 	}
 	slices.SortFunc(list, func(a, b provider) int { return cmp.Compare(a.s.number, b.s.number) })
+	r.provide(list)
+}
+
+// provide makes list those that calls may go to. Call with the lock held.
+func (r *route) provide(list []provider) {
 	r.providers.Store(&list)
+	r.choices.Store(r.choicesOf(list))
 }
 
 // position is where session number is, or would be, among the providers.
@@ -254,8 +262,7 @@ func (c *Controller) retract(r *route, s *session) {
 func (r *route) insert(p provider) {
 	list := *r.providers.Load()
 	i, _ := position(list, p.s.number)
-	list = slices.Insert(slices.Clone(list), i, p)
-	r.providers.Store(&list)
+	r.provide(slices.Insert(slices.Clone(list), i, p))
 }
 
 // remove takes the provider with that session number out, if it is among them. Call with the lock held.
@@ -263,8 +270,7 @@ func (r *route) remove(session uint32) bool {
 	list := *r.providers.Load()
 	i, ok := position(list, session)
 	if ok {
-		list = slices.Delete(slices.Clone(list), i, i+1)
-		r.providers.Store(&list)
+		r.provide(slices.Delete(slices.Clone(list), i, i+1))
 	}
 	return ok
 }
@@ -285,60 +291,6 @@ func (r *route) find(session uint32, to *[2]provider) int {
 	}
 	to[0] = list[i]
 	return 1
-}
-
-// pick chooses two providers at random, the less busy one first, and returns how many it found. The caller itself is chosen only if there is
-// no other, or the choice says that it counts.
-func (r *route) pick(caller uint32, to *[2]provider) int {
-	list := *r.providers.Load()
-	n := len(list)
-	self := n // where the caller is
-	if n > 1 && !r.choice.Self {
-		if i, ok := position(list, caller); ok {
-			self = i
-			n--
-		}
-	}
-	at := func(i int) provider {
-		if i >= self {
-			i++
-		}
-		return list[i]
-	}
-	switch n {
-	case 0:
-		return 0
-	case 1:
-		to[0] = at(0)
-		return 1
-	}
-	i := rand.IntN(n)
-	j := rand.IntN(n - 1)
-	if j >= i {
-		j++
-	}
-	to[0], to[1] = at(i), at(j)
-	if to[1].s.running.Load() < to[0].s.running.Load() {
-		to[0], to[1] = to[1], to[0]
-	}
-	return 2
-}
-
-// rank puts the two providers with the highest scores for a key into to, and returns how many there are. The caller counts like any other, so that
-// equal keys meet whoever calls.
-func (r *route) rank(key uint32, to *[2]provider) int {
-	list := *r.providers.Load()
-	var first, second uint64
-	for i := range list {
-		switch score := transport.Score(list[i].s.nameHash, key); {
-		case i == 0 || score > first:
-			to[0], to[1] = list[i], to[0]
-			first, second = score, first
-		case i == 1 || score > second:
-			to[1], second = list[i], score
-		}
-	}
-	return min(len(list), 2)
 }
 
 // remote reports whether a provider is on another host.

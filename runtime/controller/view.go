@@ -61,7 +61,7 @@ func (s *session) internView(r *route, choice control.Choice, key string) *route
 			list = append(list, p)
 		}
 	}
-	v.providers.Store(&list)
+	v.provide(list)
 	if r.views == nil {
 		r.views = map[string]*route{}
 	}

@@ -59,7 +59,8 @@ type Method struct {
 type Register struct {
 	Service string
 	Methods []Method
-	Part    uint32 // which of the registrations that together make what the node serves of the service; they have no method in common
+	Part    uint32  // which of the registrations that together make what the node serves of the service; they have no method in common
+	Balance Balance // of the calls of its methods, unless they say something else
 }
 
 // Unregister says that it does so no longer.
@@ -150,7 +151,10 @@ func AppendPlain(e *codec.Encoder, op Op) { head(e, 0, op) }
 
 func (m *Register) Append(e *codec.Encoder) {
 	n := 2
-	if m.Part != 0 {
+	switch {
+	case m.Balance != BalanceDefault:
+		n = 4
+	case m.Part != 0:
 		n = 3
 	}
 	head(e, n, OpRegister)
@@ -159,12 +163,16 @@ func (m *Register) Append(e *codec.Encoder) {
 	if n > 2 {
 		e.Uint32(m.Part)
 	}
+	if n > 3 {
+		e.Uint8(uint8(m.Balance))
+	}
 }
 
 func (m *Register) Read(d *codec.Decoder) error {
 	m.Service = next(d, codec.ReadString)
 	m.Methods = next(d, readMethods)
 	m.Part = next(d, codec.ReadUint32)
+	m.Balance = Balance(next(d, codec.ReadUint8))
 	return d.Close()
 }
 

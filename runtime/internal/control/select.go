@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -38,6 +39,14 @@ const (
 	BalanceLeastLatency // the one of two random ones that answers sooner
 	BalanceByCaller     // by the caller's name, as if that was the key
 )
+
+func (b Balance) String() string {
+	names := [...]string{"default", "least_running", "random", "round_robin", "least_latency", "by_caller"}
+	if b.Known() {
+		return names[b]
+	}
+	return fmt.Sprintf("balance(%d)", b)
+}
 
 // Known reports whether b is one of this version.
 func (b Balance) Known() bool { return b <= BalanceByCaller }
