@@ -86,7 +86,7 @@ func TestRequestOverTheLimitIsRefusedBeforeItIsSent(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestResultOverTheLimit(t *testing.T) {
+func TestD59ResultOverTheLimit(t *testing.T) {
 	k := newKit(t)
 	_, err := k.p.Fail(t.Context(), "huge")
 	requireError(t, err, daffi.ResourceExhausted, daffi.ReasonReplyTooLarge, daffi.Ran)
@@ -94,7 +94,7 @@ func TestResultOverTheLimit(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestErrorsOfHandlers(t *testing.T) {
+func TestD58ErrorsOfHandlers(t *testing.T) {
 	k := newKit(t)
 	r, err := k.p.Fail(t.Context(), "plain")
 	requireError(t, err, daffi.Unknown, "", daffi.Ran)

@@ -83,8 +83,8 @@ func (isSoldOut) Is(target error) bool { return target == errSoldOut }
 
 func (slice) Error() string { return "slice" }
 
-// TestIdentity sends errors that are found by their methods, or are not to be found.
-func TestIdentity(t *testing.T) {
+// TestD58E9Identity sends errors that are found by their methods, or are not to be found.
+func TestD58E9Identity(t *testing.T) {
 	trip := func(err error) *daffi.Error { return daffi.Recalled(daffi.Failed(err, knownErrors), knownErrors) }
 	limit := func(err error) int {
 		v, ok := errors.AsType[limitError](err)
@@ -146,8 +146,8 @@ func TestReasonIsCut(t *testing.T) {
 	require.Less(t, len(payload), 4<<10)
 }
 
-// TestRogueCallee answers calls with identities that no honest node sends: the error stays, and what cannot be read is left out.
-func TestRogueCallee(t *testing.T) {
+// TestE25RogueCallee answers calls with identities that no honest node sends: the error stays, and what cannot be read is left out.
+func TestE25RogueCallee(t *testing.T) {
 	net := daffitest.New(t)
 	link, err := net.Controller.Attach()
 	require.NoError(t, err)

@@ -46,7 +46,7 @@ func TestCallAtTheEndOfALink(t *testing.T) {
 	})
 }
 
-func TestDeadlineOfTheProxyBoundsTheFirstCall(t *testing.T) {
+func TestD34DeadlineOfTheProxyBoundsTheFirstCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, w := stalledPair(t)
 		w.last().Stall(true)

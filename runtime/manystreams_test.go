@@ -120,7 +120,7 @@ func itemOf(stream, i int) []byte {
 
 // ACC-20: many streams on one pair of nodes, all under way at once, in both directions and each in order; and what one that is idle takes of the memory of this process,
 // which is caller, controller and callee at once. The same with a process for each is in internal/e2e.
-func TestManyStreams(t *testing.T) {
+func TestI6ManyStreams(t *testing.T) {
 	streams, items := full(1000, 10_000), 100
 	k := streamKit(t)
 	want := make([]chain, streams)

@@ -50,7 +50,7 @@ func join(t *testing.T, n *daffitest.Net, o daffi.Options, c cable) *daffi.Node 
 }
 
 // ACC-22: one consumer takes nothing, and 100 streams and calls on the same links come to their end meanwhile; what is held for it is what it was granted.
-func TestStuckConsumerHarmsNobody(t *testing.T) {
+func TestT15StuckConsumerHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := daffitest.New(t)
 		over := func() (net.Conn, net.Conn) { a, b := memconn.Pair(); return a, b }
@@ -193,7 +193,7 @@ func slow(t *testing.T, rate int) cable {
 }
 
 // ACC-24: large messages and small calls share a link of 80 Mbit/s. The clock of the test is exact, so are its figures.
-func TestSmallCallsBesideLargeOnesOnASlowLink(t *testing.T) {
+func TestT15SmallCallsBesideLargeOnesOnASlowLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := daffitest.New(t)
 		server := n.Node("server")

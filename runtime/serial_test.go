@@ -128,7 +128,7 @@ func (k *serialKit) start(call func() error) <-chan error {
 	return c
 }
 
-func TestSerialCallsRunInOrder(t *testing.T) {
+func TestD72SerialCallsRunInOrder(t *testing.T) {
 	serialBubble(t, daffi.Options{}, func(t *testing.T, k *serialKit) {
 		var want []string
 		var ends []<-chan error

@@ -38,7 +38,7 @@ func (k *kit) requireQuiet(t *testing.T) {
 	assert.Zero(t, k.net.Controller.Stats().Calls)
 }
 
-func TestServerStream(t *testing.T) {
+func TestD50ServerStream(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		for _, n := range []int{0, 1, 10, 100_000} {
 			next := 0
@@ -114,7 +114,7 @@ func TestServerStreamThatFails(t *testing.T) {
 	})
 }
 
-func TestLeavingALoopStopsTheServer(t *testing.T) {
+func TestD50LeavingALoopStopsTheServer(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Ended = make(chan error, 1)
 		for i, err := range k.p.Count(t.Context(), 1<<30, "") {
@@ -135,7 +135,7 @@ func TestLeavingALoopStopsTheServer(t *testing.T) {
 	})
 }
 
-func TestStreamIsLazyAndSingleUse(t *testing.T) {
+func TestT8StreamIsLazyAndSingleUse(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		call := k.p.Prepare().Count(3, "")
 		seq := call.Do(t.Context())

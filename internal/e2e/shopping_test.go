@@ -111,7 +111,7 @@ func TestAddressInUse(t *testing.T) {
 }
 
 // A controller that was killed leaves its socket behind, which must not keep the next one from starting.
-func TestStaleSocket(t *testing.T) {
+func TestD5StaleSocket(t *testing.T) {
 	t.Parallel()
 	addr := address(t, "unix")
 	first := start(t, "service", "-addr", addr)

@@ -30,9 +30,14 @@ type pkg struct {
 // list runs go list as for linux, so that it says the same everywhere.
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
+	return listFor(t, "linux", args...)
+}
+
+func listFor(t *testing.T, system string, args ...string) []pkg {
+	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=Dir,ImportPath,Standard,Imports,GoFiles,Module"}, args...)...)
 	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -133,6 +138,22 @@ func TestRuntimeDependencies(t *testing.T) {
 				if slices.Contains(p.Imports, path) {
 					t.Errorf("%s imports %s", short(p.ImportPath), path)
 				}
+			}
+		}
+	}
+}
+
+// Every package that users import or run is there on every system, without cgo, and is of the same parts; make lint compiles them.
+func TestD77Systems(t *testing.T) {
+	for _, system := range []string{"darwin", "windows"} {
+		there := map[string]pkg{}
+		for _, p := range listFor(t, system, "./runtime/...", "./cmd/...", "./examples/...") {
+			there[p.ImportPath] = p
+		}
+		for _, p := range list(t, "./runtime/...", "./cmd/...", "./examples/...") {
+			q := there[p.ImportPath]
+			if len(p.GoFiles) > 0 && len(q.GoFiles) == 0 {
+				t.Errorf("%s has no file for %s", short(p.ImportPath), system)
 			}
 		}
 	}

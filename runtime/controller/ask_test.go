@@ -264,8 +264,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchChurn lets nodes come and go while watchers begin to watch: none of them misses anything, and they get few messages.
-func TestWatchChurn(t *testing.T) {
+// TestD57WatchChurn lets nodes come and go while watchers begin to watch: none of them misses anything, and they get few messages.
+func TestD57WatchChurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, Options{})
 		var views []*view

@@ -515,8 +515,8 @@ func TestCallerDies(t *testing.T) {
 	})
 }
 
-// TestForeignIds sends frames for calls that never were, or that are others'.
-func TestForeignIds(t *testing.T) {
+// TestE25ForeignIds sends frames for calls that never were, or that are others'.
+func TestE25ForeignIds(t *testing.T) {
 	w := start(t, Options{})
 	caller, callee, route := w.pair()
 	other := w.join("other")

@@ -83,8 +83,8 @@ func TestBadOptions(t *testing.T) {
 	require.Panics(t, func() { New(Options{MaxNodes: -1}) })
 }
 
-// TestLog wants joins, leaves and offences in the log, without control characters of a peer and without payloads.
-func TestLog(t *testing.T) {
+// TestD74Log wants joins, leaves and offences in the log, without control characters of a peer and without payloads.
+func TestD74Log(t *testing.T) {
 	var text syncBuffer
 	c := New(Options{Logger: slog.New(slog.NewTextHandler(&text, nil))})
 	attach := func() *rawpeer.Peer {

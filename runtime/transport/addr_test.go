@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestParseAddr(t *testing.T) {
+func TestD4ParseAddr(t *testing.T) {
 	for s, want := range map[string]Addr{
 		"tcp://127.0.0.1:7070":    {"tcp", "127.0.0.1:7070"},
 		"tcp://localhost:0":       {"tcp", "localhost:0"},

@@ -31,7 +31,7 @@ func noise(n int) []byte {
 	return b
 }
 
-func TestCompress(t *testing.T) {
+func TestE32Compress(t *testing.T) {
 	c := NewCompressor()
 	defer c.Close()
 	for _, content := range []func(int) []byte{text, noise, func(n int) []byte { return make([]byte, n) }} {

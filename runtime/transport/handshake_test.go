@@ -49,7 +49,7 @@ func reappend(k Kind, b []byte) ([]byte, error) {
 	panic(k)
 }
 
-func TestHandshakeRoundTrip(t *testing.T) {
+func TestD57HandshakeRoundTrip(t *testing.T) {
 	h := HelloPayload{Features: 255, Session: [16]byte{15: 1}, Incarnation: 3, Nonce: [32]byte{31: 2}, Name: strings.Repeat("a", MaxName)}
 	if got, err := ParseHello(AppendHello(nil, &h)); err != nil || got != h {
 		t.Errorf("Hello: %+v, %v", got, err)

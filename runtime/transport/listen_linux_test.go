@@ -50,7 +50,7 @@ func checkSocketTable(t *testing.T, ip, port string) {
 }
 
 // The socket is never there with another mode, whatever the umask is.
-func TestSocketMode(t *testing.T) {
+func TestD5SocketMode(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o777} {
 		for name, bind := range map[string]func(path string) (net.Listener, error){
 			"Private": func(path string) (net.Listener, error) { return bindPrivate(t.Context(), path) },

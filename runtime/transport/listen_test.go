@@ -72,7 +72,7 @@ func exchange(t testing.TB, l *Listener, tokenFile string) (accepted, dialed Inf
 	return accepted, dialed, token
 }
 
-func TestUnix(t *testing.T) {
+func TestD5Unix(t *testing.T) {
 	dir := shortDir(t)
 	a := Addr{"unix", filepath.Join(dir, "x.sock")}
 	l := listen(t, a, ListenOptions{})
@@ -301,7 +301,7 @@ func TestUnixLongPath(t *testing.T) {
 	}
 }
 
-func TestTCP(t *testing.T) {
+func TestD4TCP(t *testing.T) {
 	dir := shortDir(t)
 	t.Setenv("XDG_RUNTIME_DIR", dir)
 	for host, want := range map[string]string{

@@ -12,7 +12,7 @@ import (
 )
 
 // What this file needs of the runtime.
-const _ = daffi.Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
+const _ = daffi.Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate
 
 func _(v Desk) Desk {
 	var was interface {
@@ -356,6 +356,11 @@ func (p *DeskProxy) Prepare() DeskCalls {
 	return DeskCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Desk has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *DeskProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // Where is the name of the node that serves.
 func (p *DeskProxy) Where(ctx context.Context) (string, error) {
 	return p.Prepare().Where().Do(ctx)
@@ -565,6 +570,11 @@ func (p *FeederProxy) Prepare() FeederCalls {
 	return FeederCalls{b: p.b}
 }
 
+// WaitReady returns when every method of Feeder has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *FeederProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
+}
+
 // PutAll is one Put for each number.
 func (p *FeederProxy) PutAll(ctx context.Context, numbers iter.Seq2[int, error]) error {
 	return p.Prepare().PutAll(numbers).Do(ctx)
@@ -770,6 +780,11 @@ func NewTown(c daffi.Caller, opts ...daffi.CallOption) *TownProxy {
 // Prepare returns the methods of Town as calls that have not been sent.
 func (p *TownProxy) Prepare() TownCalls {
 	return TownCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Town has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *TownProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Mayor calls Mayor and waits for its results.
@@ -1345,6 +1360,11 @@ func NewRoom(c daffi.Caller, opts ...daffi.CallOption) *RoomProxy {
 // Prepare returns the methods of Room as calls that have not been sent.
 func (p *RoomProxy) Prepare() RoomCalls {
 	return RoomCalls{b: p.b}
+}
+
+// WaitReady returns when every method of Room has a provider that takes its calls, at once if each has. It ends with ctx.
+func (p *RoomProxy) WaitReady(ctx context.Context) error {
+	return p.b.WaitReady(ctx)
 }
 
 // Numbers calls Numbers and waits for its results.

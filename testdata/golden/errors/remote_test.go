@@ -209,8 +209,8 @@ func sameAs[T interface {
 	}
 }
 
-// TestRandomErrors fails with random trees of errors in every shape.
-func TestRandomErrors(t *testing.T) {
+// TestE9RandomErrors fails with random trees of errors in every shape.
+func TestE9RandomErrors(t *testing.T) {
 	k, ctx := newKit(t), t.Context()
 	seed := uint64(time.Now().UnixNano())
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -317,8 +317,8 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestErrorThatCannotBeWritten keeps text and other identities.
-func TestErrorThatCannotBeWritten(t *testing.T) {
+// TestD59ErrorThatCannotBeWritten keeps text and other identities.
+func TestD59ErrorThatCannotBeWritten(t *testing.T) {
 	k := newKit(t)
 	k.shop.err = errors.Join(ErrSealed{"secret"}, ErrA)
 	err := k.far.Act(t.Context())

@@ -123,8 +123,8 @@ func requireNotSent(t *testing.T, err, want error) {
 	}
 }
 
-// TestMapped calls in every shape.
-func TestMapped(t *testing.T) {
+// TestD33Mapped calls in every shape.
+func TestD33Mapped(t *testing.T) {
 	s, up := newKit(t, daffi.Options{})
 	ctx := context.WithValue(t.Context(), userKey{}, "bob")
 	r := &reader{text: "tea"}

@@ -109,3 +109,23 @@ func TestSpelled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A method that is local is on no wire, whatever its name and its types.
+func TestD30LocalMethodsAreNotOnTheWire(t *testing.T) {
+	net, ctx := daffitest.New(t), t.Context()
+	server := net.Node("server")
+	if _, err := RegisterService(server, service{}); err != nil {
+		t.Fatal(err)
+	}
+	versions, err := server.Describe(ctx, ServiceName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range versions.Methods {
+		names = append(names, m.Name)
+	}
+	if !slices.Contains(names, "Sum") || slices.Contains(names, "Log") {
+		t.Error(names)
+	}
+}

@@ -50,7 +50,7 @@ func who(ctx context.Context, name string) (string, error) {
 	return name + " as " + info.Method, nil
 }
 
-func TestSubservices(t *testing.T) {
+func TestE12Subservices(t *testing.T) {
 	net, ctx := daffitest.New(t), t.Context()
 	server, other := net.Node("server"), net.Node("client")
 	reg, err := RegisterHead(server, head{node("left"), node("right")})
