@@ -34,6 +34,13 @@ func (b *background) begin() *Error {
 	return nil
 }
 
+// join counts one more that goes with one that was counted before, and whose user must not be refused. After the end of the node nobody waits for it.
+func (b *background) join() {
+	b.mu.Lock()
+	b.n++
+	b.mu.Unlock()
+}
+
 func (b *background) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -65,16 +65,7 @@ func (a Action) Do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mode := transport.Mode(0)
-	if row := &a.b.client.Methods[a.m]; row.Event && a.x.anyone() {
-		return a.b.self.event(ctx, p, a.m, a.x)
-	} else if row.Oneway {
-		mode = transport.Oneway
-	}
-	if err = a.b.self.exchange(ctx, p, a.m, a.x, mode); err == nil {
-		p.release()
-	}
-	return err
+	return a.b.self.act(ctx, p, a.m, a.x)
 }
 
 // A Stream is a prepared call whose result is a sequence. It is an immutable value, like [Call].
@@ -98,9 +89,23 @@ func (s Stream[T]) Do(ctx context.Context) iter.Seq2[T, error] {
 	return streamOf(ctx, s.b, s.m, s.x, s.enc, s.dec)
 }
 
+// act runs a call without results and releases p.
+func (b *Binding) act(ctx context.Context, p *pending, m int, x *extra) error {
+	if x.delayed() {
+		return b.delayed(ctx, p, m, x, func(x *extra) error { return b.act(ctx, p, m, x) })
+	}
+	if b.client.Methods[m].Oneway {
+		return b.deliver(ctx, p, m, x)
+	}
+	return released(p, b.exchange(ctx, p, m, x, 0))
+}
+
 // exchange sends p and waits for its end. After an error p is released.
 func (b *Binding) exchange(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
-	if x.hasInput() {
+	switch {
+	case x.delayed():
+		return b.delayed(ctx, p, m, x, func(x *extra) error { return b.exchange(ctx, p, m, x, mode) })
+	case x.hasInput():
 		return b.feed(ctx, p, m, x)
 	}
 	return b.roundTrip(ctx, p, m, x, mode)

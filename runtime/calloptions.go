@@ -2,6 +2,7 @@ package daffi
 
 import (
 	"context"
+	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -17,6 +18,8 @@ type callOptions struct {
 	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
 	args   []any          // of a call without generated code
+	after  time.Duration  // that the call waits before it is sent
+	ack    *Ack           // nil: the method's
 	choice control.Choice // among providers; calls with one go by a view of their binding
 	quorum int            // good answers that a broadcast waits for; 0: all
 

@@ -98,3 +98,19 @@ func Described(n *Node) []string {
 	defer n.described.mu.Unlock()
 	return slices.Sorted(maps.Keys(n.described.services))
 }
+
+// Working is how much the node does by itself.
+func Working(n *Node) int {
+	n.work.mu.Lock()
+	defer n.work.mu.Unlock()
+	return n.work.n
+}
+
+// MaxAny is how many futures WaitAny takes.
+const MaxAny = maxAny
+
+// Lose counts a lost call.
+func Lose(n *Node, method string) { n.lose(LostCall{Method: method}) }
+
+// MaxLost is how many methods are told apart.
+const MaxLost = maxLost

@@ -37,6 +37,7 @@ type Method struct {
 	Name       string              // of the callback's method, without the service
 	Sig        string              // canonical wire signature
 	Oneway     bool                // no reply is awaited
+	Ack        Ack                 // how far it must have come where nobody waits for its end
 	Event      bool                // with Oneway: to every provider
 	Idempotent bool                // may run more than once
 	EachItem   bool                // an item stream: every item of the input is one invocation

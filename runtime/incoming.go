@@ -111,8 +111,7 @@ func (in *Incoming) complete(err error) {
 	ended := false
 	if in.mode&transport.Oneway != 0 {
 		if err != nil {
-			in.node.lost.Add(1)
-			in.node.log.Warn("one-way call failed", "method", in.method.full, "caller", in.peer.name, "error", err)
+			in.node.lose(LostCall{Method: in.method.full, Caller: in.peer.name, Node: in.node.opts.Name, Err: err})
 		}
 	} else {
 		ended = in.finish(err)

@@ -277,6 +277,10 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 		if err = s.enqueueRequest(h, p, buf); !errors.Is(err, transport.ErrFull) {
 			break
 		}
+		if p.hasty {
+			err = errQueueFull
+			break
+		}
 		if err = s.awaitRoom(ctx, deadline); err != nil {
 			break
 		}
@@ -325,6 +329,8 @@ func (s *session) enqueueRequest(h transport.Header, p *pending, buf *transport.
 	}
 	return p.large.announce(h)
 }
+
+var errQueueFull = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "the node's own queue is full: the link takes no more for the moment"}
 
 // awaitRoom waits until the link may take another request.
 func (s *session) awaitRoom(ctx context.Context, deadline time.Time) error {

@@ -50,8 +50,9 @@ type Node struct {
 	table     table
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
-	lost      atomic.Uint64           // one-way calls whose handler failed
 	described descriptions            // for calls without generated code
+	lost      losses
+	posts     posts
 
 	mu      sync.Mutex
 	started bool

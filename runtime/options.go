@@ -71,6 +71,11 @@ type Options struct {
 	// sends more. 0: 64 MiB (LIM-27).
 	ResumeMemory int
 
+	// OnLost is told of one-way calls that fail when nobody waits for them any more: calls of this node with [AckNone] or [After], and calls that this node serves whose handler
+	// returns an error. It runs on a goroutine of the node's, one call at a time, and may block and make calls; while 1 024 wait for it, further ones are
+	// only counted (LIM-32). Nil: such calls are logged and counted; see [Node.Lost].
+	OnLost func(LostCall)
+
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration
 }

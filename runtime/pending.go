@@ -12,23 +12,25 @@ import (
 // pending is one call at the caller, from its encoding to its end. Without a stream it is reused: whoever removes it from the session's table
 // owns its end, so the reader and a caller that leaves never meet in it.
 type pending struct {
-	enc    codec.Encoder
-	dec    codec.Decoder
-	req    *transport.Buffer // the arguments, kept for another attempt
-	packed *transport.Buffer // the same compressed, if that was tried and has paid
-	tried  bool
-	tag    tag
-	peer   uint32 // the session that the call is for, if it was chosen already; else 0
-	reply  *transport.Buffer
-	flags  transport.Flags // of the reply
-	err    *Error
-	done   chan struct{} // buffer of one
-	due    time.Time     // the deadline that daffi has set, zero if there is none or the context has it
-	ctx    context.Context
-	alone  bool         // no other call was under way when it was sent
-	bulk   bool         // the request travels in the bulk lane
-	large  *largeSender // the request, if it was announced; protected by the table while it is in there
-	pool   *sync.Pool
+	enc     codec.Encoder
+	dec     codec.Decoder
+	req     *transport.Buffer // the arguments, kept for another attempt
+	packed  *transport.Buffer // the same compressed, if that was tried and has paid
+	tried   bool
+	tag     tag
+	peer    uint32 // the session that the call is for, if it was chosen already; else 0
+	reply   *transport.Buffer
+	flags   transport.Flags // of the reply
+	err     *Error
+	done    chan struct{} // buffer of one
+	due     time.Time     // the deadline that daffi has set, zero if there is none or the context has it
+	ctx     context.Context
+	alone   bool         // no other call was under way when it was sent
+	bulk    bool         // the request travels in the bulk lane
+	large   *largeSender // the request, if it was announced; protected by the table while it is in there
+	hasty   bool         // it does not wait for room in the link's queue
+	counted bool         // it is one of the node's calls in the background
+	pool    *sync.Pool
 
 	shared  *pending          // what holds the request if this is one of several copies that are sent one after the other
 	wrapped *transport.Buffer // the request with its tag and metadata, for copies
@@ -62,6 +64,7 @@ func (p *pending) release() {
 	}
 	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
 	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
+	p.hasty, p.counted = false, false
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}

@@ -23,42 +23,58 @@ func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mo
 	return b.repeat(ctx, p, m, x, mode)
 }
 
-// repeat is roundTrip without interceptors.
-func (b *Binding) repeat(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
-	deadline, own := b.deadline(ctx, m, false)
-	idempotent := b.client.Methods[m].Idempotent
-	if idempotent {
+// trip is what the attempts of a call have in common.
+type trip struct {
+	deadline   time.Time
+	own        bool // daffi has set it
+	idempotent bool
+	unsure     bool // an attempt may have run
+}
+
+// trip begins a call.
+func (b *Binding) trip(ctx context.Context, p *pending, m int) (t trip) {
+	t.deadline, t.own = b.deadline(ctx, m, false)
+	if t.idempotent = b.client.Methods[m].Idempotent; t.idempotent {
 		p.tag.id = newCallID()
 		b.node.retries.earn()
 	}
-	unsure := false // an attempt may have run
-	for {
-		e := b.attempt(ctx, p, m, x, mode, deadline, own)
-		if e == nil {
-			return nil
-		}
+	return t
+}
+
+// repeat is roundTrip without interceptors.
+func (b *Binding) repeat(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
+	t := b.trip(ctx, p, m)
+	if e := b.attempt(ctx, p, m, x, mode, t.deadline, t.own); e != nil {
+		return b.proceed(ctx, p, m, x, mode, t, e)
+	}
+	return nil
+}
+
+// proceed goes on with a call of which an attempt has failed with e. After an error p is released.
+func (b *Binding) proceed(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, t trip, e *Error) error {
+	for ; e != nil; e = b.attempt(ctx, p, m, x, mode, t.deadline, t.own) {
 		again := false
 		switch {
 		case p.tag.attempt+1 == maxAttempts:
 		case e.Outcome == NotRun:
 			again = b.elsewhere(e)
-		case idempotent && e.lost():
+		case t.idempotent && e.lost():
 			again = b.node.retries.spend()
 		}
-		if again && (e.Reason == ReasonStaleRoute || hold(ctx, deadline)) {
-			unsure = unsure || e.Outcome != NotRun
-			p.tag.attempt++
-			if p.attempts != nil {
-				*p.attempts++
+		if !again || e.Reason != ReasonStaleRoute && !hold(ctx, t.deadline) {
+			if t.unsure && e.Outcome == NotRun {
+				e.Outcome = MayHaveRun
 			}
-			continue
+			p.release()
+			return e
 		}
-		if unsure && e.Outcome == NotRun {
-			e.Outcome = MayHaveRun
+		t.unsure = t.unsure || e.Outcome != NotRun
+		p.tag.attempt++
+		if p.attempts != nil {
+			*p.attempts++
 		}
-		p.release()
-		return e
 	}
+	return nil
 }
 
 // elsewhere reports whether a call that did not run and failed with e may go better another time.

@@ -334,6 +334,14 @@ func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(
 			yield(zero, ErrStreamConsumed)
 			return
 		}
+		if x.delayed() {
+			end, e := b.stayed(ctx, m, x)
+			if e != nil {
+				yield(zero, e)
+				return
+			}
+			defer end()
+		}
 		left, err := false, error(nil)
 		if b.intercepts(x) {
 			c := &Interception{Shape: ShapeOutput}
