@@ -114,6 +114,8 @@ func goldenControl() map[string]goldenFrame {
 			&control.Sessions{Numbers: []uint32{1, 200}, Names: []string{"shop-1", "shop-2"}}),
 		"control-register-balance": said("The node serves this, and wants it called in turn.", 1, 0, control.OpRegister, &control.Register{Service: "Shop", Methods: methods, Balance: control.BalanceRoundRobin}),
 		"control-about":            said("The node has these labels.", 1, 0, control.OpAbout, &control.About{Labels: []control.Label{{Name: "tier", Value: "1"}, {Name: "zone", Value: "eu"}}}),
+		"control-table-age": said("This one has joined a while ago.", 0, 0, control.OpTable, &control.Table{Revision: 9, Nodes: []control.Node{
+			{Session: 7, Name: "shop-1", Age: 70}}}),
 		"control-table-labels": said("This one has labels.", 0, 0, control.OpTable, &control.Table{Revision: 9, Nodes: []control.Node{
 			{Session: 7, Name: "shop-1", Services: []control.Service{{Name: "Shop", Methods: []string{"Add"}}}, Labels: []control.Label{{Name: "zone", Value: "eu"}}}}}),
 		"control-select": said("The node wants to call this at nodes in one zone, its own as well as others, in turn.", 7, 0, control.OpSelect, &control.Select{Service: "Shop", Methods: methods, Choice: control.Choice{

@@ -96,7 +96,7 @@ func TestD19WaitReadyGoesOnOverALostLink(t *testing.T) {
 		client := connect(t, daffi.Options{Name: "client", Controller: w})
 		p := testkit.NewKit(client)
 		done := waiting(func() error { return p.WaitReady(t.Context()) })
-		w.last().Cut()
+		w.last().Close()
 		requireWaiting(t, done)
 		server := connect(t, daffi.Options{Name: "server", Controller: w})
 		_, err := testkit.RegisterKit(server, new(testkit.Impl))

@@ -1,20 +1,11 @@
 package daffi
 
 import (
-	"context"
-	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
-
-// Peer is a node at the same controller.
-type Peer struct {
-	Name     string
-	Services []string          // sorted
-	Labels   map[string]string // Options.Labels of that node; nil if it has none
-}
 
 // table is the node's copy of the controller's table. It is asked for when somebody first wants to see it, and kept up to date from
 // then on: the snapshot and the changes after it come from one place in one order, so no change is missed between them.
@@ -23,8 +14,14 @@ type table struct {
 	wanted  bool
 	of      *session // whose rows these are; nil before the whole table has come
 	coming  *session // whose rows are on their way
-	rows    map[uint32]control.Node
+	rows    map[uint32]*tableRow
 	changed chan struct{} // closed and replaced with every change
+}
+
+// tableRow is one node. It is replaced, not changed.
+type tableRow struct {
+	control.Node
+	since time.Time // when it has joined
 }
 
 func (t *table) init() { t.changed = make(chan struct{}) }
@@ -45,7 +42,7 @@ func (t *table) ask(s *session) {
 	t.wanted = true
 	first := t.coming != s
 	if first {
-		t.coming, t.of, t.rows = s, nil, map[uint32]control.Node{}
+		t.coming, t.of, t.rows = s, nil, map[uint32]*tableRow{}
 	}
 	t.mu.Unlock()
 	if first {
@@ -61,7 +58,13 @@ func (t *table) apply(s *session, m *control.Table) {
 		return
 	}
 	for _, n := range m.Nodes {
-		t.rows[n.Session] = n
+		r := &tableRow{Node: n}
+		if before := t.rows[n.Session]; before != nil {
+			r.since = before.since
+		} else {
+			r.since = time.Now().Add(-time.Duration(n.Age) * time.Second)
+		}
+		t.rows[n.Session] = r
 	}
 	for _, session := range m.Left {
 		delete(t.rows, session)
@@ -85,90 +88,4 @@ func (t *table) left(s *session) {
 func (t *table) wake() {
 	close(t.changed)
 	t.changed = make(chan struct{})
-}
-
-// wait returns when ok holds for the table, which it is called for under the lock with every change.
-func (n *Node) wait(ctx context.Context, ok func(rows map[uint32]control.Node) bool) error {
-	for {
-		s, err := n.session(ctx)
-		if err != nil {
-			return err
-		}
-		n.table.ask(s)
-		n.table.mu.Lock()
-		done := n.table.of == s && ok(n.table.rows)
-		changed := n.table.changed
-		n.table.mu.Unlock()
-		if done {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-s.ended:
-		case <-ctx.Done():
-			return notSent(ctx, "")
-		}
-	}
-}
-
-// WaitNode returns when a node of that name has joined, at once if it is there. It ends with ctx.
-func (n *Node) WaitNode(ctx context.Context, name string) error {
-	err := n.wait(ctx, func(rows map[uint32]control.Node) bool {
-		for _, r := range rows {
-			if r.Name == name {
-				return true
-			}
-		}
-		return false
-	})
-	return waitError(err, "node "+name)
-}
-
-// WaitMethod returns when a node offers the method, "Service.Method", or, without a method, the service; at once if one does. It ends with
-// ctx. A call made after that finds a provider, unless it has left again.
-func (n *Node) WaitMethod(ctx context.Context, method string) error {
-	err := n.wait(ctx, func(rows map[uint32]control.Node) bool {
-		for _, r := range rows {
-			for _, s := range r.Services {
-				if s.Name == method {
-					return true
-				}
-				if name, ok := strings.CutPrefix(method, s.Name+"."); ok && slices.Contains(s.Methods, name) {
-					return true
-				}
-			}
-		}
-		return false
-	})
-	return waitError(err, method)
-}
-
-// waitError says what was waited for.
-func waitError(err error, what string) error {
-	e, ok := err.(*Error)
-	if !ok {
-		return err
-	}
-	x := *e
-	x.Message = "waiting for " + what + ": " + x.Message
-	return &x
-}
-
-// Peers lists the nodes at the controller, sorted by name, this one among them.
-func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
-	var peers []Peer
-	err := n.wait(ctx, func(rows map[uint32]control.Node) bool {
-		peers = make([]Peer, 0, len(rows))
-		for _, r := range rows {
-			p := Peer{Name: r.Name, Labels: labelMap(r.Labels)}
-			for _, s := range r.Services {
-				p.Services = append(p.Services, s.Name)
-			}
-			slices.Sort(p.Services)
-			peers = append(peers, p)
-		}
-		slices.SortFunc(peers, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
-		return true
-	})
-	return peers, err
 }

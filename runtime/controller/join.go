@@ -189,7 +189,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit, Message: "the controller has no session numbers left"}
 	}
 	c.lastNumber++
-	s.number = c.lastNumber
+	s.number, s.since = c.lastNumber, time.Now()
 	s.deadline.Stop()
 	c.names[s.name] = s
 	c.sessions = append(c.sessions, s)

@@ -46,6 +46,7 @@ type session struct {
 	number    uint32
 	name      string
 	nameHash  uint64 // for calls with a key
+	since     time.Time
 	keepalive *transport.Keepalive
 
 	// Of its own goroutine.

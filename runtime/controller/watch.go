@@ -110,6 +110,7 @@ func (w *watcher) NextFrame() (f transport.Frame, more, ok bool) {
 	}
 	for ; !w.all && i < len(c.sessions) && size+c.sessions[i].words < tableBytes+1<<10; i++ {
 		add(c.sessions[i])
+		m.Nodes[len(m.Nodes)-1].Age = uint32(time.Since(c.sessions[i].since) / time.Second)
 		w.cursor = c.sessions[i].number
 	}
 	number := w.number

@@ -121,6 +121,7 @@ type Node struct {
 	Name     string
 	Services []Service
 	Labels   []Label // sorted by name
+	Age      uint32  // seconds since it has joined; in the answer, whereas one that is told of later has just joined, or was told of before
 }
 
 // Service is what a node serves.
@@ -292,7 +293,10 @@ func (m *Table) Append(e *codec.Encoder) {
 	e.Uint64(m.Revision)
 	codec.WriteSlice(e, m.Nodes, func(e *codec.Encoder, n Node) {
 		fields := 3
-		if len(n.Labels) > 0 {
+		switch {
+		case n.Age > 0:
+			fields = 5
+		case len(n.Labels) > 0:
 			fields = 4
 		}
 		e.Array(fields)
@@ -305,6 +309,9 @@ func (m *Table) Append(e *codec.Encoder) {
 		})
 		if fields > 3 {
 			appendLabels(e, n.Labels)
+		}
+		if fields > 4 {
+			e.Uint32(n.Age)
 		}
 	})
 	codec.WriteSlice(e, m.Left, codec.WriteUint32)
@@ -330,8 +337,10 @@ func readNode(d *codec.Decoder) (n Node) {
 			n.Services = codec.ReadSlice(d, 3, readService)
 		case 3:
 			n.Labels = readLabels(d)
+		case 4:
+			n.Age = d.Uint32()
 		}
-	}, 4)
+	}, 5)
 	return n
 }
 
