@@ -138,7 +138,7 @@ var link = regexp.MustCompile(`\]\(([^)#]+)\)`)
 
 // TestLinks follows the links of the documents to other files.
 func TestLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/semantics.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/semantics.md", "docs/from-python.md"} {
 		b, err := os.ReadFile(filepath.Join(root, name))
 		require.NoError(t, err)
 		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
