@@ -2,11 +2,17 @@ package daffi_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
@@ -102,5 +108,104 @@ func TestBalanceDiffersBetweenNodes(t *testing.T) {
 		require.Equal(t, map[string]int{"a": 5, "b": 5, "c": 5}, answers(t, call, 15))
 		require.NoError(t, b.Close())
 		require.Len(t, answers(t, call, 15), 1, "it is c that asks now")
+	})
+}
+
+// Twenty callers at a time call five nodes that take equally long, while one after the other dies and another takes its place: no call fails or goes to a node that is known to be gone, a new one is called at
+// once, and what five that stay get differs by less than a third.
+func TestACC30NodesJoinAndDie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		impl := new(steadyCarts)
+		var nodes []*daffi.Node
+		join := func(name string) {
+			nodes = append(nodes, net.Node(name))
+			_, err := keyed.RegisterCarts(nodes[len(nodes)-1], impl)
+			require.NoError(t, err)
+		}
+		for i := range 5 {
+			join(fmt.Sprint("node-", i))
+		}
+		p := keyed.NewCarts(net.Node("client"))
+		calls := func(n int) map[string]int {
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			got := map[string]int{}
+			for range 20 {
+				wg.Go(func() {
+					for range n / 20 {
+						name, err := p.Plain(t.Context(), "x")
+						assert.NoError(t, err)
+						mu.Lock()
+						got[name]++
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			return got
+		}
+		for round := range 10 {
+			dead := nodes[0]
+			nodes = nodes[1:]
+			require.NoError(t, dead.Close())
+			require.NotContains(t, calls(100), dead.Name())
+			name := fmt.Sprint("new-", round)
+			join(name)
+			start := time.Now()
+			got := calls(200)
+			require.NotZero(t, got[name])
+			require.Less(t, time.Since(start), 5*time.Second, "less than a heartbeat")
+			require.Less(t, got[name], 80, "and no more than its share, about: %v", got)
+		}
+		got := calls(10_000)
+		require.Len(t, got, 5)
+		counts := slices.Sorted(maps.Values(got))
+		require.LessOrEqual(t, float64(counts[4])/float64(counts[0]), 1.3, "%v", got)
+	})
+}
+
+// steadyCarts takes a millisecond.
+type steadyCarts struct{ carts }
+
+func (*steadyCarts) Plain(ctx context.Context, user string) (string, error) {
+	time.Sleep(time.Millisecond)
+	return where(ctx), nil
+}
+
+// broken panics on node a as long as it is told to.
+type broken struct {
+	carts
+	on atomic.Bool
+}
+
+func (b *broken) Plain(ctx context.Context, user string) (string, error) {
+	if b.on.Load() && where(ctx) == "a" {
+		panic("no database")
+	}
+	return where(ctx), nil
+}
+
+func TestD49ANodeThatPanicsIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, impl := daffitest.New(t), new(broken)
+		for _, name := range []string{"a", "b", "c"} {
+			_, err := keyed.RegisterCarts(net.Node(name), impl)
+			require.NoError(t, err)
+		}
+		call := keyed.NewCarts(net.Node("client")).Prepare().Plain("x")
+		impl.on.Store(true)
+		failures := 0
+		for range 1000 {
+			if _, err := call.Do(t.Context()); err != nil {
+				requireError(t, err, daffi.Internal, daffi.ReasonPanic, daffi.Ran)
+				failures++
+			}
+		}
+		require.Equal(t, 5, failures)
+		require.Equal(t, uint64(1), net.Controller.Stats().Ejected)
+		impl.on.Store(false)
+		time.Sleep(2 * time.Second)
+		require.Len(t, answers(t, call, 100), 3)
 	})
 }

@@ -10,13 +10,13 @@ import (
 
 // choices is whom a route's calls that name no provider may go to at one moment, and how one is picked.
 type choices struct {
-	list    []provider // by session number
+	list    []provider // by session number, without those that are left out because they fail
 	balance control.Balance
 }
 
 // choicesOf works out what calls of r find when they come. Of what the providers ask for, that of the node that joined first counts, the call's own choice before that.
 func (r *route) choicesOf(list []provider) *choices {
-	c := &choices{list: list, balance: r.choice.Balance}
+	c := &choices{list: withoutEjected(list), balance: r.choice.Balance}
 	for i := 0; i < len(list) && c.balance == control.BalanceDefault; i++ {
 		c.balance = list[i].balance
 	}
@@ -65,31 +65,33 @@ func (r *route) pick(caller *session, bits uint64, to *[2]provider) int {
 		to[0] = at(0)
 		return 1
 	}
+	swap := false
 	switch c.balance {
 	case control.BalanceRoundRobin:
 		i := int(r.turn.Add(1) % uint64(n))
 		to[0], to[1] = at(i), at((i+1)%n)
-		return 2
 	case control.BalanceByCaller:
 		rank(list, self, uint32(caller.nameHash>>32), to)
-		return 2
-	}
-	i := int((bits >> 32) * uint64(n) >> 32)
-	j := int((bits & (1<<32 - 1)) * uint64(n-1) >> 32)
-	if j >= i {
-		j++
-	}
-	to[0], to[1] = at(i), at(j)
-	switch c.balance {
-	case control.BalanceRandom:
-	case control.BalanceLeastLatency:
-		if sooner(&to[1], &to[0]) {
-			to[0], to[1] = to[1], to[0]
-		}
 	default:
-		if to[1].s.running.Load() < to[0].s.running.Load() {
-			to[0], to[1] = to[1], to[0]
+		i := int((bits >> 32) * uint64(n) >> 32)
+		j := int((bits & (1<<32 - 1)) * uint64(n-1) >> 32)
+		if j >= i {
+			j++
 		}
+		to[0], to[1] = at(i), at(j)
+		switch c.balance {
+		case control.BalanceRandom:
+		case control.BalanceLeastLatency:
+			swap = sooner(&to[1], &to[0])
+		default:
+			swap = to[1].s.running.Load() < to[0].s.running.Load()
+		}
+	}
+	if swap {
+		to[0], to[1] = to[1], to[0]
+	}
+	if h := &to[0].s.health; h.trial.Load() != fit && !h.takes(to[0].s.c.clock()) {
+		to[0], to[1] = to[1], to[0]
 	}
 	return 2
 }

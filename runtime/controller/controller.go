@@ -13,7 +13,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// Options say how a controller works. The zero value is a good default; limits must not be negative.
+// Options say how a controller works. The zero value is a good default; limits must not be negative unless it says so.
 type Options struct {
 	// Addr is where [Listen] listens: "tcp://127.0.0.1:8888", "unix:///path/of.sock", or empty for the default unix socket of this user.
 	Addr string
@@ -31,6 +31,11 @@ type Options struct {
 	MaxMessage       int           // bytes of one message; 0 means 4 MiB (LIM-6)
 	MaxNodes         int           // nodes at a time; 0 means 8 192 (LIM-4)
 	MaxPending       int           // links at a time that were not authenticated, without those in memory; 0 means 256 (LIM-3)
+
+	// EjectAfter is how many failures of a node in a row leave it out of the choice of calls that name no provider and have no key, for 1 s and twice as long each further time, up to 30 s
+	// (LIM-42): calls that its handlers have panicked in, or that it has refused without being busy or about to leave. An error that a handler returns is none. 0 means 5; negative
+	// means that no node is left out.
+	EjectAfter int
 
 	// ResumeGrace is how long a cut connection may take to come back while its node is held to be there. 0 means none where the end of a connection is the end of a
 	// process (unix sockets, loopback, in memory), else 500 ms or four round trips, and 5 s after silence; negative means none. More than 0 holds
@@ -104,6 +109,7 @@ type Controller struct {
 	docs       map[string]string    // comments of services
 	watchers   map[*session]*watcher
 	revision   uint64
+	ejections  uint64 // of nodes that fail
 	roused     []*awaiting
 	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told
 	pause      *time.Timer         // runs while watchers are not told; nil otherwise
@@ -149,6 +155,7 @@ func build(o Options) *Controller {
 	or(&c.opts.HandshakeTimeout, 5*time.Second)
 	or(&c.opts.MaxMessage, transport.MaxMessage)
 	or(&c.opts.MaxNodes, 8192)
+	or(&c.opts.EjectAfter, ejectAfter)
 	or(&c.opts.MaxPending, 256)
 	or(&c.opts.ResumeMemory, transport.KeepBytes)
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)

@@ -25,6 +25,7 @@ const (
 	reasonBusy       = "busy"
 	reasonNodeLost   = "node_lost"
 	reasonDraining   = "draining"
+	reasonPanic      = "panic"
 	reasonStaleRoute = "stale_route"
 	reasonDepth      = "depth"
 	reasonProtocol   = "protocol"

@@ -274,6 +274,13 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	}
 	s.mu.Unlock()
 
+	switch {
+	case f.Kind == transport.Error:
+		s.judge(f.Payload)
+	case s.health.failures == 0 && s.health.trial.Load() == fit:
+	case (f.Kind == transport.Reply || f.Kind == transport.Data) && call.flags&oneway == 0: // that it was admitted is no answer of the handler
+		s.well()
+	}
 	if call.flags&accepted != 0 {
 		switch {
 		case !last:

@@ -57,6 +57,7 @@ type session struct {
 
 	running  atomic.Int64 // calls that it serves, as far as the choice of a provider counts them
 	draining atomic.Bool  // changed with mu held
+	health   health
 	telling  atomic.Int32 // answers of providers that are not all sent
 
 	mu    sync.Mutex

@@ -27,6 +27,7 @@ type Stats struct {
 	Late    uint64            // frames for calls that had ended
 	Refused uint64            // links that were not let in
 	Resumed uint64            // times that a link went on over another connection
+	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
 }
 
@@ -44,7 +45,7 @@ func (c *Controller) Stats() Stats {
 	c.mu.Lock()
 	st := Stats{
 		Links: len(c.links), Pending: len(c.pending), Nodes: len(c.sessions), Watchers: len(c.watchers),
-		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(), Kept: c.kept.Used(),
+		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(), Kept: c.kept.Used(), Ejected: c.ejections,
 	}
 	for _, list := range c.waiting {
 		st.Waiting += len(list)

@@ -112,3 +112,9 @@ func readIdentities(d *codec.Decoder) []Identity {
 		return i
 	})
 }
+
+// PeekFailure reads what comes first in the payload of an Error frame.
+func PeekFailure(d *codec.Decoder) (code uint8, reason string, outcome uint8) {
+	d.Open()
+	return next(d, codec.ReadUint8), next(d, codec.ReadString), next(d, codec.ReadUint8)
+}

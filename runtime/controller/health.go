@@ -1,0 +1,157 @@
+package controller
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// Bounds of leaving out nodes that fail (LIM-42).
+const (
+	ejectAfter = 5 // failures in a row
+	ejectFirst = time.Second
+	ejectMost  = 30 * time.Second
+)
+
+// health is how the calls that a node serves end, as far as that says something of the node. One that fails several times in a row is left out of the choice for a
+// while, which doubles each time; then one call tries it at a time, and its first answer is the end of it.
+type health struct {
+	trial atomic.Int32 // how far it is
+	tried atomic.Int64 // when a call was let try it, by the controller's clock
+
+	// Of the session's own goroutine.
+	failures int // in a row
+	times    int // that it was left out, without an answer in between
+
+	// Guarded by the controller's lock.
+	order uint64 // among those that were left out
+	timer *time.Timer
+}
+
+const (
+	fit    int32 = iota
+	out          // left out, as far as others are there
+	due          // the next call may try it
+	trying       // one does
+)
+
+// takes reports whether a call may go to a node that is not fit: to one that was left out one call at a time, and the next after a while if that has not ended. One that is still
+// out is among those to choose from because too many are, and is as good as they.
+func (h *health) takes(now int64) bool {
+	switch h.trial.Load() {
+	case due:
+		if h.trial.CompareAndSwap(due, trying) {
+			h.tried.Store(now)
+			return true
+		}
+		return false
+	case trying:
+		at := h.tried.Load()
+		return now-at > int64(ejectFirst) && h.tried.CompareAndSwap(at, now)
+	}
+	return true
+}
+
+// well notes an answer of the node. On its own goroutine.
+func (s *session) well() {
+	h := &s.health
+	h.failures = 0
+	if st := h.trial.Load(); st == due || st == trying {
+		h.times = 0
+		h.trial.Store(fit)
+		s.c.log.Info("node answers again", "node", s.name, "session", s.number)
+	}
+}
+
+// judge notes an error that the node has answered with. An error of the handler's is an answer like any other. What the node refuses since it has too much to do, shuts down or does not understand the
+// caller says nothing of whether it works, and neither does a call that its caller gave up. On the session's own goroutine.
+func (s *session) judge(payload []byte) {
+	var d codec.Decoder
+	d.Reset(payload)
+	switch code, reason, outcome := control.PeekFailure(&d); {
+	case reason == reasonPanic, code == unavailable && outcome == notRun && reason != reasonDraining:
+		s.failed()
+	case outcome == ran:
+		s.well()
+	}
+}
+
+// failed notes a failure of the node.
+func (s *session) failed() {
+	h, most := &s.health, s.c.opts.EjectAfter
+	switch st := h.trial.Load(); {
+	case most < 0 || st == out:
+	case st == fit:
+		if h.failures++; h.failures >= most {
+			s.eject()
+		}
+	default:
+		s.eject()
+	}
+}
+
+// eject leaves the node out of the choice for a while.
+func (s *session) eject() {
+	h, c := &s.health, s.c
+	d := min(ejectFirst<<min(h.times, 10), ejectMost)
+	d += rand.N(d / 8) // those that were left out together do not come back together
+	h.times++
+	h.failures = 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ejections++
+	h.order = c.ejections
+	h.trial.Store(out)
+	h.timer = time.AfterFunc(d, s.readmit)
+	c.refit(s)
+	c.log.Warn("node fails and is left out for a while", "node", s.name, "session", s.number, "time", d)
+}
+
+// readmit lets calls try the node.
+func (s *session) readmit() {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.health.trial.Store(due)
+	c.refit(s)
+}
+
+// refit works out anew whom the calls of what s serves may go to. Call with the lock held.
+func (c *Controller) refit(s *session) {
+	for _, reg := range s.services {
+		for _, m := range reg.methods {
+			for _, from := range m.route.group.routes {
+				if from.called && from.reaches(m.route) {
+					from.provide(*from.providers.Load())
+					for _, v := range from.views {
+						v.provide(*v.providers.Load())
+					}
+				}
+			}
+		}
+	}
+}
+
+// withoutEjected is list without those that are out, but for half of list at least: those that were left out last stay. Call with the lock held.
+func withoutEjected(list []provider) []provider {
+	isOut := func(p provider) bool { return p.s.health.trial.Load() == out }
+	if !slices.ContainsFunc(list, isOut) {
+		return list
+	}
+	var ejected []provider
+	for _, p := range list {
+		if isOut(p) {
+			ejected = append(ejected, p)
+		}
+	}
+	slices.SortFunc(ejected, func(a, b provider) int { return cmp.Compare(a.s.health.order, b.s.health.order) })
+	ejected = ejected[:min(len(ejected), len(list)/2)]
+	return slices.DeleteFunc(slices.Clone(list), func(p provider) bool {
+		return slices.ContainsFunc(ejected, func(e provider) bool { return e.s == p.s })
+	})
+}
