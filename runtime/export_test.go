@@ -106,9 +106,6 @@ func Working(n *Node) int {
 	return n.work.n
 }
 
-// MaxAny is how many futures WaitAny takes.
-const MaxAny = maxAny
-
 // Lose counts a lost call.
 func Lose(n *Node, method string) { n.lose(LostCall{Method: method}) }
 

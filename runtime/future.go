@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 	"time"
 )
@@ -223,27 +222,40 @@ func unsettled(ctx context.Context, fs []Settler) (errs []error) {
 	return append(errs, fmt.Errorf("%d calls have not settled: %w", left, ctx.Err()))
 }
 
-// maxAny is how many [WaitAny] takes: what reflect.Select does, less one for the context.
-const maxAny = 1<<16 - 1
-
 // WaitAny waits until one has settled and returns its index and its error; of several that have, the first. When ctx ends before, it returns -1 and ctx's error.
 func WaitAny(ctx context.Context, fs ...Settler) (int, error) {
-	if len(fs) == 0 || len(fs) > maxAny {
-		return -1, &Error{Code: InvalidArgument, Outcome: NotRun, Message: fmt.Sprintf("WaitAny was given %d futures: it takes from 1 to %d", len(fs), maxAny)}
+	if len(fs) == 0 {
+		return -1, &Error{Code: InvalidArgument, Outcome: NotRun, Message: "WaitAny was given no future"}
 	}
-	cases := make([]reflect.SelectCase, 1, 1+len(fs))
-	cases[0] = reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}
 	for i, f := range fs {
 		select {
 		case <-f.Done():
 			return i, f.Err(context.WithoutCancel(ctx))
 		default:
 		}
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(f.Done())})
 	}
-	i, _, _ := reflect.Select(cases)
-	if i == 0 {
+	first := make(chan int)
+	found := make(chan struct{})
+	var waiters sync.WaitGroup
+	for i, f := range fs {
+		waiters.Go(func() {
+			select {
+			case <-f.Done():
+			case <-found:
+				return
+			}
+			select {
+			case first <- i:
+			case <-found:
+			}
+		})
+	}
+	defer waiters.Wait()
+	defer close(found)
+	select {
+	case i := <-first:
+		return i, fs[i].Err(context.WithoutCancel(ctx))
+	case <-ctx.Done():
 		return -1, ctx.Err()
 	}
-	return i - 1, fs[i-1].Err(context.WithoutCancel(ctx))
 }

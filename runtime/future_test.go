@@ -359,19 +359,14 @@ func TestT2WaitAny(t *testing.T) {
 		i, err = daffi.WaitAny(t.Context())
 		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
 		require.Equal(t, -1, i)
-		many := make([]daffi.Settler, daffi.MaxAny+1)
+		many := make([]daffi.Settler, 1000)
 		for i := range many {
-			many[i] = a
+			many[i] = after(time.Hour, 1)
 		}
-		_, err = daffi.WaitAny(t.Context(), many...)
-		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
-		slow := after(time.Second, 1)
-		for i := range many {
-			many[i] = slow
-		}
-		i, err = daffi.WaitAny(t.Context(), many[1:]...)
+		many[700] = after(time.Second, 1)
+		i, err = daffi.WaitAny(t.Context(), many...)
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, i, 0)
+		require.Equal(t, 700, i)
 	})
 }
 
