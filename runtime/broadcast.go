@@ -6,6 +6,7 @@ import (
 	"iter"
 	"sync/atomic"
 
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -44,7 +45,7 @@ func (c Call[R]) Broadcast(ctx context.Context) iter.Seq2[string, Result[R]] {
 // Broadcast is [Call.Broadcast], with nil for a node that has answered well: of a one-way method or an event, for which the call is accepted.
 func (a Action) Broadcast(ctx context.Context) iter.Seq2[string, error] {
 	mode := transport.Mode(0)
-	if a.b.client.Methods[a.m].Oneway {
+	if a.b.client.Methods[a.m].Oneway && !a.x.hasInput() {
 		mode = transport.Oneway
 	}
 	k, e := a.b.self.cast(ctx, a.m, a.x, a.enc, mode)
@@ -52,6 +53,74 @@ func (a Action) Broadcast(ctx context.Context) iter.Seq2[string, error] {
 		p.release()
 		return nil, nil
 	}, func(err error) error { return err })
+}
+
+// Broadcast is [Call.Broadcast] for a sequence of results: the sequences of all nodes in one, whose entries have an item each, with the node that it is of. It is sent when ranged over. What a
+// node sends stays in order, nodes take turns, and each has its own flow control; a loop that is slow slows all of them. A node whose sequence ends with an error has that as
+// its last entry, and the others go on; one whose sequence ends well just has no more. [Quorum] is refused.
+func (s Stream[T]) Broadcast(ctx context.Context) iter.Seq2[string, Result[T]] {
+	b, m, x, enc, dec := s.b.self, s.m, s.x, s.enc, s.dec
+	var used atomic.Bool
+	return func(yield func(string, Result[T]) bool) {
+		if used.Swap(true) {
+			yield("", Result[T]{Err: ErrStreamConsumed})
+			return
+		}
+		c, e := b.cast(ctx, m, x, enc, transport.Output)
+		if e != nil {
+			yield("", Result[T]{Err: e})
+			return
+		}
+		defer c.close()
+		var d codec.Decoder
+		d.SetScope(&b.node.scope)
+		for left := len(c.copies); left > 0; {
+			k := c.merge.next().copied
+			over, err := receiveTurn(c, k, &d, dec, yield)
+			switch {
+			case err == errLeft:
+				return
+			case over:
+				left--
+			}
+			if err != nil && !yield(k.node, Result[T]{Err: err}) {
+				return
+			}
+		}
+	}
+}
+
+// receiveTurn yields a batch of what one node has sent, if there is one. over says that its sequence has ended, with or without an error.
+func receiveTurn[T any](c *cast, k *copied, d *codec.Decoder, read func(*codec.Decoder) T, yield func(string, Result[T]) bool) (over bool, err error) {
+	switch {
+	case k.over: // its end came in two steps
+		return false, nil
+	case k.err != nil: // it was not sent
+		k.over = true
+		return true, c.of(k, k.err)
+	}
+	b, ok, over, err := k.st.recv.poll()
+	if ok {
+		err = receiveBatch(k.st.recv, &b, d, read, func(v T, _ error) bool { return yield(k.node, Result[T]{Value: v}) })
+		switch err {
+		case nil: // there may be more, after that of others
+			k.st.part.ready()
+			return false, nil
+		case errLeft:
+			return false, err
+		}
+		over = true // an item cannot be read
+	}
+	if !over {
+		return false, nil
+	}
+	k.over = true
+	k.st.close()
+	c.feed.rethrow()
+	if err = c.b.streamError(k.st, c.m, err); err != nil {
+		err = c.of(k, asError(err))
+	}
+	return true, err
 }
 
 // entries are the results of a cast, or one entry where e is the result. reply reads one that went well, and releases it.

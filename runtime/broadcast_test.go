@@ -38,7 +38,8 @@ type voice struct {
 	node *daffi.Node
 
 	mu    sync.Mutex
-	echo  echo // nil: the name, and what came
+	echo  echo              // nil: the name, and what came
+	fails func(n int) error // of Add, before n is added
 	added []int
 }
 
@@ -55,6 +56,14 @@ func (v *voice) Echo(ctx context.Context, b []byte) ([]byte, error) {
 }
 
 func (v *voice) Add(ctx context.Context, n int) error {
+	v.mu.Lock()
+	fails := v.fails
+	v.mu.Unlock()
+	if fails != nil {
+		if err := fails(n); err != nil {
+			return err
+		}
+	}
 	if err := v.Impl.Add(ctx, n); err != nil {
 		return err
 	}

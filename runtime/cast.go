@@ -23,6 +23,8 @@ type cast struct {
 	quorum int
 	remote bool // a copy may leave the host
 	copies []copied
+	feed   *feeder // of an input
+	merge  *merge  // of outputs
 
 	mu   sync.Mutex
 	over []int // copies that have ended and were not taken, in this order
@@ -38,10 +40,11 @@ type cast struct {
 type copied struct {
 	node    string
 	session uint32
-	asked   bool // for by name
+	st      *stream // nil without sequences
 	p       *pending
 	id      uint64 // with p: it was sent
 	err     *Error // why it was not
+	over    bool   // all of its output was taken
 }
 
 // sendTogether is how many copies share a write.
@@ -49,13 +52,25 @@ const sendTogether = 64
 
 // cast sends the call to its targets. An error says that nothing was sent, or that an interceptor has failed it.
 func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Encoder), mode transport.Mode) (*cast, *Error) {
+	c := &cast{b: b, m: m, caller: ctx, ctx: ctx, quorum: x.needs(), wake: make(chan struct{}, 1), cancel: func() {}}
+	if mode&transport.Output != 0 && c.quorum > 0 {
+		return nil, &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: c.method(), Message: "a broadcast of a method that returns a sequence has no quorum"}
+	}
 	shared, err := b.prepare(ctx, m, x, enc)
 	if err != nil {
-		return nil, notRun(err, b.methods[m].full)
+		return nil, notRun(err, c.method())
 	}
 	defer shared.release()
-	c := &cast{b: b, m: m, caller: ctx, ctx: ctx, quorum: x.needs(), wake: make(chan struct{}, 1), cancel: func() {}}
-	deadline, own := b.deadline(ctx, m, false)
+	if mode&transport.Output != 0 {
+		c.merge = &merge{wake: make(chan struct{}, 1)}
+	}
+	if x.hasInput() {
+		mode |= transport.Input
+		if b.client.Methods[m].EachItem {
+			mode |= transport.Each
+		}
+	}
+	deadline, own := b.deadline(ctx, m, mode&(transport.Input|transport.Output) != 0)
 	if c.own = own; own {
 		c.ctx, c.cancel = context.WithDeadline(ctx, deadline)
 	}
@@ -66,6 +81,7 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		if c.s.compresses(c.remote) {
 			shared.pack(b.node, &b.methods[m].worth)
 		}
+		c.openStreams(x, mode)
 		c.send(ctx, shared, x, mode, deadline)
 		return nil
 	}
@@ -77,8 +93,7 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		err = b.intercept(ctx, m, x, i, do)
 	}
 	if err != nil {
-		c.leave()
-		c.cancel()
+		c.close()
 		return nil, asError(err)
 	}
 	return c, nil
@@ -128,7 +143,7 @@ func (c *cast) named(names []string, t *targets) *Error {
 		if slices.ContainsFunc(c.copies, func(k copied) bool { return k.node == name }) {
 			continue
 		}
-		k := copied{node: name, session: at[name], asked: true}
+		k := copied{node: name, session: at[name]}
 		if k.session == 0 {
 			var err error
 			if k.session, err = t.s.find(c.ctx, name, true, time.Time{}, false); err != nil {
@@ -141,6 +156,28 @@ func (c *cast) named(names []string, t *targets) *Error {
 		c.copies = append(c.copies, k)
 	}
 	return nil
+}
+
+// openStreams makes what the copies need for sequences.
+func (c *cast) openStreams(x *extra, mode transport.Mode) {
+	if mode&(transport.Input|transport.Output) == 0 {
+		return
+	}
+	var fed []*stream
+	for i := range c.copies {
+		k := &c.copies[i]
+		k.st = &stream{mode: mode, known: c.b.errors(c.m)}
+		if c.merge != nil {
+			k.st.part = &part{of: c.merge, copied: k}
+		}
+		fed = append(fed, k.st)
+	}
+	if x.hasInput() && len(fed) > 0 {
+		c.feed = newFeeder(c.ctx, x.input, fed...)
+		for _, st := range fed {
+			st.feed = c.feed
+		}
+	}
 }
 
 // send sends the copies, waiting for room in the link only. ctx is that of what sends; when it ends does not concern what was sent.
@@ -156,6 +193,7 @@ func (c *cast) send(ctx context.Context, shared *pending, x *extra, mode transpo
 			first = first || alone
 		}
 		if k.err != nil {
+			k.st.unsent()
 			c.ended(i)
 		} else if (i+1)%sendTogether == 0 {
 			c.s.link.Flush()
@@ -175,7 +213,9 @@ func (c *cast) sendTo(ctx context.Context, i int, shared *pending, x *extra, mod
 	k, p := &c.copies[i], c.b.node.newPending()
 	p.copyOf(shared)
 	p.peer, p.sink = k.session, func(*pending) { c.ended(i) }
-	k.p = p
+	if k.p = p; k.st != nil {
+		p.stream, k.st.p = k.st, p
+	}
 	var e *Error
 	if k.id, first, e = c.b.enqueue(ctx, c.s, p, c.m, x, mode, deadline, false); e != nil {
 		k.p, k.err = nil, c.late(e)
@@ -206,21 +246,29 @@ func (c *cast) ended(i int) {
 		c.over = append(c.over, i)
 	}
 	c.open--
-	last, stop := c.open == 0, c.stop
+	last := c.open == 0
 	c.mu.Unlock()
 	if left {
 		c.copies[i].p.release()
 	}
 	if last {
-		if stop != nil {
-			stop()
-		}
-		c.cancel()
+		c.unbind()
 	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// unbind lets go of the context.
+func (c *cast) unbind() {
+	c.mu.Lock()
+	stop := c.stop
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	c.cancel()
 }
 
 // end ends the copies that are under way with e. All must have been sent.
@@ -266,17 +314,34 @@ func (c *cast) leave() {
 		}
 	}
 	c.end(errLeftCast)
+	c.unbind()
+}
+
+// close is leave for outputs as well.
+func (c *cast) close() {
+	for i := range c.copies {
+		if k := &c.copies[i]; k.st != nil && k.err == nil && !k.over {
+			k.st.close()
+		}
+	}
+	c.leave()
 }
 
 // errLeftCast ends copies whose ends nobody learns of.
 var errLeftCast = &Error{Code: Canceled, Message: "the results of the broadcast are not wanted any more"}
 
-// outcome is how k has ended; nil: with a reply in its pending.
+// outcome is how k has ended; nil: with a reply in its pending. It panics with what the input sequence has panicked with.
 func (c *cast) outcome(k *copied) *Error {
+	c.feed.rethrow()
 	e := k.err
 	if e == nil {
-		e = c.b.outcome(k.p, c.m)
+		e = c.feed.outcome(c.method(), c.b.outcome(k.p, c.m))
 	}
+	return c.of(k, e)
+}
+
+// of makes e, which may be nil, the error of k.
+func (c *cast) of(k *copied, e *Error) *Error {
 	if e == nil {
 		return nil
 	}

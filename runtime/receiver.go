@@ -82,6 +82,7 @@ type receiver struct {
 	err      error // how the sequence ended, with complete
 	closed   bool  // the consumer left
 	wake     chan struct{}
+	part     *part // of a broadcast's output, in place of wake
 }
 
 // received is one Data frame, or the place of one large item.
@@ -287,6 +288,10 @@ func (r *receiver) drop() {
 }
 
 func (r *receiver) signal() {
+	if r.part != nil {
+		r.part.ready()
+		return
+	}
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -316,31 +321,40 @@ type batch struct {
 // next waits for the next batch. ok is false at the end of the sequence, err is how it ended.
 func (r *receiver) next(done <-chan struct{}, cause func() error) (b batch, ok bool, err error) {
 	for {
-		r.mu.Lock()
-		if waiting := r.waiting(); len(waiting) > 0 {
-			if head := &waiting[0]; head.asm == nil || head.ready {
-				e := r.remove()
-				b = batch{buf: e.buf, flags: e.flags, cost: e.cost, asm: e.asm}
-				r.mu.Unlock()
-				if b.asm != nil {
-					b.buf = b.asm.take()
-				}
-				return b, true, nil
-			}
-			r.ask()
-		} else if r.complete {
-			defer r.mu.Unlock()
-			return b, false, r.err
+		b, ok, over, err := r.poll()
+		if ok || over {
+			return b, ok, err
 		}
-		r.waited = true
-		r.mu.Unlock()
-		r.pay(0)
 		select {
 		case <-r.wake:
 		case <-done:
 			return b, false, cause()
 		}
 	}
+}
+
+// poll is next without waiting: over says that the sequence has ended, and neither that nor ok that there is nothing at the moment.
+func (r *receiver) poll() (b batch, ok, over bool, err error) {
+	r.mu.Lock()
+	if waiting := r.waiting(); len(waiting) > 0 {
+		if head := &waiting[0]; head.asm == nil || head.ready {
+			e := r.remove()
+			b = batch{buf: e.buf, flags: e.flags, cost: e.cost, asm: e.asm}
+			r.mu.Unlock()
+			if b.asm != nil {
+				b.buf = b.asm.take()
+			}
+			return b, true, false, nil
+		}
+		r.ask()
+	} else if r.complete {
+		defer r.mu.Unlock()
+		return b, false, true, r.err
+	}
+	r.waited = true
+	r.mu.Unlock()
+	r.pay(0)
+	return b, false, false, nil
 }
 
 // taken gives back what b cost. The second call does nothing.
@@ -388,23 +402,27 @@ func receive[T any](ctx context.Context, r *receiver, read func(*codec.Decoder) 
 		if !ok {
 			return false, err
 		}
-		err = r.each(&b, &d, func() error {
-			v := read(&d)
-			if err := d.Err(); err != nil {
-				return err
-			}
-			if b.asm != nil { // its room is needed by others while the consumer is busy with it
-				r.taken(&b)
-			}
-			if !yield(v, nil) {
-				return errLeft
-			}
-			return nil
-		})
-		if err != nil {
+		if err = receiveBatch(r, &b, &d, read, yield); err != nil {
 			return err == errLeft, err
 		}
 	}
+}
+
+// receiveBatch yields the items of one batch. errLeft says that the consumer has left.
+func receiveBatch[T any](r *receiver, b *batch, d *codec.Decoder, read func(*codec.Decoder) T, yield func(T, error) bool) error {
+	return r.each(b, d, func() error {
+		v := read(d)
+		if err := d.Err(); err != nil {
+			return err
+		}
+		if b.asm != nil { // its room is needed by others while the consumer is busy with it
+			r.taken(b)
+		}
+		if !yield(v, nil) {
+			return errLeft
+		}
+		return nil
+	})
 }
 
 // errLeft says that the consumer has left its loop.

@@ -53,54 +53,75 @@ const batchLimit = transport.MaxContent
 // send adds an item, waiting for room. It reports false when nothing more will be sent. A buffer that begins with room for the item's length, of
 // longPrefix bytes, and goes on with the item, is taken over; without one the item is copied.
 func (s *sender) send(ctx context.Context, item []byte, buf *transport.Buffer) (ok bool, err error) {
+	if isLarge(item) { // without the lock: the reader, which has a Credit, must not wait until it is compressed
+		return s.sendLarge(ctx, s.makeLarge(item, buf))
+	}
 	var prefix [binary.MaxVarintLen64]byte
 	k := binary.PutUvarint(prefix[:], uint64(len(item)))
-	big := k+len(item) > transport.MaxPayload
-	var l largeItem
-	if big { // without the lock: the reader, which has a Credit, must not wait until it is compressed
-		l = s.makeLarge(item, buf)
-		buf = l.buf
+	if ok, err := s.lockFor(ctx, k+len(item)); !ok {
+		release(buf)
+		return false, err
 	}
+	if s.batch == nil && buf != nil && k == longPrefix {
+		copy(buf.B, prefix[:k])
+		s.batch = buf
+	} else {
+		s.reserve(k + len(item))
+		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
+		release(buf)
+	}
+	s.unlockAndSend(len(s.batch.B) >= longItem)
+	return true, nil
+}
+
+// isLarge reports whether an item is announced.
+func isLarge(item []byte) bool {
+	var prefix [binary.MaxVarintLen64]byte
+	return binary.PutUvarint(prefix[:], uint64(len(item)))+len(item) > transport.MaxPayload
+}
+
+// sendLarge is send for an item that is announced.
+func (s *sender) sendLarge(ctx context.Context, l largeItem) (ok bool, err error) {
+	if ok, err := s.lockFor(ctx, 0); !ok {
+		l.buf.Release()
+		return false, err
+	}
+	s.setLarge(l)
+	s.unlockAndSend(true)
+	return true, nil
+}
+
+// lockFor takes the lock once the batch has room for n bytes, or, with 0, for a large item, which needs all of it. It does not where nothing more will be sent.
+func (s *sender) lockFor(ctx context.Context, n int) (ok bool, err error) {
 	for {
 		s.mu.Lock()
 		if s.done || s.ended {
 			defer s.mu.Unlock()
-			release(buf)
 			return false, s.err
 		}
 		have := 0
 		if s.batch != nil {
 			have = len(s.batch.B)
 		}
-		if s.large == nil && (have == 0 || !big && have+k+len(item) <= batchLimit) {
-			break
+		if s.large == nil && (have == 0 || n > 0 && have+n <= batchLimit) {
+			return true, nil
 		}
 		s.mu.Unlock()
 		select {
 		case <-s.room:
 		case <-ctx.Done():
-			release(buf)
 			return false, contextError(ctx, "")
 		}
 	}
-	switch {
-	case big:
-		s.setLarge(l)
-	case s.batch == nil && buf != nil && k == longPrefix:
-		copy(buf.B, prefix[:k])
-		s.batch = buf
-	default:
-		s.reserve(k + len(item))
-		s.batch.B = append(append(s.batch.B, prefix[:k]...), item...)
-		release(buf)
-	}
-	atOnce := s.large != nil || len(s.batch.B) >= longItem
-	if start := s.start(); start && atOnce { // nothing is to be gained by waiting for more
+}
+
+// unlockAndSend is start, and sends. atOnce says that nothing is to be gained by waiting for more.
+func (s *sender) unlockAndSend(atOnce bool) {
+	if start := s.start(); start && atOnce {
 		s.s.link.Flush()
 	} else if start {
 		s.s.link.FlushSoon()
 	}
-	return true, nil
 }
 
 func release(b *transport.Buffer) {
@@ -403,7 +424,13 @@ func (w *itemEncoder) begin() *codec.Encoder {
 
 // send sends the item that was begun; see [sender.send].
 func (w *itemEncoder) send(ctx context.Context, s *sender) (ok bool, err error) {
-	item, long := w.e.Bytes(), w.long
+	item, long := w.take()
+	return s.send(ctx, item, long)
+}
+
+// take ends the item that was begun.
+func (w *itemEncoder) take() (item []byte, long *transport.Buffer) {
+	item, long = w.e.Bytes(), w.long
 	if w.long = nil; long == nil {
 		w.short = item
 	} else {
@@ -411,7 +438,27 @@ func (w *itemEncoder) send(ctx context.Context, s *sender) (ok bool, err error) 
 		item = item[longPrefix:]
 	}
 	w.last = len(item)
-	return s.send(ctx, item, long)
+	return item, long
+}
+
+// sendAll sends the item that was begun to several, one after the other. It reports false when none of them takes any more. One that is large they share.
+func (w *itemEncoder) sendAll(to []*sender) (some bool) {
+	item, long := w.take()
+	defer release(long)
+	if !isLarge(item) {
+		for _, s := range to {
+			ok, _ := s.send(context.Background(), item, nil)
+			some = some || ok
+		}
+		return some
+	}
+	l := to[0].makeLarge(item, nil)
+	defer l.buf.Release()
+	for _, s := range to {
+		ok, _ := s.sendLarge(context.Background(), largeItem{l.buf.Retain(), l.off, l.flags})
+		some = some || ok
+	}
+	return some
 }
 
 // check says why the item cannot be sent, or nil.

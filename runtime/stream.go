@@ -11,89 +11,19 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// Input is a caller's sequence with its encoder; [Feed] and [FeedErr] make one.
-type Input struct {
-	run    func(ctx context.Context, send func(write func(*codec.Encoder)) bool) error
-	mapped bool // run uses its context
-}
-
-// Feed makes an Input of a sequence that cannot fail.
-func Feed[T any](seq iter.Seq[T], write func(*codec.Encoder, T)) Input {
-	return FeedErr(NoError(seq), write)
-}
-
-// FeedErr makes an Input of a sequence that may fail: its error reaches the callee as the last pair and ends the call.
-func FeedErr[T any](seq iter.Seq2[T, error], write func(*codec.Encoder, T)) Input {
-	return Input{run: func(_ context.Context, send func(func(*codec.Encoder)) bool) error {
-		var v T
-		one := func(e *codec.Encoder) { write(e, v) }
-		for item, err := range seq {
-			if err != nil {
-				return err
-			}
-			v = item
-			if !send(one) {
-				break
-			}
-		}
-		return nil
-	}}
-}
-
-// FeedMapped is [FeedErr] for a sequence whose items are mapped before they are sent, one after the other, as they are wanted. fn's context ends
-// with the call; its error ends the input as one of the sequence does.
-func FeedMapped[T, U any](seq iter.Seq2[T, error], fn func(context.Context, T) (U, error), write func(*codec.Encoder, U)) Input {
-	return Input{mapped: true, run: func(ctx context.Context, send func(func(*codec.Encoder)) bool) error {
-		items := func(yield func(U, error) bool) {
-			for item, err := range seq {
-				var v U
-				if err == nil {
-					v, err = fn(ctx, item)
-				}
-				if !yield(v, err) || err != nil {
-					return
-				}
-			}
-		}
-		err := FeedErr(items, write).run(ctx, send)
-		if err != nil && ctx.Err() != nil {
-			return errEnded
-		}
-		return err
-	}}
-}
-
-// errEnded says that an input broke because its call had ended, which says so itself.
-var errEnded = errors.New("the call has ended")
-
-// NoError lifts a sequence that cannot fail to one that could, for a method that takes iter.Seq2[T, error].
-func NoError[T any](seq iter.Seq[T]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for v := range seq {
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
-}
-
 // stream is what a call with an input or an output sequence has at the caller.
 type stream struct {
 	mode  transport.Mode
-	input Input
 	p     *pending
 	s     *session
 	id    uint64
 	recv  *receiver // of the output
 	send  *sender   // of the input
-	begun sync.Once
-	ctx   context.Context // of a mapped input
-	stop  context.CancelFunc
+	feed  *feeder   // of the input
+	begun sync.Once // its request is out; of several that one feeder feeds, also: it will not be
+	gone  sync.Once // of several that one feeder feeds: it takes no items any more
+	part  *part     // of a broadcast's output
 	known func() []KnownError
-
-	mu     sync.Mutex
-	broken error // what the input sequence ended with
-	panic  any   // what it panicked with
 }
 
 var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "the node receives as many streams as it may already"}
@@ -105,7 +35,7 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 		if recv == nil {
 			return errNoCredit
 		}
-		st.recv = recv
+		st.recv, recv.part = recv, st.part
 	}
 	st.s, st.id = s, id
 	if st.mode&transport.Input != 0 {
@@ -122,77 +52,16 @@ func (st *stream) opening() transport.Mode {
 	return transport.Wide
 }
 
-// take sets the input. A context is made only for one that uses it.
-func (st *stream) take(ctx context.Context, in Input) {
-	st.input = in
-	if in.mapped {
-		st.ctx, st.stop = context.WithCancel(ctx)
-	}
-}
-
-// start lets the input run, on a goroutine of its own: a producer that blocks cannot hold back the end of the call, and learns of it when
-// it yields next. That may be after everything else has ended, so the goroutine touches nothing that is reused.
+// start lets the input run once the request is out.
 func (st *stream) start() {
 	if st.send != nil {
-		st.begun.Do(func() { go st.pump() })
-	}
-}
-
-// pump sends what the input yields.
-func (st *stream) pump() {
-	exited := true
-	defer func() {
-		if r := recover(); r != nil {
-			st.mu.Lock()
-			st.panic = r
-			st.mu.Unlock()
-			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence panicked"})
-		} else if exited {
-			st.fail(&Error{Code: Internal, Reason: ReasonPanic, Message: "the input sequence has called runtime.Goexit"})
-		}
-	}()
-	w := st.s.itemEncoder()
-	var failed *Error
-	err := st.input.run(st.ctx, func(write func(*codec.Encoder)) bool {
-		e := w.begin()
-		if st.mode&transport.Each != 0 {
-			e.Array(1)
-		}
-		write(e)
-		if failed = w.check(); failed != nil {
-			if failed.Reason == ReasonEncode {
-				failed.Code, failed.Message = InvalidArgument, "an item of the input: "+failed.Message
-			}
-			return false
-		}
-		ok, _ := w.send(context.Background(), st.send)
-		return ok
-	})
-	exited = false
-	switch {
-	case failed != nil:
-		failed.Outcome = MayHaveRun
-		st.fail(failed)
-	case err == errEnded: // a plain end would look complete
-	case err != nil:
-		st.mu.Lock()
-		st.broken = err
-		st.mu.Unlock()
-		f := transport.Frame{Header: st.send.header(transport.End | transport.Broken)}
-		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error(), identities: identify(err, st.known)}
-		if e.Code == Unknown {
-			e.Code = Aborted
-		}
-		f.Payload = appendFailure(e)
-		st.send.finish(&f, nil)
-	default:
-		st.send.finish(nil, nil)
+		st.begun.Do(st.feed.begin)
 	}
 }
 
 // fail ends the call from the caller's side.
 func (st *stream) fail(e *Error) {
-	if st.s.calls.remove(st.id) == nil {
+	if st.s == nil || st.s.calls.remove(st.id) == nil {
 		return
 	}
 	st.cancel()
@@ -216,7 +85,7 @@ func (st *stream) cancel() {
 
 // ended is called when the call has ended, with its error.
 func (st *stream) ended(e *Error) {
-	st.stop()
+	st.feed.left(st)
 	if st.send != nil {
 		st.send.abort(nil, nil)
 	}
@@ -229,9 +98,26 @@ func (st *stream) ended(e *Error) {
 	}
 }
 
+// unsent ends what was made for a copy of a call that was not sent.
+func (st *stream) unsent() {
+	if st == nil {
+		return
+	}
+	if st.recv != nil {
+		st.recv.close()
+	}
+	if st.send != nil {
+		st.send.abort(nil, nil)
+	}
+	st.feed.left(st)
+	if st.part != nil {
+		st.part.ready()
+	}
+}
+
 // close ends what is still open: the consumer takes nothing more.
 func (st *stream) close() {
-	st.stop()
+	st.feed.left(st)
 	if st.s == nil {
 		return
 	}
@@ -241,33 +127,6 @@ func (st *stream) close() {
 	if st.recv != nil {
 		st.recv.close()
 	}
-}
-
-// rethrow panics with what the input has panicked with.
-func (st *stream) rethrow() {
-	st.mu.Lock()
-	r := st.panic
-	st.mu.Unlock()
-	if r != nil {
-		panic(r)
-	}
-}
-
-// inputError is how the call ended if its input broke: with the producer's own error, which errors.Is and errors.As find.
-func (st *stream) inputError(method string, callee *Error) *Error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.broken == nil {
-		return callee
-	}
-	e := &Error{Code: Aborted, Outcome: Ran, Method: method, Message: "the input sequence ended with an error: " + st.broken.Error(), cause: st.broken}
-	if callee != nil {
-		e.Node, e.Outcome = callee.Node, callee.Outcome
-		if code := callee.Code; code != Unknown {
-			e.Code = code
-		}
-	}
-	return e
 }
 
 // feed is roundTrip for a call with an input sequence. It is not sent again: the sequence can be had only once.
@@ -286,17 +145,17 @@ func (b *Binding) feed(ctx context.Context, p *pending, m int, x *extra) error {
 
 // feedOnce is feed without interceptors.
 func (b *Binding) feedOnce(ctx context.Context, p *pending, m int, x *extra) error {
-	st := &stream{mode: transport.Input, p: p, known: b.errors(m), stop: func() {}}
-	st.take(ctx, x.input)
+	st := &stream{mode: transport.Input, p: p, known: b.errors(m)}
 	if b.client.Methods[m].EachItem {
 		st.mode |= transport.Each
 	}
+	st.feed = newFeeder(ctx, x.input, st)
 	p.stream = st
 	deadline, own := b.deadline(ctx, m, true)
 	e := b.attempt(ctx, p, m, x, st.mode, deadline, own)
 	st.close()
-	st.rethrow()
-	if e = st.inputError(b.methods[m].full, e); e != nil {
+	st.feed.rethrow()
+	if e = st.feed.outcome(b.methods[m].full, e); e != nil {
 		p.release()
 		return e
 	}
@@ -309,10 +168,10 @@ func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*cod
 	if err != nil {
 		return nil, notRun(err, b.methods[m].full)
 	}
-	st := &stream{mode: transport.Output, p: p, known: b.errors(m), stop: func() {}}
+	st := &stream{mode: transport.Output, p: p, known: b.errors(m)}
 	if x.hasInput() {
 		st.mode |= transport.Input
-		st.take(ctx, x.input)
+		st.feed = newFeeder(ctx, x.input, st)
 	}
 	p.stream = st
 	deadline, _ := ctx.Deadline()
@@ -380,7 +239,7 @@ func rangeOver[T any](ctx context.Context, b *Binding, m int, x *extra, enc func
 		return true, nil
 	}
 	st.close()
-	st.rethrow()
+	st.feed.rethrow()
 	return false, b.streamError(st, m, err)
 }
 
@@ -397,7 +256,7 @@ func (b *Binding) streamError(st *stream, m int, err error) error {
 		e.Method = b.methods[m].full
 		e.recall(st.known)
 	}
-	if e = st.inputError(b.methods[m].full, e); e == nil {
+	if e = st.feed.outcome(b.methods[m].full, e); e == nil {
 		return nil
 	}
 	return e
