@@ -105,6 +105,9 @@ func (b *Binding) exchange(ctx context.Context, p *pending, m int, x *extra, mod
 	switch {
 	case x.delayed():
 		return b.delayed(ctx, p, m, x, func(x *extra) error { return b.exchange(ctx, p, m, x, mode) })
+	case x.hedges() && x.hasInput():
+		p.release()
+		return b.unhedgeable(m, "its input can be had only once")
 	case x.hasInput():
 		return b.feed(ctx, p, m, x)
 	}

@@ -20,6 +20,9 @@ type callOptions struct {
 	args   []any          // of a call without generated code
 	after  time.Duration  // that the call waits before it is sent
 	ack    *Ack           // nil: the method's
+	again  *int           // how often the call is sent again at most; nil: twice
+	hedge  time.Duration  // without an answer, after which another provider is asked as well; 0: never
+	wrong  string         // why the call cannot be made
 	choice control.Choice // among providers; calls with one go by a view of their binding
 	quorum int            // good answers that a broadcast waits for; 0: all
 
@@ -94,5 +97,8 @@ func (x *extra) write(ctx context.Context, c *Client, e *codec.Encoder) error {
 
 // anyone reports whether nothing says which node the call is for.
 func (x *extra) anyone() bool { return x == nil || x.node() == "" && !x.keyed }
+
+// wrongly reports whether an option has a value that it cannot have.
+func (x *extra) wrongly() bool { return x != nil && x.wrong != "" }
 
 func (x *extra) hasInput() bool { return x != nil && x.input.run != nil }

@@ -18,6 +18,9 @@ func (b *Binding) prepare(ctx context.Context, m int, x *extra, enc func(*codec.
 	if ctx.Err() != nil { // not sent: NotRun, instead of a race between the reply and ctx
 		return nil, notSent(ctx, method.full)
 	}
+	if x.wrongly() {
+		return nil, &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: method.full, Message: x.wrong}
+	}
 	p := b.node.newPending()
 	p.req = transport.NewBuffer(int(max(method.hint.Load(), 256)))
 	p.enc.Reset(p.req.B)
@@ -267,6 +270,9 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 	}
 	if p.stream != nil {
 		h.Mode |= p.stream.opening()
+	}
+	if p.at != nil {
+		p.at.Store(transport.SlotOf(h.Call) + 1)
 	}
 	for {
 		var ok bool

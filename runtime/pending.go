@@ -3,6 +3,7 @@ package daffi
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -41,7 +42,8 @@ type pending struct {
 
 	stream *stream
 
-	attempts *int // counts repetitions for an interceptor; nil where there is none
+	at       *atomic.Uint32 // gets one more than its slot when it is sent, for a hedge; nil where there is none
+	attempts *int           // counts repetitions for an interceptor; nil where there is none
 }
 
 // newPending takes a pending from the node's pool. Pools belong to a node, since channels and timers belong to the testing/synctest bubble
@@ -64,7 +66,7 @@ func (p *pending) release() {
 	}
 	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
 	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
-	p.hasty, p.counted = false, false
+	p.hasty, p.counted, p.at = false, false, nil
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}

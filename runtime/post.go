@@ -33,7 +33,9 @@ func (a Ack) String() string {
 }
 
 // WithAck sets how far a one-way call must have come before Post, or Do of a method that is one-way, returns nil. Where it has no effect it is ignored.
-func WithAck(a Ack) CallOption { return CallOption{func(o *callOptions) { o.ack = &a }} }
+func WithAck(a Ack) CallOption {
+	return CallOption{func(o *callOptions) { o.ack, o.choice.Admitted = &a, a == AckAdmitted }}
+}
 
 // Post sends the call without wanting its results. It returns nil when the controller has taken responsibility for it, or what [WithAck] says instead. A queue that is full
 // is an error.
@@ -65,6 +67,11 @@ func (b *Binding) deliver(ctx context.Context, p *pending, m int, x *extra) erro
 	case ack > AckAdmitted:
 		p.release()
 		return &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: b.methods[m].full, Message: fmt.Sprintf("there is no level %v: a call is acknowledged when it is accepted or admitted, or not at all", ack)}
+	case x.hedges():
+		p.release()
+		return b.unhedgeable(m, "of a one-way call nobody waits for the answer")
+	case ack == AckAdmitted && !b.choice.Admitted:
+		return b.admitting().deliver(ctx, p, m, x)
 	case ack == AckNone && (event || b.intercepts(x)):
 		return b.handOff(ctx, p, m, x.clone(), event)
 	case ack == AckNone:
@@ -73,6 +80,13 @@ func (b *Binding) deliver(ctx context.Context, p *pending, m int, x *extra) erro
 		return b.event(ctx, p, m, x)
 	}
 	return released(p, b.roundTrip(ctx, p, m, x, transport.Oneway))
+}
+
+// admitting is b for calls that are answered for when their providers have admitted them.
+func (b *Binding) admitting() *Binding {
+	x := &extra{callOptions: callOptions{choice: b.choice}}
+	x.choice.Admitted = true
+	return b.choosing(x)
 }
 
 // ack is how far a one-way call must have come.
@@ -175,7 +189,7 @@ func (b *Binding) hand(ctx context.Context, p *pending, m int, x *extra) error {
 		e.Method = b.methods[m].full
 		return e
 	}
-	h := &handed{b: b, m: m, x: x.clone(), p: p, t: b.trip(ctx, p, m), s: s, batch: n.posts.add(), ctx: context.WithoutCancel(ctx)}
+	h := &handed{b: b, m: m, x: x.clone(), p: p, t: b.trip(ctx, p, m, x), s: s, batch: n.posts.add(), ctx: context.WithoutCancel(ctx)}
 	h.parts.Store(2)
 	p.sink, p.hasty = h.ended, true
 	id, first, e := b.enqueue(ctx, s, p, m, x, transport.Oneway, h.t.deadline, !h.t.deadline.IsZero())

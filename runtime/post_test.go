@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/testdata/golden/events"
 )
 
 // lossy is a kit whose client, behind a connection that can be stalled, tells of lost calls.
@@ -209,5 +211,131 @@ func TestE5OnewayMethodsAndPosts(t *testing.T) {
 		}
 		requireError(t, k.p.Prepare().Add(1).With(daffi.WithAck(9)).Post(t.Context()), daffi.InvalidArgument, daffi.ReasonShape, daffi.NotRun)
 		require.Equal(t, "ack(9)", daffi.Ack(9).String())
+	})
+}
+
+// TestI5SEM9Admitted waits for the provider, whose refusal travels, too.
+func TestI5SEM9Admitted(t *testing.T) {
+	admitted := daffi.WithAck(daffi.AckAdmitted)
+	t.Run("waits for the provider", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k, w := newKit(t), new(wire)
+			w.ctl = k.net.Controller
+			far := connect(t, daffi.Options{Name: "far", Controller: w, Compression: daffi.CompressOff, ResumeGrace: -1})
+			impl := &testkit.Impl{Blocked: make(chan struct{}, 10)}
+			_, err := testkit.RegisterKit(far, impl)
+			require.NoError(t, err)
+			p := testkit.NewKit(k.client, daffi.To("far")).Prepare()
+			for name, post := range map[string]func() error{
+				"Call":    func() error { return p.Echo(noise(100)).With(admitted).Post(t.Context()) },
+				"Action":  func() error { return p.Add(0).With(admitted).Post(t.Context()) },
+				"method":  func() error { return p.Note("x").With(admitted).Do(t.Context()) },
+				"large":   func() error { return p.Echo(noise(500 << 10)).With(admitted).Post(t.Context()) },
+				"blocks":  func() error { return p.Block().With(admitted).Post(t.Context()) },
+				"delayed": func() error { return p.Note("x").With(admitted, daffi.After(time.Second)).Do(t.Context()) },
+			} {
+				require.NoError(t, post(), name)
+				w.last().Stall(true)
+				start := time.Now()
+				require.NoError(t, p.Add(0).Post(t.Context()), "accepted is the controller's word")
+				require.Zero(t, time.Since(start))
+				time.AfterFunc(5*time.Second, func() { w.last().Stall(false) })
+				require.NoError(t, post(), name)
+				require.Equal(t, 5*time.Second, time.Since(start), name)
+			}
+			synctest.Wait()
+			require.Empty(t, k.client.Held())
+			require.Zero(t, k.net.Controller.Stats().Calls)
+		})
+	})
+	t.Run("refused", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k := newKit(t)
+			full := k.net.NodeWith(daffi.Options{Name: "full", MaxRunning: 1, MaxQueue: 1})
+			impl := &testkit.Impl{Blocked: make(chan struct{}, 10)}
+			_, err := testkit.RegisterKit(full, impl)
+			require.NoError(t, err)
+			p := testkit.NewKit(k.client, daffi.To("full"), daffi.Retry(0)).Prepare()
+			require.NoError(t, p.Block().With(admitted).Post(t.Context()))
+			require.NoError(t, p.Block().With(admitted).Post(t.Context()), "it waits there")
+			e := requireError(t, p.Block().With(admitted).Post(t.Context()), daffi.ResourceExhausted, daffi.ReasonBusy, daffi.NotRun)
+			require.Equal(t, "full", e.Node)
+			require.Empty(t, k.net.Controller.Stats().Lost, "whoever calls was told")
+			require.NoError(t, p.Block().Post(t.Context()), "accepted and lost")
+			synctest.Wait()
+			require.Equal(t, map[string]uint64{"busy": 1}, k.net.Controller.Stats().Lost)
+		})
+	})
+	t.Run("provider dies", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k, w := newKit(t), new(wire)
+			w.ctl = k.net.Controller
+			far := connect(t, daffi.Options{Name: "far", Controller: w, ResumeGrace: -1})
+			_, err := testkit.RegisterKit(far, new(testkit.Impl))
+			require.NoError(t, err)
+			p := testkit.NewKit(k.client, daffi.To("far")).Prepare()
+			require.NoError(t, p.Add(0).With(admitted).Post(t.Context()))
+			w.last().Stall(true)
+			done := make(chan error, 1)
+			go func() { done <- p.Add(0).With(admitted).Post(t.Context()) }()
+			synctest.Wait()
+			w.last().Close()
+			requireError(t, <-done, daffi.Unavailable, daffi.ReasonNodeLost, daffi.MayHaveRun)
+			synctest.Wait()
+			require.Zero(t, k.net.Controller.Stats().Calls)
+		})
+	})
+	t.Run("caller leaves", func(t *testing.T) {
+		bubble(t, func(t *testing.T, k *kit) {
+			k.impl.Blocked, k.impl.Ended = make(chan struct{}, 1), make(chan error, 1)
+			require.NoError(t, k.p.Prepare().Block().With(admitted).Post(t.Context()))
+			<-k.impl.Blocked
+			require.NoError(t, k.client.Close())
+			synctest.Wait()
+			require.Empty(t, k.impl.Ended, "an admitted call outlives its caller")
+		})
+	})
+}
+
+// TestI5AckOfEvents is acknowledged for every copy.
+func TestI5AckOfEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		b := new(board)
+		for _, name := range []string{"a", "b", "c"} {
+			_, err := events.RegisterBoard(net.Node(name), b)
+			require.NoError(t, err)
+		}
+		client := net.Node("client")
+		p := events.NewTown(client).Prepare()
+		for _, ack := range []daffi.Ack{daffi.AckNone, daffi.AckAccepted, daffi.AckAdmitted} {
+			require.NoError(t, p.Pin(ack.String()).With(daffi.WithAck(ack)).Do(t.Context()))
+			require.NoError(t, p.Pin(ack.String()).With(daffi.WithAck(ack)).Post(t.Context()))
+			require.NoError(t, client.Flush(t.Context()))
+			require.Equal(t, []string{"a: " + ack.String(), "a: " + ack.String(), "b: " + ack.String(), "b: " + ack.String(), "c: " + ack.String(), "c: " + ack.String()}, b.take())
+		}
+		require.Zero(t, daffi.Working(client))
+	})
+}
+
+// TestI5AckNoneWithinInterceptors has them see the end of the call, which nobody else waits for.
+func TestI5AckNoneWithinInterceptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, w := newKit(t), new(wire)
+		w.ctl = k.net.Controller
+		seen := make(chan error, 1)
+		k.client = connect(t, daffi.Options{Name: "far", Controller: w, Interceptors: []daffi.Interceptor{func(ctx context.Context, c *daffi.Interception, next func(context.Context) error) error {
+			err := next(ctx)
+			seen <- err
+			return err
+		}}})
+		p := testkit.NewKit(k.client).Prepare()
+		w.last().Stall(true)
+		require.NoError(t, p.Add(1).With(none).Post(t.Context()))
+		synctest.Wait()
+		require.Empty(t, seen)
+		w.last().Stall(false)
+		require.NoError(t, k.client.Flush(t.Context()))
+		require.NoError(t, <-seen)
 	})
 }

@@ -3,6 +3,7 @@ package daffi
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -23,17 +24,34 @@ func (b *Binding) roundTrip(ctx context.Context, p *pending, m int, x *extra, mo
 	return b.repeat(ctx, p, m, x, mode)
 }
 
+// Retry sets how often the call is sent again at most, from 0 to 7, where that is safe (SEM-6): more often than it does not change when it is. Without it that is twice. It has
+// no effect on calls with a sequence, which are never sent again, and on broadcasts and events.
+func Retry(attempts int) CallOption {
+	return CallOption{func(o *callOptions) {
+		if attempts < 0 || attempts > maxRetries {
+			o.wrong = fmt.Sprintf("Retry(%d): a call is sent again from 0 to %d times", attempts, maxRetries)
+			return
+		}
+		o.again = &attempts
+	}}
+}
+
 // trip is what the attempts of a call have in common.
 type trip struct {
 	deadline   time.Time
 	own        bool // daffi has set it
 	idempotent bool
-	unsure     bool // an attempt may have run
+	unsure     bool  // an attempt may have run
+	most       uint8 // how often it is sent again
 }
 
 // trip begins a call.
-func (b *Binding) trip(ctx context.Context, p *pending, m int) (t trip) {
+func (b *Binding) trip(ctx context.Context, p *pending, m int, x *extra) (t trip) {
+	t.most = maxAttempts - 1
 	t.deadline, t.own = b.deadline(ctx, m, false)
+	if x != nil && x.again != nil {
+		t.most = uint8(*x.again)
+	}
 	if t.idempotent = b.client.Methods[m].Idempotent; t.idempotent {
 		p.tag.id = newCallID()
 		b.node.retries.earn()
@@ -43,7 +61,10 @@ func (b *Binding) trip(ctx context.Context, p *pending, m int) (t trip) {
 
 // repeat is roundTrip without interceptors.
 func (b *Binding) repeat(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode) error {
-	t := b.trip(ctx, p, m)
+	t := b.trip(ctx, p, m, x)
+	if x.hedges() {
+		return b.hedge(ctx, p, m, x, mode, t)
+	}
 	if e := b.attempt(ctx, p, m, x, mode, t.deadline, t.own); e != nil {
 		return b.proceed(ctx, p, m, x, mode, t, e)
 	}
@@ -55,7 +76,7 @@ func (b *Binding) proceed(ctx context.Context, p *pending, m int, x *extra, mode
 	for ; e != nil; e = b.attempt(ctx, p, m, x, mode, t.deadline, t.own) {
 		again := false
 		switch {
-		case p.tag.attempt+1 == maxAttempts:
+		case p.tag.attempt >= t.most:
 		case e.Outcome == NotRun:
 			again = b.elsewhere(e)
 		case t.idempotent && e.lost():

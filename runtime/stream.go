@@ -193,6 +193,10 @@ func streamOf[T any](ctx context.Context, b *Binding, m int, x *extra, enc func(
 			yield(zero, ErrStreamConsumed)
 			return
 		}
+		if x.hedges() {
+			yield(zero, b.unhedgeable(m, "items would come from both"))
+			return
+		}
 		if x.delayed() {
 			end, e := b.stayed(ctx, m, x)
 			if e != nil {

@@ -28,6 +28,7 @@ const (
 	replyLarge           // the reply was announced: the last chunk ends the call
 	bulk                 // a frame went on in the bulk lane, so the last one must as well
 	stopped              // the callee wants no more input
+	awaited              // of a oneway call: the caller is told when the callee has admitted it
 )
 
 // outCall is the caller's end of a call.

@@ -12,14 +12,15 @@ import (
 // request routes a call that the node makes.
 func (s *session) request(f *transport.Frame) error {
 	post, large := f.Mode&transport.Oneway != 0, f.Flags&transport.Large != 0
-	keep := !post || large
+	until := post && s.c.awaits(f.Route) // it is admitted
+	keep := !post || large || until
 	if ok, err := s.claim(f, keep); !ok {
 		return err
 	}
 	var flags callFlags // of the callee's end
 	if post {
 		flags |= oneway
-		if !large {
+		if !keep {
 			flags |= accepted
 		}
 	}
@@ -35,6 +36,9 @@ func (s *session) request(f *transport.Frame) error {
 		return nil
 	}
 	flags &= oneway
+	if until {
+		flags |= awaited
+	}
 	if f.Flags&transport.Bulk != 0 {
 		flags |= bulk
 	}
@@ -68,6 +72,8 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	switch {
 	case keyed:
 		n = r.rank(f.Peer, &picked)
+	case r.choice.Apart:
+		n = s.but(f.Peer, &picked, r.pick(s, rand.Uint64(), &picked))
 	case f.Peer != 0:
 		wanted = f.Peer
 		n = r.find(wanted, &picked)
@@ -152,7 +158,7 @@ func (s *session) fromCaller(f *transport.Frame) error {
 		s.endBoth(f.Call, call, overrun(kind, call.to.name))
 		return nil
 	}
-	if last && call.flags&oneway != 0 && call.to.accept(call.id) { // the whole message is on its way
+	if last && call.flags&(oneway|awaited) == oneway && call.to.accept(call.id) { // the whole message is on its way
 		if _, ok := s.finish(f.Call); ok {
 			s.send(transport.Frame{Header: transport.Header{Kind: transport.Accepted, Call: f.Call}})
 		}

@@ -38,7 +38,7 @@ func (s *session) choose(m *control.Select) (message, *control.Failure) {
 // validChoice refuses what this version does not know, since it would be done by half.
 func validChoice(c *control.Choice) *control.Failure {
 	switch err := control.CheckLabels(c.Where); {
-	case c.Later || !c.Balance.Known() || c.Admitted || c.Apart:
+	case c.Later || !c.Balance.Known():
 		return &control.Failure{Code: unimplemented, Outcome: notRun, Message: "the controller does not know all of how the call chooses its provider: the caller is of a later version"}
 	case err != nil:
 		return &control.Failure{Code: invalidArgument, Reason: reasonLimit, Outcome: notRun, Message: err.Error()}
@@ -81,6 +81,33 @@ func (r *route) admits(s *session) bool {
 	return true
 }
 
+// awaits reports whether a one-way call by route is answered for when the callee has admitted it.
+func (c *Controller) awaits(route uint32) bool {
+	r := c.route(route)
+	return r != nil && r.choice.Admitted
+}
+
+// but leaves out of picked the provider that a call of s went to that is under way, by its slot plus one, and returns how many are left.
+func (s *session) but(slot uint32, picked *[2]provider, n int) int {
+	s.mu.Lock()
+	var to *session
+	if i := uint64(slot) - 1; i < uint64(len(s.calls.out)) && s.calls.out[i].flags&live != 0 {
+		to = s.calls.out[i].to
+	}
+	s.mu.Unlock()
+	if to == nil {
+		return n
+	}
+	left := 0
+	for _, p := range picked[:n] {
+		if p.s != to {
+			picked[left] = p
+			left++
+		}
+	}
+	return left
+}
+
 // explainView says why no provider of a view can be picked, or not the wanted one: its base has none, or the choice admits none.
 func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
 	f := &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: v.String()}
@@ -95,6 +122,10 @@ func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
 	}
 	there := v.base.labelled(v.choice.Where)
 	c.mu.Unlock()
+	if v.choice.Apart && len(list) > 0 {
+		f.Message = fmt.Sprintf("no other node serves %s than the one that has the call", v.service)
+		return f
+	}
 	if wanted != 0 || len(list) == 0 || len(*v.providers.Load()) > 0 {
 		return c.explain(v.base, wanted)
 	}

@@ -20,7 +20,8 @@
 //	16     4   route   of a Request: what is called (see Routes), else 0
 //	20     4   peer    of a Request: towards the controller the session number of the wanted node or 0 for any, towards the callee
 //	                   that of the caller; it is written by the controller alone. With Keyed, towards the controller, the hash of a key
-//	                   (see Keys). Of a Peer frame: the session it introduces
+//	                   (see Keys). Where the choice of the route says apart, towards the controller, one more than the slot of a call
+//	                   on this link: not to whom that went, if it is under way. Of a Peer frame: the session it introduces
 //	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit, Grant: bytes. Ping, Pong: any number. Else 0
 //
 // A length over the limit is a protocol error and closes the link; nothing of it is skipped over. Fields that a kind does not use are 0 and
@@ -115,7 +116,10 @@
 //	                    answer goes on in another frame
 //	17 Peer       C     twice per pair of sessions           link closed
 //	32 Request    both  queue of the destination             ResourceExhausted/busy, NotRun
-//	33 Accepted   C     answers a Oneway request             link closed
+//	33 Accepted   C     answers a Oneway request, once a     link closed
+//	                    provider was found or, where the
+//	                    choice of the route says so, has
+//	                    answered it with a Reply
 //	34 Reply      both  queue of the destination             Error ResourceExhausted/busy, Ran
 //	35 Error      both  answers a Request                    link closed
 //	36 Data       both  the stream's credit                  more was granted than a link may: Error ResourceExhausted/busy
