@@ -29,8 +29,9 @@ type callOptions struct {
 	interceptors []Interceptor
 }
 
-// To names the nodes that may answer, of which one does. Without it, or without a name, the controller picks a provider. Do not
-// change nodes afterwards.
+// To names the nodes that may answer, of which one does: any that is there, and the next if it does not take the call, which a
+// call with a sequence does not try. Without it, or without a name, the controller
+// picks a provider. Do not change nodes afterwards.
 func To(nodes ...string) CallOption { return CallOption{func(o *callOptions) { o.to = nodes }} }
 
 // HashKey names what the call is about: calls with equal keys go to the same provider, whoever makes them, as long as it is there. When it leaves, only its

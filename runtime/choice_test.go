@@ -1,15 +1,19 @@
 package daffi_test
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/testdata/golden/events"
 	"github.com/daffi-rpc/daffi/testdata/golden/keyed"
 )
@@ -255,5 +259,117 @@ func TestEventsChooseAmongProviders(t *testing.T) {
 			require.Equal(t, want, strings.Join(b.take(), ", "))
 		}
 		requireError(t, pin.With(daffi.Where("zone", "mars")).Do(t.Context()), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// A call for several nodes goes to any of them, and on to the next at once if one is not there, does not serve the method or does not take the call.
+func TestD70ToSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		nodes := serving(t, net, "a", "b", "c")
+		net.Node("idle")
+		client := net.Node("client")
+		call := keyed.NewCarts(client).Prepare().Plain("x")
+		got := answers(t, call.With(daffi.To("a", "c")), 400)
+		require.Len(t, got, 2)
+		require.InDelta(t, 200, got["a"], 5*10)
+		start := time.Now()
+		require.Equal(t, map[string]int{"b": 50}, answers(t, call.With(daffi.To("nobody", "idle", "b")), 50))
+		require.Zero(t, time.Since(start), "without a pause")
+		require.NoError(t, nodes[0].Close())
+		require.Equal(t, map[string]int{"c": 50}, answers(t, call.With(daffi.To("a", "c")), 50))
+
+		_, err := call.With(daffi.To("nobody", "none")).Do(t.Context())
+		e := requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		require.Contains(t, e.Message, `"nobody", "none"`)
+		_, err = call.With(daffi.To("idle", "nobody")).Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		_, err = call.With(daffi.To("nobody")).Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		require.Contains(t, err.Error(), `no node is named "nobody"`)
+	})
+}
+
+// A node that is full does not keep the call from another of those that it names.
+func TestD70ToSeveralOfWhichOneIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		impl := &testkit.Impl{Blocked: make(chan struct{}, 1), Ended: make(chan error, 1)}
+		_, err := testkit.RegisterKit(net.NodeWith(daffi.Options{Name: "full", MaxRunning: 1, MaxRunningPerCaller: 1, MaxQueue: -1}), impl)
+		require.NoError(t, err)
+		_, err = testkit.RegisterKit(net.Node("free"), new(testkit.Impl))
+		require.NoError(t, err)
+		p := testkit.NewKit(net.Node("client"))
+		ctx, cancel := context.WithCancel(t.Context())
+		blocked := make(chan error, 1)
+		go func() { blocked <- p.Prepare().Block().With(daffi.To("full")).Do(ctx) }()
+		<-impl.Blocked
+		start := time.Now()
+		for range 20 {
+			_, err := p.Prepare().Echo(nil).With(daffi.To("full", "free")).Do(t.Context())
+			require.NoError(t, err)
+		}
+		require.Zero(t, time.Since(start))
+		cancel()
+		require.ErrorIs(t, <-blocked, context.Canceled)
+	})
+}
+
+// T1: whatever a call's shape, it goes to one provider; only an event goes to all.
+func TestT1RoutingDoesNotDependOnTheShape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, ctx := daffitest.New(t), t.Context()
+		serving(t, net, "a", "b", "c")
+		p := keyed.NewCarts(net.Node("client"))
+		numbers := func(yield func(int, error) bool) {
+			for i := range 10 {
+				if !yield(i, nil) {
+					return
+				}
+			}
+		}
+		for shape, call := range map[string]func() (string, error){
+			"unary":         func() (string, error) { return p.Plain(ctx, "u") },
+			"server stream": func() (string, error) { return sole(p.Watch(ctx, "u")) },
+			"client stream": func() (string, error) { return p.Fill(ctx, "u", numbers) },
+			"bidirectional": func() (string, error) { return sole(p.Chat(ctx, "u", numbers)) },
+		} {
+			at, err := call()
+			require.NoError(t, err, shape)
+			require.Contains(t, []string{"a", "b", "c"}, at, "%s: one node has answered", shape)
+		}
+	})
+}
+
+// sole is the only item of a sequence, or what is wrong with it.
+func sole(seq iter.Seq2[string, error]) (item string, err error) {
+	n := 0
+	for item, err = range seq {
+		n++
+	}
+	if n != 1 {
+		return "", fmt.Errorf("%d items", n)
+	}
+	return item, err
+}
+
+// T4: what a node remembers is a hint. The controller decides, and what it decides on an old hint is put right before anything runs.
+func TestT4TheControllerDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		nodes := serving(t, net, "a", "b")
+		client := net.Node("client")
+		call := keyed.NewCarts(client).Prepare().Plain("x")
+		toA := call.With(daffi.To("a"))
+		require.Equal(t, map[string]int{"a": 1}, answers(t, toA, 1)) // the client remembers the session of a
+		require.NoError(t, nodes[0].Close())
+		_, err := toA.Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		serving(t, net, "a")
+		require.Equal(t, map[string]int{"a": 1}, answers(t, toA, 1), "it is another session")
+
+		net.Node("late")
+		require.NoError(t, client.WaitMethod(t.Context(), keyed.CartsPlainMethod), "what is waited for")
+		require.Len(t, answers(t, call, 50), 2, "is what is called")
 	})
 }

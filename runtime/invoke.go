@@ -219,12 +219,9 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 	}
 	if p.peer != 0 {
 		h.Peer = p.peer
-	} else if name := x.node(); name != "" {
-		if h.Peer, err = s.find(ctx, name, p.stream != nil, deadline, own); err != nil {
+	} else if names := x.names(); len(names) > 0 {
+		if h.Peer, err = s.seek(ctx, p, names, deadline, own); err != nil {
 			return 0, false, notRun(err, method.full)
-		}
-		if h.Peer == 0 {
-			return 0, false, &Error{Code: Unavailable, Reason: ReasonNoProvider, Outcome: NotRun, Method: method.full, Message: fmt.Sprintf("no node is named %q", name)}
 		}
 	} else if key, ok := p.key(x); ok {
 		h.Peer = key

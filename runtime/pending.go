@@ -20,6 +20,7 @@ type pending struct {
 	tried   bool
 	tag     tag
 	peer    uint32 // the session that the call is for, if it was chosen already; else 0
+	seat    seat
 	reply   *transport.Buffer
 	flags   transport.Flags // of the reply
 	err     *Error
@@ -66,7 +67,7 @@ func (p *pending) release() {
 	}
 	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
 	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
-	p.hasty, p.counted, p.at = false, false, nil
+	p.hasty, p.counted, p.at, p.seat = false, false, nil, seat{}
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}

@@ -74,6 +74,9 @@ func (b *Binding) repeat(ctx context.Context, p *pending, m int, x *extra, mode 
 // proceed goes on with a call of which an attempt has failed with e. After an error p is released.
 func (b *Binding) proceed(ctx context.Context, p *pending, m int, x *extra, mode transport.Mode, t trip, e *Error) error {
 	for ; e != nil; e = b.attempt(ctx, p, m, x, mode, t.deadline, t.own) {
+		if p.next(x.names(), e) { // at once: that it did not run there is no sign of a load
+			continue
+		}
 		again := false
 		switch {
 		case p.tag.attempt >= t.most:
@@ -91,6 +94,7 @@ func (b *Binding) proceed(ctx context.Context, p *pending, m int, x *extra, mode
 		}
 		t.unsure = t.unsure || e.Outcome != NotRun
 		p.tag.attempt++
+		p.seat.tried = 0
 		if p.attempts != nil {
 			*p.attempts++
 		}
