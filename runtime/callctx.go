@@ -31,12 +31,13 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 	return info, true
 }
 
-// NodeFrom is the node that serves the call that ctx belongs to, for calling back; nil outside a handler.
+// NodeFrom is the node that serves the call that ctx belongs to, for calling back, or the one whose hook has ctx; nil elsewhere.
 func NodeFrom(ctx context.Context) *Node {
 	if c, ok := ctx.Value(callKey{}).(*callCtx); ok {
 		return c.node
 	}
-	return nil
+	n, _ := ctx.Value(nodeKey{}).(*Node)
+	return n
 }
 
 type callKey struct{}

@@ -29,12 +29,27 @@ func (n *Node) notify(fn func()) bool {
 		h.dropped++
 		return false
 	}
+	h.add(n, fn)
+	return true
+}
+
+// urge is notify for what has a bound of its own, and may come from a hook while the node closes.
+func (n *Node) urge(fn func()) {
+	h := &n.hooks
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.running || !h.closed {
+		h.add(n, fn)
+	}
+}
+
+// add is called with the lock held.
+func (h *hooks) add(n *Node, fn func()) {
 	h.queue = append(h.queue, fn)
 	if !h.running {
 		h.running = true
 		h.workers.Go(n.runHooks)
 	}
-	return true
 }
 
 // runHooks runs what there is to run, on another goroutine from one on that ends this one.

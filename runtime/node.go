@@ -53,16 +53,20 @@ type Node struct {
 	described descriptions            // for calls without generated code
 	lost      losses
 	posts     posts
+	life      life
 
 	mu      sync.Mutex
 	started bool
 	closed  bool
 	drain   bool
-	changed chan struct{} // closed and replaced when a session joins or the node closes
-	lastErr error         // why there is no session
-	fatal   error         // why there never will be one, unless there was one before
-	links   uint64        // incarnations so far
-	looping chan struct{} // closed when the loop has ended
+	changed chan struct{}  // closed and replaced when a session joins or the node closes
+	lastErr error          // why there is no session
+	fatal   error          // why there never will be one, unless there was one before
+	links   uint64         // incarnations so far
+	looping chan struct{}  // closed when the loop has ended
+	peering sync.WaitGroup // of what tells Options.OnPeer
+	done    chan struct{}  // closed when the node is closed for good
+	ends    sync.Once      // closes it
 	dialing context.CancelFunc
 }
 
@@ -72,7 +76,7 @@ func (n *Node) registrar() *Node { return n }
 // New returns a node that has not joined yet: register services, then call Run or Join. Nothing is checked or opened before that.
 func New(o Options) *Node {
 	n := &Node{
-		opts: o, stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}),
+		opts: o, stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}), done: make(chan struct{}),
 		zstd: transport.NewCompressor(),
 	}
 	n.opts.setDefaults()
@@ -194,6 +198,7 @@ func (n *Node) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-n.stop:
+		<-n.done
 		return nil
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.opts.DrainTimeout)
@@ -220,7 +225,11 @@ func (n *Node) start() error {
 	n.started = true
 	ctx, cancel := context.WithCancel(context.Background())
 	n.dialing = cancel
+	n.starts()
 	go n.loop(ctx, dial)
+	if n.opts.OnPeer != nil {
+		n.peering.Go(func() { n.tellPeers(ctx) })
+	}
 	return nil
 }
 
@@ -275,7 +284,7 @@ func (n *Node) loop(ctx context.Context, dial func(context.Context) (transport.L
 	defer close(n.looping)
 	failures := 0
 	for ctx.Err() == nil {
-		joined, err := n.link(ctx, dial)
+		joined, err := n.link(ctx, dial, failures+1)
 		if joined {
 			failures = 0
 		} else {
@@ -328,7 +337,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // link makes one link and stays until it ends.
-func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.Link, []byte, error)) (joined bool, err error) {
+func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.Link, []byte, error), attempt int) (joined bool, err error) {
 	l, token, err := dial(ctx)
 	if err != nil {
 		return false, err
@@ -351,6 +360,7 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	}
 	n.current.Store(s)
 	n.lastErr, n.fatal = nil, nil
+	n.connected(s, attempt)
 	n.wake()
 	n.mu.Unlock()
 	n.table.joined(s)
@@ -411,6 +421,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.mu.Lock()
 	n.drain = true
 	n.mu.Unlock()
+	n.drains()
 	var err error
 	s := n.current.Load()
 	if s != nil {
@@ -461,7 +472,10 @@ func (n *Node) close(flush time.Duration) error {
 	if started {
 		dialing()
 		<-n.looping
+		n.peering.Wait()
 	}
+	n.closes()
+	defer n.ends.Do(func() { close(n.done) })
 	done := make(chan struct{})
 	go func() {
 		n.runner.close()
@@ -479,6 +493,9 @@ func (n *Node) close(flush time.Duration) error {
 	}
 	return nil
 }
+
+// Done is closed when the node is: its links have ended, and so have its handlers and hooks, or the time that they were given.
+func (n *Node) Done() <-chan struct{} { return n.done }
 
 func (n *Node) isClosed() bool {
 	n.mu.Lock()

@@ -1,6 +1,7 @@
 package daffi
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -75,6 +76,23 @@ type Options struct {
 	// returns an error. It runs on a goroutine of the node's, one call at a time, and may block and make calls; while 1 024 wait for it, further ones are
 	// only counted (LIM-32). Nil: such calls are logged and counted; see [Node.Lost].
 	OnLost func(LostCall)
+
+	// OnConnect is told of every connection to a controller: that the node has joined, for the first time or again, or that a cut connection goes on. It may call
+	// others through [NodeFrom] of ctx, which ends with the connection. The hooks of a node run one after the other, in the order of what they tell of, on a goroutine of the
+	// node's own; one that blocks holds up those that follow, and nothing else. Where they are so slow that 64 events wait, times without a connection that are over are
+	// left out as a whole (LIM-37). A panic is logged.
+	OnConnect func(ctx context.Context, info ConnInfo)
+
+	// OnDisconnect is told why a connection has ended for good, once for each of which OnConnect was told, but for those that were resumed. The node joins again by itself, unless it
+	// was closed: then the error has reason closed.
+	OnDisconnect func(err error)
+
+	// OnState is told of every change of [Node.State], once and before what the other hooks have to say of it, also of those that the node itself brings about. The error
+	// is why, nil for what should be.
+	OnState func(s State, why error)
+
+	// OnPeer is told what [Node.WatchPeers] tells.
+	OnPeer func(e PeerEvent)
 
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration

@@ -302,9 +302,13 @@ func (s *session) makeResumable() {
 	n, o := s.node, s.resumable
 	o.Session, o.Controller, o.Grace, o.Budget = s.number, s.welcome.Incarnation, n.opts.ResumeGrace, n.kept
 	o.Pause = func(failures int) time.Duration { return n.backoff(min(failures, 3)) } // for as long as the session is held, a controller that is there again is soon found
-	o.Cut = func(err error) { n.log.Info("connection lost, resuming", "addr", n.where(), "error", err) }
+	o.Cut = func(err error) {
+		n.log.Info("connection lost, resuming", "addr", n.where(), "error", err)
+		n.cut(s, err)
+	}
 	o.Back = func(err error) {
 		if err == nil {
+			n.back(s)
 			n.log.Info("resumed", "addr", n.where(), "session", s.number)
 		}
 	}
@@ -333,6 +337,7 @@ func (s *session) HandleClosed(err error) {
 	}
 	s.err = err
 	s.node.left(s)
+	s.node.disconnected(s, err)
 	if s.stage == joined && !errors.Is(err, errClosed) {
 		s.node.log.Warn("link lost", "addr", s.node.where(), "error", err)
 	}
