@@ -12,7 +12,11 @@ type CallInfo struct {
 	Method  string // "Service.Method"
 	Caller  string // the name of the node that called, as the controller knows it
 	Attempt int    // 0 for the first; more where daffi has sent the call again (SEM-6)
-	ID      string // of a call of an idempotent method: random, and the same in all attempts, so that a handler can recognise them; else empty
+	ID      string // of a call of an idempotent method: random, and the same in all attempts, so that a handler can recognise them; of a run of a schedule: of its tick; else empty
+
+	Task string    // the schedule of Caller's that the call is a run of; else empty
+	Tick int       // of the schedule, from 1: no tick has two runs
+	Due  time.Time // when the schedule's plan wanted it
 }
 
 // CallFrom is the call that ctx belongs to; ok is false outside a handler. The value is a copy, valid for ever.
@@ -27,6 +31,9 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 		if t.id != (callID{}) {
 			info.ID = t.id.String()
 		}
+	}
+	if c.fired {
+		info.Task, info.Tick, info.Due = scheduled(c.metadata)
 	}
 	return info, true
 }
@@ -69,6 +76,7 @@ type callCtx struct {
 	deadline time.Time
 	depth    uint8
 	queued   bool              // it waits to run; protected by the node's admission
+	fired    bool              // by the controller, for a schedule
 	metadata map[string]string // written before the handler starts
 	turn     atomic.Uint64     // that it holds, 0 for none
 

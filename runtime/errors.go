@@ -85,6 +85,8 @@ const (
 	ReasonNameTaken     Reason = "name_taken"      // another node of that name has joined
 	ReasonQuorum        Reason = "quorum"          // fewer nodes than the quorum of a broadcast answered well
 	ReasonLimit         Reason = "limit"           // something else is over a limit that the message names
+	ReasonNoTask        Reason = "no_task"         // no schedule of that id is known
+	ReasonStore         Reason = "store"           // the controller's store has failed
 )
 
 // Outcome says whether a handler ran for the call that failed. The zero Outcome is the honest default.

@@ -17,7 +17,7 @@ import (
 // goldenFrames are all of them, by the names of their files.
 func goldenFrames() map[string]goldenFrame {
 	all := map[string]goldenFrame{}
-	for _, part := range []map[string]goldenFrame{goldenHandshake(), goldenControl(), goldenRequests(), goldenStreams(), goldenEnds()} {
+	for _, part := range []map[string]goldenFrame{goldenHandshake(), goldenControl(), goldenRequests(), goldenStreams(), goldenEnds(), goldenSchedules()} {
 		for name, g := range part {
 			all[name] = g
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
+	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
@@ -13,6 +15,22 @@ const (
 	maxMetadata     = 8 << 10 // encoded
 	maxMetadataKeys = 64
 )
+
+// The words by which the controller says what a call is a run of. Of a call that a node has made they are words like any others.
+const (
+	taskWord = "daffi-task"
+	tickWord = "daffi-tick"
+	dueWord  = "daffi-due"
+)
+
+// scheduled reads them.
+func scheduled(md map[string]string) (task string, tick int, due time.Time) {
+	tick, _ = strconv.Atoi(md[tickWord])
+	if ns, err := strconv.ParseInt(md[dueWord], 10, 64); err == nil {
+		due = time.Unix(0, ns)
+	}
+	return md[taskWord], tick, due
+}
 
 type metadataKey struct{}
 
@@ -60,7 +78,13 @@ func MetadataFrom(ctx context.Context) map[string]string {
 	if !ok || c.metadata == nil {
 		return map[string]string{}
 	}
-	return maps.Clone(c.metadata)
+	md := maps.Clone(c.metadata)
+	if c.fired {
+		for _, word := range []string{taskWord, tickWord, dueWord} {
+			delete(md, word)
+		}
+	}
+	return md
 }
 
 // splitMetadata reads the metadata in front of a message.

@@ -48,6 +48,7 @@ type Node struct {
 	work      background
 	retries   retryBudget
 	table     table
+	leases    leases
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
 	described descriptions            // for calls without generated code
@@ -367,10 +368,11 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	// What was registered while the session joined has seen no session, and the session not it.
 	announce, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err = n.services.announce(announce, s)
-	cancel()
 	if err != nil {
 		l.Close(err)
 	}
+	n.redeclare(announce, s)
+	cancel()
 	n.log.Info("joined", "addr", n.where(), "session", s.number, "controller", s.welcome.Name, "zstd", n.opts.Compression)
 	<-s.ended
 	return true, s.err

@@ -53,7 +53,7 @@ func (s *session) request(f *transport.Frame) error {
 	in.node, in.session, in.id, in.mode, in.flags, in.method, in.peer = s.node, s, f.Call, f.Mode, f.Flags, m, p
 	in.args.SetScope(&s.node.scope)
 	in.out.SetScope(&s.node.scope)
-	in.ctx = &callCtx{method: m.full, from: p.name, node: s.node, depth: f.Depth}
+	in.ctx = &callCtx{method: m.full, from: p.name, node: s.node, depth: f.Depth, fired: p.fired}
 	if f.Arg > 0 {
 		if s.now.IsZero() {
 			s.now = time.Now()

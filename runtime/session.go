@@ -72,7 +72,8 @@ const (
 
 // peer is a node that calls here.
 type peer struct {
-	name string
+	name  string
+	fired bool // the controller makes the calls, for its schedules
 
 	// Protected by the node's admission.
 	running int
@@ -523,7 +524,7 @@ func (s *session) peerFrame(f *transport.Frame) error {
 		delete(s.peers, f.Header.Peer)
 		return nil
 	}
-	s.peers[f.Header.Peer] = &peer{name: string(f.Payload)}
+	s.peers[f.Header.Peer] = &peer{name: string(f.Payload), fired: f.Arg == 1}
 	return nil
 }
 

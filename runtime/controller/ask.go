@@ -103,11 +103,14 @@ func (s *session) control(f *transport.Frame) error {
 		s.c.mu.Lock()
 		s.unawait(m.Number)
 		s.c.mu.Unlock()
+		s.c.schedules.forgetWaiter(s, m.Number)
 	case control.OpWatch:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)
 		}
 		s.watch(f.Call)
+	case control.OpSchedule, control.OpTasks, control.OpTaskControl, control.OpAwaitRuns:
+		return s.onTasks(op, f.Call, &d)
 	default:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)

@@ -205,7 +205,11 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 		}
 		t.known[from.number] = from
 		first = true
-		s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Peer, Peer: from.number}, Payload: []byte(from.name)})
+		h := transport.Header{Kind: transport.Peer, Peer: from.number}
+		if from.fires {
+			h.Arg = 1
+		}
+		s.enqueue(transport.Frame{Header: h, Payload: []byte(from.name)})
 	}
 	slot, ok := t.takeIn()
 	if !ok {

@@ -44,6 +44,12 @@ type Options struct {
 	// ResumeMemory bounds what is kept, for links that may resume, until their nodes have acknowledged it, in bytes; 0 means 64 MiB (LIM-27). What must be kept
 	// beyond it waits.
 	ResumeMemory int
+
+	// Store keeps schedules, so that they survive the controller (SEM-12); package boltstore has one in a file. Nil means that they end with the controller. It must
+	// not be shared, and is closed by whoever has opened it, after the controller.
+	Store Store
+	// MaxSchedules is how many schedules one node may have at a time; 0 means 1 000 (LIM-19).
+	MaxSchedules int
 }
 
 // Bounds that are not options.
@@ -91,6 +97,8 @@ type Controller struct {
 	kept    *transport.KeepBudget
 	closing chan struct{} // closed by Close
 
+	schedules *scheduler
+
 	wg sync.WaitGroup // one for each link until it has ended, and the goroutines of ours
 
 	mu         sync.Mutex
@@ -119,10 +127,13 @@ type Controller struct {
 
 // New returns a controller that listens nowhere: nodes of this process join it by [Controller.Attach].
 //
-// It panics if an option makes no sense, where [Listen] returns an error.
+// It panics if an option makes no sense or the store cannot be read, where [Listen] returns an error.
 func New(o Options) *Controller {
 	c := build(o)
 	if err := c.check(); err != nil {
+		panic(err)
+	}
+	if err := c.schedules.load(); err != nil {
 		panic(err)
 	}
 	return c
@@ -158,9 +169,11 @@ func build(o Options) *Controller {
 	or(&c.opts.EjectAfter, ejectAfter)
 	or(&c.opts.MaxPending, 256)
 	or(&c.opts.ResumeMemory, transport.KeepBytes)
+	or(&c.opts.MaxSchedules, 1000)
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
+	c.schedules = newScheduler(c)
 	return c
 }
 
@@ -173,6 +186,9 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	}
 	addr, err := transport.ParseAddr(o.Addr)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.schedules.load(); err != nil {
 		return nil, err
 	}
 	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
@@ -214,8 +230,8 @@ func (c *Controller) check() error {
 	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
 		return fmt.Errorf("%w: PingInterval is %v and DeadInterval %v: want at least 1ms, the latter longer, and at most a day",
 			errBadOption, o.PingInterval, o.DeadInterval)
-	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.ResumeMemory < 0:
-		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending and ResumeMemory must not be negative", errBadOption)
+	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.ResumeMemory < 0 || o.MaxSchedules < 0:
+		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending, ResumeMemory and MaxSchedules must not be negative", errBadOption)
 	}
 	return nil
 }
@@ -311,6 +327,7 @@ func (c *Controller) refuseNew() ([]transport.Link, error) {
 		links = append(links, s.link)
 	}
 	c.mu.Unlock()
+	c.schedules.halt()
 	return links, c.unlisten()
 }
 
@@ -371,6 +388,14 @@ func (b *batch) add(l transport.Link) {
 		}
 	}
 	*b = append(*b, l)
+}
+
+// take notes all links of another batch, which is empty then.
+func (b *batch) take(other *batch) {
+	for _, l := range *other {
+		b.add(l)
+	}
+	*other = (*other)[:0]
 }
 
 // flush must not be called with a lock held.

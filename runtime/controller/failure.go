@@ -10,9 +10,12 @@ import (
 
 // Codes, reasons and outcomes that the controller itself gives; the numbers and words are those of package daffi.
 const (
+	codeCanceled       uint8 = 1
 	invalidArgument    uint8 = 2
+	deadlineExceeded   uint8 = 3
 	notFound           uint8 = 4
 	alreadyExists      uint8 = 5
+	permissionDenied   uint8 = 6
 	resourceExhausted  uint8 = 7
 	failedPrecondition uint8 = 8
 	unimplemented      uint8 = 11
@@ -34,6 +37,8 @@ const (
 	reasonNotResumed = "not_resumed"
 	reasonNameTaken  = "name_taken"
 	reasonLimit      = "limit"
+	reasonNoTask     = "no_task"
+	reasonStore      = "store"
 
 	mayHaveRun uint8 = 0
 	notRun     uint8 = 1

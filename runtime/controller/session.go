@@ -48,6 +48,7 @@ type session struct {
 	nameHash  uint64 // for calls with a key
 	since     time.Time
 	keepalive *transport.Keepalive
+	fires     bool // no node is behind it: it makes the scheduled calls of one
 
 	// Of its own goroutine.
 	touched   batch          // to flush at the end of the batch
@@ -211,6 +212,7 @@ func (s *session) HandleClosed(err error) {
 	if was == joined {
 		s.keepalive.Stop()
 		s.endCalls(&b)
+		c.schedules.left(s)
 		s.log(err)
 		c.mu.Lock()
 		c.releaseName(s, &b)

@@ -22,7 +22,8 @@
 //	                   that of the caller; it is written by the controller alone. With Keyed, towards the controller, the hash of a key
 //	                   (see Keys). Where the choice of the route says apart, towards the controller, one more than the slot of a call
 //	                   on this link: not to whom that went, if it is under way. Of a Peer frame: the session it introduces
-//	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit, Grant: bytes. Ping, Pong: any number. Else 0
+//	24     8   arg     Request: remaining time in nanoseconds, 0 for none; whoever holds it back subtracts how long. Credit, Grant: bytes. Ping, Pong: any number. Peer: 1 if the
+//	                   controller itself makes the calls (see Peers). Else 0
 //
 // A length over the limit is a protocol error and closes the link; nothing of it is skipped over. Fields that a kind does not use are 0 and
 // not looked at.
@@ -188,6 +189,9 @@
 // Before the first Request of a session reaches a callee, a Peer frame introduces its node: the session's number in peer, the node's
 // name as payload. A Peer frame with the flag Bulk and without a payload says that the session has ended; it follows all that was sent
 // on the session's behalf, and the number is never used again.
+//
+// The calls of a node's schedules come from a session of their own, which is introduced by the node's name and an arg of 1. What they are runs of is said in their metadata, by the
+// words daffi-task (the schedule's id), daffi-tick (a number from 1) and daffi-due (nanoseconds since 1970), all in text; of other sessions those words mean nothing. The tag's key is that of the tick.
 //
 // # Order
 //

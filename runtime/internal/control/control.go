@@ -34,15 +34,26 @@ const (
 	OpSessions   Op = 16
 	OpAbout      Op = 17 // node: [About]; answered OK or Failed
 	OpSelect     Op = 18 // node: [Select]; answered [Routes], [Missing] or Failed
-	OpAwait      Op = 31 // node: [Await]; answered OK, as late as that may be, or Failed
-	OpForget     Op = 32 // node, without a number: [Forget]
+
+	OpSchedule    Op = 20 // node: [Schedule]; answered [Scheduled] or Failed
+	OpScheduled   Op = 21
+	OpTasks       Op = 22 // node: [Tasks]; answered [TaskList]
+	OpTaskList    Op = 23
+	OpTaskControl Op = 24 // node: [TaskControl]; answered [TaskState] or Failed
+	OpTaskState   Op = 25
+	OpAwaitRuns   Op = 26 // node: [AwaitRuns]; answered [Runs], as late as that may be, or Failed
+	OpRuns        Op = 27
+
+	OpAwait  Op = 31 // node: [Await]; answered OK, as late as that may be, or Failed
+	OpForget Op = 32 // node, without a number: [Forget]
 )
 
 // Known reports whether op is one of this version. Their numbers have gaps.
 func (op Op) Known() bool {
 	switch op {
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
-		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget:
+		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget,
+		OpSchedule, OpScheduled, OpTasks, OpTaskList, OpTaskControl, OpTaskState, OpAwaitRuns, OpRuns:
 		return true
 	}
 	return false

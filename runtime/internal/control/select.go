@@ -79,7 +79,7 @@ func (m *Select) Append(e *codec.Encoder) {
 func (m *Select) Read(d *codec.Decoder) error {
 	m.Service = next(d, codec.ReadString)
 	m.Methods = next(d, readMethods)
-	m.Choice = next(d, readChoice)
+	m.Choice = next(d, ReadChoice)
 	return d.Close()
 }
 
@@ -94,7 +94,8 @@ func (c *Choice) append(e *codec.Encoder) {
 	e.Bool(c.Apart)
 }
 
-func readChoice(d *codec.Decoder) (c Choice) {
+// ReadChoice reads what a key holds.
+func ReadChoice(d *codec.Decoder) (c Choice) {
 	have := d.Array(1)
 	for i := range have {
 		if d.Err() != nil {

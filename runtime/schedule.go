@@ -1,0 +1,203 @@
+package daffi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+// Schedule gives the call to the controller, which makes it by itself whenever the plan says, until that ends or the task is cancelled (SEM-12). Each run is an ordinary call, at most once, to a
+// provider that is there at that moment, or to the node named by [To]; results are dropped. Arguments and the metadata of ctx are read now and kept, at most 48 KiB of them (LIM-28).
+//
+// It returns when the controller has taken it over. The schedule then goes on without this node. It is lost with the controller, unless that has a store: then it is on disk when
+// Schedule returns, and goes on when the controller is there again.
+func (c Call[R]) Schedule(ctx context.Context, p Plan) (*Task, error) {
+	return c.b.schedule(ctx, c.m, c.x, c.enc, p)
+}
+
+// Schedule gives the call to the controller, which makes it by itself whenever the plan says; see [Call.Schedule].
+func (a Action) Schedule(ctx context.Context, p Plan) (*Task, error) {
+	return a.b.schedule(ctx, a.m, a.x, a.enc, p)
+}
+
+// schedule makes a schedule of a call.
+func (b *Binding) schedule(ctx context.Context, m int, x *extra, enc func(*codec.Encoder), p Plan) (*Task, error) {
+	full := b.methods[m].full
+	invalid := func(reason Reason, format string, args ...any) error {
+		return &Error{Code: InvalidArgument, Reason: reason, Outcome: NotRun, Method: full, Message: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case p.err != nil:
+		return nil, invalid("", "%v", p.err)
+	case p.p.Timing == 0:
+		return nil, invalid("", "a Plan that says nothing: begin with Every, At, Once or Cron")
+	case x.hasInput():
+		return nil, invalid(ReasonShape, "a call with an input sequence cannot be scheduled: let the handler find what it needs")
+	case x.delayed():
+		return nil, invalid(ReasonShape, "a call with After cannot be scheduled: the plan says when it is made, as Once does")
+	case x != nil && len(x.to) > 1:
+		return nil, invalid(ReasonShape, "a schedule for several nodes: name one with To, or choose them by their labels with Where")
+	case b.client.Methods[m].Event && x.anyone():
+		return nil, invalid(ReasonShape, "an event cannot be scheduled for all that serve it: name one with To, or schedule a method that sends it")
+	}
+	q := control.Schedule{ID: p.id, To: x.node(), Plan: p.p}
+	if q.ID == "" {
+		q.ID = newTaskID()
+	}
+	if q.Plan.Timeout == 0 {
+		q.Plan.Timeout = b.runTimeout(m)
+	}
+	if md := outgoing(ctx); md != nil {
+		if md.err != nil {
+			return nil, invalid(ReasonTooLarge, "%v", md.err)
+		}
+		q.Metadata = md.wire[2:]
+	}
+	call, err := b.prepare(ctx, m, x, enc)
+	if err != nil {
+		return nil, err
+	}
+	q.Args = append([]byte(nil), call.req.B...)
+	q.Key, q.Keyed = call.key(x)
+	call.release()
+	if n := len(q.Args) + len(q.Metadata); n > control.MaxScheduleBytes {
+		return nil, &Error{Code: ResourceExhausted, Reason: ReasonTooLarge, Outcome: NotRun, Method: full, Message: fmt.Sprintf(
+			"arguments and metadata of %d bytes: a schedule keeps at most %d; let the handler find what is larger", n, control.MaxScheduleBytes)}
+	}
+	deadline, own := b.deadline(ctx, m, false)
+	ctx, cancel := until(ctx, deadline, own)
+	defer cancel()
+	t := &Task{node: b.node, key: control.TaskKey{Owner: b.node.opts.Name, ID: q.ID}, method: full, to: q.To}
+	over, err := b.declareUntil(ctx, m, &q)
+	if err != nil {
+		return nil, err
+	}
+	if q.Plan.WhileConnected && !over {
+		b.node.leases.add(q.ID, func(ctx context.Context, s *session) error {
+			_, err := b.declare(ctx, s, m, &q)
+			return err
+		})
+	}
+	return t, nil
+}
+
+// runTimeout is the deadline of a run where its plan has none.
+func (b *Binding) runTimeout(m int) time.Duration {
+	d := b.client.Methods[m].Timeout
+	if d == 0 {
+		d = b.node.opts.Timeout
+	}
+	return max(d, 0)
+}
+
+// declareUntil asks for a schedule until a controller has answered. Its id lets the controller recognise what it was asked before.
+func (b *Binding) declareUntil(ctx context.Context, m int, q *control.Schedule) (over bool, err error) {
+	unsure := false // the controller may have it
+	for {
+		s, err := b.node.session(ctx)
+		if err != nil {
+			return false, scheduleError(err, b.methods[m].full, unsure)
+		}
+		over, err := b.declare(ctx, s, m, q)
+		if err == nil {
+			return over, nil
+		}
+		e := scheduleError(err, b.methods[m].full, unsure)
+		if e.Code != Unavailable || e.Reason != ReasonLinkLost || ctx.Err() != nil {
+			return false, e
+		}
+		unsure = true
+		<-s.ended
+	}
+}
+
+// declare asks for a schedule once, or again where the controller does not know the route.
+func (b *Binding) declare(ctx context.Context, s *session, m int, q *control.Schedule) (over bool, err error) {
+	for attempt := 1; ; attempt++ {
+		route, err := b.route(ctx, s, m, time.Time{}, false)
+		if err != nil {
+			return false, err
+		}
+		q.Route = route.Number
+		var a control.Scheduled
+		err = s.askTask(ctx, q.Append, &a, control.OpScheduled)
+		if e, ok := err.(*Error); ok && e.Reason == ReasonStaleRoute && attempt < maxAttempts {
+			b.routes.Store(nil)
+			continue
+		}
+		return a.Over, err
+	}
+}
+
+// scheduleError is err for a method, with what is known of whether the controller has the schedule.
+func scheduleError(err error, method string, unsure bool) *Error {
+	e := notRun(err, method)
+	if CodeOf(err) == Canceled || CodeOf(err) == DeadlineExceeded {
+		unsure = true
+	}
+	if unsure {
+		e.Outcome = MayHaveRun
+	}
+	return e
+}
+
+// reader is an answer of the controller.
+type reader interface{ Read(*codec.Decoder) error }
+
+// askTask asks the controller about schedules.
+func (s *session) askTask(ctx context.Context, write func(*codec.Encoder), into reader, want control.Op) error {
+	op, d, err := s.exchange(ctx, write)
+	if err != nil {
+		return err
+	}
+	if err := into.Read(d); err != nil || op != want {
+		return badAnswer("a question about schedules", err)
+	}
+	return nil
+}
+
+func newTaskID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// leases are the schedules that live as long as this node is connected, by id.
+type leases struct {
+	mu    sync.Mutex
+	again map[string]func(context.Context, *session) error
+}
+
+func (l *leases) add(id string, declare func(context.Context, *session) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.again == nil {
+		l.again = map[string]func(context.Context, *session) error{}
+	}
+	l.again[id] = declare
+}
+
+func (l *leases) drop(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.again, id)
+}
+
+// redeclare makes them again at a new session. One that cannot be made is logged, and tried again with the session after it.
+func (n *Node) redeclare(ctx context.Context, s *session) {
+	n.leases.mu.Lock()
+	all := maps.Clone(n.leases.again)
+	n.leases.mu.Unlock()
+	for id, declare := range all {
+		if err := declare(ctx, s); err != nil {
+			n.log.Warn("schedule not made again", "task", id, "error", err)
+		}
+	}
+}
