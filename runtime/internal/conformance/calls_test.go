@@ -12,6 +12,8 @@ import (
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit/skewed"
 )
 
 // scenario is what every world must pass.
@@ -26,6 +28,7 @@ var scenarios = []scenario{
 	{"timeout", timeout},
 	{"unsupported", unsupported},
 	{"unknown codec", unknownCodec},
+	{"other version", otherVersion},
 	{"many methods", manyMethods},
 	{"distinct callbacks", distinctCallbacks},
 	{"pipeline of nine", pipeline},
@@ -33,6 +36,13 @@ var scenarios = []scenario{
 	{"server streams", serverStreams},
 	{"a stream that is left", leftStream},
 	{"item stream", itemStream},
+	{"background", background},
+	{"delayed", delayed},
+	{"one-way", oneway},
+	{"broadcast", broadcast},
+	{"broadcasts", broadcasts},
+	{"workers", workers},
+	{"live changes", liveChanges},
 }
 
 // echo gets back exactly what it has sent.
@@ -121,6 +131,18 @@ func unsupported(t *testing.T, w *world) {
 	requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
 }
 
+// otherVersion is a caller whose arguments are others than what the provider takes: it is refused before anything runs.
+func otherVersion(t *testing.T, w *world) {
+	w.nodeWith(daffi.Options{Name: "server"}, func(n *daffi.Node) error {
+		_, err := testkit.RegisterKit(n, new(testkit.Impl), daffi.As("SkewedKit"))
+		return err
+	})
+	p := skewed.NewKit(w.node("client"))
+	_, err := p.Echo(t.Context(), "text where bytes are wanted comes back as bytes, which are no text")
+	requireError(t, err, daffi.FailedPrecondition, daffi.ReasonSchema, daffi.NotRun)
+	requireError(t, p.Missing(t.Context()), daffi.Unimplemented, "", daffi.NotRun)
+}
+
 // phrases is a codec.
 type phrases struct{}
 
@@ -205,7 +227,11 @@ func unresponsive(t *testing.T, w *world) {
 	p := NewDesk(w.node("client"))
 	ended := make(chan error, 1)
 	go func() { ended <- p.Block(t.Context(), true) }()
-	soon(t, d.blocked, "the start of the handler")
+	select {
+	case <-d.blocked:
+	case err := <-ended:
+		t.Fatal("the handler has not begun: ", err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()

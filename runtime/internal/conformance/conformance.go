@@ -50,7 +50,7 @@ type Desk interface {
 	Buy(ctx context.Context, how string) (string, error)
 	// Block waits for the end of its context, or for that of the test if it is stubborn.
 	Block(ctx context.Context, stubborn bool) error
-	// Work takes a moment.
+	// Work waits until the test lets it end.
 	Work(ctx context.Context) error
 	// Pass is handed on to the named nodes, one after the other, and returns who has had it and how much time the last one had.
 	Pass(ctx context.Context, via []string) (trail []string, left time.Duration, err error)

@@ -137,7 +137,7 @@ var deskDesc = daffi.Service[Desk]{
 		},
 		{
 			Name: "Work", Sig: "()()", Serve: serveDeskWork,
-			Doc: "Work takes a moment.",
+			Doc: "Work waits until the test lets it end.",
 		},
 		{
 			Name: "Pass", Sig: "([]string)([]string,duration)", Serve: serveDeskPass, Params: []string{"via"}, Results: []string{"trail", "left"},
@@ -382,7 +382,7 @@ func (p *DeskProxy) Block(ctx context.Context, stubborn bool) error {
 	return p.Prepare().Block(stubborn).Do(ctx)
 }
 
-// Work takes a moment.
+// Work waits until the test lets it end.
 func (p *DeskProxy) Work(ctx context.Context) error {
 	return p.Prepare().Work().Do(ctx)
 }
@@ -495,7 +495,7 @@ func (c DeskCalls) Block(stubborn bool) daffi.Action {
 	})
 }
 
-// Work takes a moment.
+// Work waits until the test lets it end.
 func (c DeskCalls) Work() daffi.Action {
 	return daffi.NewAction(c.b, deskWork, nil)
 }

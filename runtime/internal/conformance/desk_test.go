@@ -18,7 +18,8 @@ import (
 type desk struct {
 	node    string
 	end     chan struct{} // closed at the end of the scenario
-	blocked chan struct{} // gets a value when Block begins
+	blocked chan struct{} // gets a value when Block or Work begins
+	release chan struct{} // lets Work end when it is closed
 	left    chan error    // gets how a Count that was left, or a Block, has ended
 
 	working, most atomic.Int32 // Work at a time, and the most that were
@@ -78,7 +79,8 @@ func (d *desk) Work(context.Context) error {
 	defer d.working.Add(-1)
 	for most := d.most.Load(); now > most && !d.most.CompareAndSwap(most, now); most = d.most.Load() {
 	}
-	time.Sleep(time.Millisecond) // so that others come meanwhile
+	d.blocked <- struct{}{}
+	<-d.release
 	return nil
 }
 

@@ -82,11 +82,29 @@ func TestConformance(t *testing.T) {
 		others := goleak.IgnoreCurrent()
 		t.Run(kind.name, func(t *testing.T) {
 			w := kind.make(t)
+			w.t = t
+			observer := w.node("observer")
 			for _, s := range scenarios {
 				t.Run(s.name, func(t *testing.T) { s.run(t, &world{t: t, inside: w.inside, addr: w.addr}) })
+				alone(t, observer)
 			}
 		})
 		require.NoError(t, goleak.Find(others), kind.name)
+	}
+}
+
+// alone waits until the controller has seen that all other nodes are gone, so that none of them is called by the next scenario.
+func alone(t *testing.T, observer *daffi.Node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		peers, err := observer.Peers(ctx)
+		require.NoError(t, err)
+		if len(peers) == 1 {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
