@@ -24,12 +24,16 @@ func (x *extra) needs() int {
 }
 
 // Broadcast calls every node that serves the method at this moment but the caller's own, or the nodes that [To] names. All copies are on their way when it returns, ranged over or not;
-// it waits for the controller's answer and for room in the link, no longer than ctx.
+// it waits for the delay of [After], the controller's answer and room in the link, no longer than ctx.
 //
 // The sequence has one entry for each of these nodes, in the order in which they come: the node's name with its result or its error. A node that goes away meanwhile is
 // Unavailable/node_lost; those that have not answered when ctx or the deadline ends have that error, and what came stays. An entry without a name is the only one, and the error
 // of the whole call: nothing was sent, with Unavailable/no_provider because nobody serves it. A name of To that is not there, or does not serve the method, has an entry that says so.
 // Nothing is repeated, and HashKey and //daffi:key decide nothing.
+//
+// A method with an input sequence has it read once, on a goroutine of the node's, and each item goes to all nodes. Each has its own flow control, so the one that takes items most
+// slowly decides how fast they are read. A node that fails, or returns before the end, gets no more, and the others go on. An input that fails is the error of every entry; a panic of it is
+// one of the loop.
 //
 // The sequence is for one loop: a second one gets an entry without a name and with [ErrStreamConsumed]. Leaving the loop cancels the rest. Results that nobody ranges over
 // are kept as long as the sequence is: at most a message's limit for each node. [Collect], [First] and [Quorum] do what is usually wanted.

@@ -528,6 +528,49 @@ func TestD43BroadcastTo(t *testing.T) {
 	})
 }
 
+// Labels and the caller's own node (D-70).
+func TestD43D70BroadcastWhereAndAllowSelf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		zone := map[string]string{"v1": "eu", "v2": "us", "v3": "eu", "caller": "eu"}
+		c := newChoir(t, func(name string) *daffi.Node {
+			return net.NodeWith(daffi.Options{Name: name, Labels: map[string]string{"zone": zone[name]}})
+		}, 3)
+		_, err := testkit.RegisterKit(c.caller, new(testkit.Impl))
+		require.NoError(t, err)
+		to := func(opts ...daffi.CallOption) []string {
+			got, err := daffi.Collect(c.p.Prepare().Echo(nil).With(opts...).Broadcast(t.Context()))
+			require.NoError(t, err)
+			return slices.Sorted(maps.Keys(got))
+		}
+		require.Equal(t, names(3), to())
+		require.Equal(t, []string{"caller", "v1", "v2", "v3"}, to(daffi.AllowSelf()))
+		require.Equal(t, []string{"v1", "v3"}, to(daffi.Where("zone", "eu")))
+		require.Equal(t, []string{"caller", "v1", "v3"}, to(daffi.Where("zone", "eu"), daffi.AllowSelf()))
+		all := entries(t, c.p.Prepare().Echo(nil).With(daffi.Where("zone", "asia")).Broadcast(t.Context()))
+		requireError(t, all[""].Err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		all = entries(t, c.p.Prepare().Echo(nil).With(daffi.Where("zone", "eu"), daffi.To("v1", "v2")).Broadcast(t.Context()))
+		require.Len(t, all, 2)
+		require.NoError(t, all["v1"].Err)
+		requireError(t, all["v2"].Err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// The targets are those of the moment after the delay, and the deadline counts from then.
+func TestD43DelayedBroadcast(t *testing.T) {
+	choirBubble(t, 2, func(t *testing.T, c *choir) {
+		begin := time.Now()
+		seq := c.p.Prepare().Add(1).With(daffi.After(time.Minute)).Broadcast(t.Context())
+		require.Equal(t, time.Minute, time.Since(begin))
+		require.Len(t, entries(t, seq), 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		all := entries(t, c.p.Prepare().Add(1).With(daffi.After(time.Minute)).Broadcast(ctx))
+		requireError(t, all[""], daffi.DeadlineExceeded, "", daffi.NotRun)
+		require.Equal(t, []int{1}, c.voices["v1"].got())
+	})
+}
+
 func TestD43Quorum(t *testing.T) {
 	choirBubble(t, 5, func(t *testing.T, c *choir) {
 		ended := make(chan error, 5)

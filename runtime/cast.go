@@ -61,6 +61,13 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		return nil, notRun(err, c.method())
 	}
 	defer shared.release()
+	if x.delayed() {
+		end, e := b.stayed(ctx, m, x)
+		if e != nil {
+			return nil, e
+		}
+		defer end()
+	}
 	if mode&transport.Output != 0 {
 		c.merge = &merge{wake: make(chan struct{}, 1)}
 	}
