@@ -19,7 +19,7 @@ type calls struct {
 	ended  bool                  // the tables are swept: nothing may be added
 }
 
-type callFlags uint8
+type callFlags uint16
 
 const (
 	live       callFlags = 1 << iota
@@ -29,6 +29,9 @@ const (
 	bulk                 // a frame went on in the bulk lane, so the last one must as well
 	stopped              // the callee wants no more input
 	awaited              // of a oneway call: the caller is told when the callee has admitted it
+	streaming            // it has a sequence
+	moved                // of such a call: something came since rest looked last
+	resting              // and nothing does: it does not count as running
 )
 
 // outCall is the caller's end of a call.
@@ -175,8 +178,7 @@ func (s *session) release(id uint64) (call inCall, ok bool) {
 		if e.speed != nil {
 			e.speed.unanswered(e.since, s.c.clock())
 		}
-		call, ok = s.calls.endIn(id, e), true
-		s.running.Add(-1)
+		call, ok = s.endIn(id, e), true
 	}
 	s.mu.Unlock()
 	return call, ok
@@ -223,6 +225,10 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	}
 	t.served++
 	s.running.Add(1)
+	if f.Mode&(transport.Input|transport.Output|transport.Each) != 0 {
+		e.flags |= streaming | moved
+		s.awake()
+	}
 	id = transport.Served | transport.CallID(slot, e.gen)
 	g := transport.Frame{Payload: f.Payload, Header: transport.Header{
 		Kind: transport.Request, Flags: f.Flags & forwarded, Depth: f.Depth, Mode: f.Mode,
@@ -232,8 +238,7 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 		g.Buf = f.Buf.Retain() // another node may get it if this one has no room
 	}
 	if err := s.link.Enqueue(g); err != nil {
-		t.endIn(id, e)
-		s.running.Add(-1)
+		s.endIn(id, e)
 		return 0, first, err
 	}
 	return id, first, nil
@@ -266,6 +271,9 @@ func (s *session) endCalls(b *batch) {
 	s.mu.Lock()
 	t := s.calls
 	s.calls = calls{ended: true}
+	if s.restTimer != nil {
+		s.restTimer.Stop()
+	}
 	s.mu.Unlock()
 	s.running.Store(0)
 

@@ -98,6 +98,7 @@ func (s *session) allow(id uint64, f *transport.Frame) {
 	if id&transport.Served != 0 {
 		if e := s.calls.inAt(id); e != nil {
 			e.flow.allow(f)
+			s.move(e)
 		}
 	} else if e := s.calls.outAt(id); e != nil {
 		e.flow.allow(f)

@@ -273,10 +273,10 @@ func (s *session) fromCallee(f *transport.Frame) error {
 		e.speed.answered(e.since, s.c.clock())
 		e.speed = nil
 	}
+	s.move(e)
 	call := *e
 	if last {
-		s.calls.endIn(f.Call, e)
-		s.running.Add(-1)
+		s.endIn(f.Call, e)
 	}
 	s.mu.Unlock()
 

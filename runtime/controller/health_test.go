@@ -23,7 +23,7 @@ func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
 	for _, conn := range []bool{false, true} {
 		t.Run(fmt.Sprintf("conn %v", conn), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := start(t, Options{})
+				w := start(t, Options{PingInterval: time.Hour})
 				w.conn = conn
 				f(t, w)
 			})

@@ -56,13 +56,15 @@ type session struct {
 	pings     int            // in the second that began at pingsFrom
 	pingsFrom time.Time
 
-	running  atomic.Int64 // calls that it serves, as far as the choice of a provider counts them
+	running  atomic.Int64 // calls that it serves, without streams that rest
 	draining atomic.Bool  // changed with mu held
 	health   health
 	telling  atomic.Int32 // answers of providers that are not all sent
 
-	mu    sync.Mutex
-	calls calls
+	mu        sync.Mutex
+	calls     calls
+	restTimer *time.Timer // of rest
+	watched   bool        // it runs
 
 	// Guarded by the controller's lock.
 	services map[string]*registration
