@@ -264,6 +264,7 @@ func TestI5SEM9Admitted(t *testing.T) {
 			require.NoError(t, p.Block().Post(t.Context()), "accepted and lost")
 			synctest.Wait()
 			require.Equal(t, map[string]uint64{"busy": 1}, k.net.Controller.Stats().Lost)
+			require.Equal(t, map[string]uint64{"Kit.Block": 1}, k.net.Controller.Stats().LostMethods)
 		})
 	})
 	t.Run("provider dies", func(t *testing.T) {

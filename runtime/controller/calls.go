@@ -49,6 +49,7 @@ type inCall struct {
 	id    uint64 // at the caller
 	from  *session
 	next  uint32 // of the free list
+	route uint32 // the caller's
 	flow  flow   // towards the caller
 	flags callFlags
 	since int64  // when it was sent, if its first answer is timed
@@ -219,7 +220,7 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	}
 	e := &t.in[slot]
 	e.gen++
-	e.from, e.id, e.flags, e.flow = from, f.Call, flags|live, answers(f.Mode)
+	e.from, e.id, e.route, e.flags, e.flow = from, f.Call, f.Route, flags|live, answers(f.Mode)
 	if speed != nil {
 		e.speed, e.since = speed, s.c.clock()
 	}
@@ -284,7 +285,7 @@ func (s *session) endCalls(b *batch) {
 		case call.flags&live == 0:
 			continue
 		case call.flags&accepted != 0:
-			s.c.lose(reasonNodeLost)
+			s.c.lose(reasonNodeLost, call.route)
 			continue
 		}
 		if _, ok := call.from.finish(call.id); !ok {

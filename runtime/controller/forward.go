@@ -292,7 +292,7 @@ func (s *session) fromCallee(f *transport.Frame) error {
 		case !last:
 			s.c.counts.late.Add(1)
 		case f.Kind == transport.Error:
-			s.c.lose(lostReason(f.Payload))
+			s.c.lose(lostReason(f.Payload), call.route)
 		}
 		return nil
 	}
@@ -339,7 +339,7 @@ func (s *session) stuck(kind transport.Kind, large bool, id uint64, call inCall,
 func (s *session) breakOff(id uint64, call inCall, why *control.Failure) {
 	if was, ok := s.release(id); ok {
 		if was.flags&accepted != 0 {
-			s.c.lose(reasonBusy)
+			s.c.lose(reasonBusy, was.route)
 		}
 		s.send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: id, Flags: transport.Bulk}})
 	}

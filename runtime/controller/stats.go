@@ -29,6 +29,8 @@ type Stats struct {
 	Resumed uint64            // times that a link went on over another connection
 	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
+
+	LostMethods map[string]uint64 // the same, by "Service.Method"
 }
 
 type counters struct {
@@ -36,8 +38,9 @@ type counters struct {
 	refused atomic.Uint64
 	resumed atomic.Uint64
 
-	mu   sync.Mutex
-	lost map[string]uint64
+	mu     sync.Mutex
+	lost   map[string]uint64 // by reason
+	lostBy map[string]uint64 // by method
 }
 
 // Stats counts. It looks at every node, one after the other.
@@ -66,19 +69,21 @@ func (c *Controller) Stats() Stats {
 		s.mu.Unlock()
 	}
 	c.counts.mu.Lock()
-	st.Lost = maps.Clone(c.counts.lost)
+	st.Lost, st.LostMethods = maps.Clone(c.counts.lost), maps.Clone(c.counts.lostBy)
 	c.counts.mu.Unlock()
 	return st
 }
 
-// lose counts a one-way call that did not run after it was accepted (SEM-9).
-func (c *Controller) lose(reason string) {
+// lose counts a one-way call that did not run after it was accepted (SEM-9). route is what the caller has called, so there are no more methods than routes.
+func (c *Controller) lose(reason string, route uint32) {
+	method := c.route(route).String()
 	c.counts.mu.Lock()
+	defer c.counts.mu.Unlock()
 	if c.counts.lost == nil {
-		c.counts.lost = map[string]uint64{}
+		c.counts.lost, c.counts.lostBy = map[string]uint64{}, map[string]uint64{}
 	}
 	c.counts.lost[reason]++
-	c.counts.mu.Unlock()
+	c.counts.lostBy[method]++
 }
 
 // lostReason is why a callee refused a call: one of the words that daffi itself uses, since a node may say anything.
