@@ -41,6 +41,10 @@ var scenarios = []scenario{
 	{"one-way", oneway},
 	{"broadcast", broadcast},
 	{"broadcasts", broadcasts},
+	{"item streams to many", itemStreams},
+	{"planned", planned},
+	{"task list", taskList},
+	{"task of an unknown method", unknownTask},
 	{"workers", workers},
 	{"live changes", liveChanges},
 }

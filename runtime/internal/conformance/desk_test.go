@@ -22,6 +22,8 @@ type desk struct {
 	release chan struct{} // lets Work end when it is closed
 	left    chan error    // gets how a Count that was left, or a Block, has ended
 
+	refuse int // what Put does not take; 0 for none
+
 	working, most atomic.Int32 // Work at a time, and the most that were
 
 	mu   sync.Mutex
@@ -99,6 +101,9 @@ func (d *desk) Pass(ctx context.Context, via []string) ([]string, time.Duration,
 func (d *desk) Put(_ context.Context, n int) error {
 	if n < 0 {
 		return fmt.Errorf("%d is negative", n)
+	}
+	if n > 0 && n == d.refuse {
+		return fmt.Errorf("%d is refused", n)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

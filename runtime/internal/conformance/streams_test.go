@@ -98,3 +98,65 @@ func numbersBelow(n int) iter.Seq[int] {
 		}
 	}
 }
+
+// itemStreams go to five nodes at a time: each has all, in order, and an end of its own.
+func itemStreams(t *testing.T, w *world) {
+	names, nodes, desks := w.desks(5)
+	client := w.node("client")
+	for _, name := range names {
+		require.NoError(t, client.WaitNode(t.Context(), name))
+	}
+	f := NewFeeder(client)
+	want := slices.Collect(numbersBelow(1000))
+	entries := map[string]error{}
+	for name, err := range f.Prepare().PutAll(daffi.NoError(slices.Values(want))).Broadcast(t.Context()) {
+		require.NoError(t, err, name)
+		entries[name] = err
+	}
+	require.Len(t, entries, len(names))
+	for _, d := range desks {
+		kept, _ := d.Kept(t.Context())
+		require.Equal(t, want, kept)
+		d.mu.Lock()
+		d.kept = nil
+		d.mu.Unlock()
+	}
+
+	// One of them fails at an item; the others have all.
+	desks[2].refuse = 500
+	for name, err := range f.Prepare().PutAll(daffi.NoError(slices.Values(want))).Broadcast(t.Context()) {
+		if name == names[2] {
+			require.ErrorContains(t, err, "500 is refused")
+		} else {
+			require.NoError(t, err, name)
+		}
+	}
+	for i, d := range desks {
+		kept, _ := d.Kept(t.Context())
+		if i == 2 {
+			require.Equal(t, want[:500], kept, "nothing after the refused one")
+		} else {
+			require.Equal(t, want, kept)
+		}
+	}
+
+	// Nobody wants the rest: the source is told.
+	endless, stopped := func(yield func(int, error) bool) {
+		for i := 0; yield(i, nil); i++ {
+		}
+	}, make(chan struct{})
+	require.NoError(t, nodes[2].Close())
+	for range f.Prepare().PutAll(func(yield func(int, error) bool) {
+		defer close(stopped)
+		endless(yield)
+	}).Broadcast(timeLimit(t)) {
+		break
+	}
+	soon(t, stopped, "the end of the source")
+}
+
+func timeLimit(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
