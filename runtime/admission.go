@@ -442,7 +442,7 @@ func (a *admission) close() {
 		}
 	}
 	for ctx := range a.oneway {
-		ctx.cancel(context.Canceled)
+		ctx.cancelFor(shuttingDown())
 	}
 	a.settle()
 	a.mu.Unlock()

@@ -119,7 +119,8 @@ func receiveTurn[T any](c *cast, k *copied, d *codec.Decoder, read func(*codec.D
 		return false, nil
 	}
 	k.over = true
-	k.st.close()
+	ended, _ := err.(*Error)
+	k.st.close(ended)
 	c.feed.rethrow()
 	if err = c.b.streamError(k.st, c.m, err); err != nil {
 		err = c.of(k, asError(err))

@@ -12,6 +12,7 @@ type CallInfo struct {
 	Method  string // "Service.Method"
 	Caller  string // the name of the node that called, as the controller knows it
 	Attempt int    // 0 for the first; more where daffi has sent the call again (SEM-6)
+	Depth   int    // of calls within calls: 0 for one that no handler has made
 	ID      string // of a call of an idempotent method: random, and the same in all attempts, so that a handler can recognise them; of a run of a schedule: of its tick; else empty
 
 	Task string    // the schedule of Caller's that the call is a run of; else empty
@@ -25,7 +26,7 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 	if !ok {
 		return info, false
 	}
-	info = CallInfo{Method: c.method, Caller: c.from}
+	info = CallInfo{Method: c.method, Caller: c.from, Depth: int(c.depth)}
 	if t := c.tag; t != nil {
 		info.Attempt = int(t.attempt)
 		if t.id != (callID{}) {
@@ -33,7 +34,7 @@ func CallFrom(ctx context.Context) (info CallInfo, ok bool) {
 		}
 	}
 	if c.fired {
-		info.Task, info.Tick, info.Due = scheduled(c.metadata)
+		info.Task, info.Tick, info.Due = scheduled(c.received())
 	}
 	return info, true
 }
@@ -75,12 +76,12 @@ type callCtx struct {
 	node     *Node
 	deadline time.Time
 	depth    uint8
-	queued   bool              // it waits to run; protected by the node's admission
-	fired    bool              // by the controller, for a schedule
-	metadata map[string]string // written before the handler starts
-	turn     atomic.Uint64     // that it holds, 0 for none
+	queued   bool          // it waits to run; protected by the node's admission
+	fired    bool          // by the controller, for a schedule
+	turn     atomic.Uint64 // that it holds, 0 for none
 
 	mu    sync.Mutex
+	more  *callMore
 	done  chan struct{}
 	err   error
 	timer *time.Timer
@@ -89,11 +90,48 @@ type callCtx struct {
 
 func (c *callCtx) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
-func (c *callCtx) Value(k any) any {
-	if _, ok := k.(callKey); ok {
-		return c
+// callMore is what most calls do not have.
+type callMore struct {
+	metadata map[string]string // that came with the call; written before the handler starts
+	outgoing *metadata         // what of it calls pass on that the handler makes
+	cause    error             // why the context was cancelled, where that is known
+	caused   context.Context   // one that was cancelled with that cause
+}
+
+// extend gives c its callMore. Call with the lock held.
+func (c *callCtx) extend() *callMore {
+	if c.more == nil {
+		c.more = new(callMore)
 	}
-	return nil
+	return c.more
+}
+
+func (c *callCtx) Value(k any) any {
+	switch k.(type) {
+	case callKey:
+		return c
+	case metadataKey:
+		if m := c.passedOn(); m != nil {
+			return m
+		}
+		return nil
+	}
+	return c.causedValue(k)
+}
+
+// causedValue lets [context.Cause] find the cause, which it asks a context of its own package for: so once c was cancelled with one, there is such a context behind it.
+func (c *callCtx) causedValue(k any) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more == nil || c.more.cause == nil {
+		return nil
+	}
+	if c.more.caused == nil {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(c.more.cause)
+		c.more.caused = ctx
+	}
+	return c.more.caused.Value(k)
 }
 
 func (c *callCtx) Done() <-chan struct{} {
@@ -155,18 +193,33 @@ func (c *callCtx) arm() {
 
 // abandon ends c for want of a caller. Past the deadline that is the reason: a caller whose time is up cancels, and its Cancel may be here before
 // the handler's own timer.
-func (c *callCtx) abandon() {
+func (c *callCtx) abandon(why *Error) {
 	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
 		c.cancel(context.DeadlineExceeded)
 		return
 	}
-	c.cancel(context.Canceled)
+	c.cancelFor(why)
 }
 
 // cancel ends c. The first one counts.
 func (c *callCtx) cancel(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.end(err)
+}
+
+// cancelFor cancels c with a cause.
+func (c *callCtx) cancelFor(why *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.extend().cause = causeOf(why)
+	}
+	c.end(context.Canceled)
+}
+
+// end ends c, once. Call with the lock held.
+func (c *callCtx) end(err error) {
 	if c.err != nil {
 		return
 	}

@@ -283,6 +283,7 @@ func (c *cast) end(e *Error) {
 	for i := range c.copies {
 		if k := &c.copies[i]; k.id != 0 {
 			if p := c.s.calls.remove(k.id); p != nil {
+				p.why = e
 				c.s.cancel(k.id, p)
 				p.fail(e)
 			}
@@ -328,7 +329,7 @@ func (c *cast) leave() {
 func (c *cast) close() {
 	for i := range c.copies {
 		if k := &c.copies[i]; k.st != nil && k.err == nil && !k.over {
-			k.st.close()
+			k.st.close(errLeftCast)
 		}
 	}
 	c.leave()

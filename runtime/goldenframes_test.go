@@ -227,6 +227,7 @@ func goldenStreams() map[string]goldenFrame {
 	}
 	broken := goldenFailure()
 	reason := written(broken.AppendTo)
+	cause := written((&control.Failure{Code: uint8(DeadlineExceeded), Message: "the deadline has passed", Node: "shop-1"}).AppendTo)
 	packed := transport.NewCompressor().Compress(nil, golden.Join(items)[:100])
 	chunk := strings.Repeat("z", transport.MaxContent)
 	return map[string]goldenFrame{
@@ -248,7 +249,13 @@ func goldenStreams() map[string]goldenFrame {
 		"chunk-last": {about: "The last piece.", header: of(transport.Chunk, transport.Bulk), payload: []golden.Line{{Bytes: []byte(chunk[:34_464])}}, check: bare(chunk[:34_464])},
 		"credit":     {about: "The sender may send 12 KiB more.", header: transport.Header{Kind: transport.Credit, Call: goldenServed, Arg: 12 << 10}, check: bare("")},
 		"stop":       {about: "The callee wants no more input.", header: of(transport.Stop, transport.Bulk), check: bare("")},
-		"cancel":     {about: "The caller has gone.", header: transport.Header{Kind: transport.Cancel, Flags: transport.Bulk, Call: goldenCall}, check: bare("")},
+		"cancel-why": {about: "The caller has gone, and says why.", header: transport.Header{Kind: transport.Cancel, Flags: transport.Bulk, Call: goldenCall},
+			payload: golden.MessagePack(cause), check: func(t *testing.T, b []byte) {
+				e := readCause(b)
+				require.Equal(t, []any{DeadlineExceeded, "the deadline has passed", "shop-1"}, []any{e.Code, e.Message, e.Node})
+				require.Equal(t, b, (&Node{opts: Options{Name: "shop-1"}}).appendCause(&Error{Code: DeadlineExceeded, Message: "the deadline has passed"}))
+			}},
+		"cancel": {about: "The caller has gone.", header: transport.Header{Kind: transport.Cancel, Flags: transport.Bulk, Call: goldenCall}, check: bare("")},
 	}
 }
 

@@ -134,10 +134,12 @@ func (in *Incoming) handle() error {
 	}
 	args := in.payload.B[in.skip:]
 	if in.flags&transport.Meta != 0 {
+		var md map[string]string
 		var err error
-		if in.ctx.metadata, args, err = splitMetadata(args); err != nil {
+		if md, args, err = splitMetadata(args); err != nil {
 			return in.decodeError(err)
 		}
+		in.ctx.setMetadata(md)
 	}
 	if in.flags&transport.Zstd != 0 {
 		raw, err := in.node.decompress(args)

@@ -97,6 +97,7 @@ func (b *Binding) await(ctx context.Context, s *session, id uint64, p *pending, 
 		<-p.done
 		return b.ended(s, id, p, m)
 	}
+	p.why = err
 	s.cancel(id, p)
 	return err
 }
@@ -106,9 +107,9 @@ func (b *Binding) ended(s *session, id uint64, p *pending, m int) *Error {
 	if p.err != errExpired {
 		return b.outcome(p, m)
 	}
-	p.err = nil
+	p.err, p.why = nil, b.timedOut(m)
 	s.cancel(id, p)
-	return b.timedOut(m)
+	return p.why
 }
 
 // dispatch sends p by the session that there is, or by the next one. A session that has ended and does not know yet takes nothing: then p
@@ -176,7 +177,7 @@ func (s *session) cancel(id uint64, p *pending) {
 		p.large.close()
 		p.large = nil
 	}
-	s.send(transport.Frame{Header: h})
+	s.sendCancel(h, p.why)
 }
 
 // send enqueues the request and flushes. With an error nothing was sent.

@@ -42,15 +42,22 @@ type metadata struct {
 }
 
 // WithMetadata returns a context whose calls carry md, beside what ctx has already been given; of equal keys the later one counts. A trace
-// travels under the key "traceparent". A handler reads it by [MetadataFrom]; calls that it makes itself carry only what it gives them.
+// travels under the key "traceparent". A handler reads it by [MetadataFrom]. Calls that it makes with its context, or one derived from it, carry the trace on, that is the keys
+// "traceparent" and "tracestate" of W3C Trace Context, and besides only what they are given.
 //
 // A call with more than 64 keys or 8 KiB fails with InvalidArgument/too_large (LIM-9). md may be changed afterwards.
 func WithMetadata(ctx context.Context, md map[string]string) context.Context {
-	m := &metadata{values: map[string]string{}}
+	values := map[string]string{}
 	if outer := outgoing(ctx); outer != nil {
-		maps.Copy(m.values, outer.values)
+		maps.Copy(values, outer.values)
 	}
-	maps.Copy(m.values, md)
+	maps.Copy(values, md)
+	return context.WithValue(ctx, metadataKey{}, newMetadata(values))
+}
+
+// newMetadata encodes values, which it keeps.
+func newMetadata(values map[string]string) *metadata {
+	m := &metadata{values: values}
 	var e codec.Encoder
 	e.Raw([]byte{0, 0}) // the length
 	codec.WriteMap(&e, m.values, codec.WriteString, codec.WriteString)
@@ -63,10 +70,51 @@ func WithMetadata(ctx context.Context, md map[string]string) context.Context {
 		m.err = fmt.Errorf("metadata of %d bytes, at most %d are allowed", n, maxMetadata)
 	}
 	m.wire[0], m.wire[1] = byte(n), byte(n>>8)
-	return context.WithValue(ctx, metadataKey{}, m)
+	return m
 }
 
-// outgoing is the metadata of calls made with ctx, nil if there is none. A handler's context begins without.
+// traced are the keys that a handler's calls pass on: https://www.w3.org/TR/trace-context/.
+var traced = [...]string{"traceparent", "tracestate"}
+
+// passedOn is the part of the call's metadata that calls pass on that its handler makes, nil if there is none.
+func (c *callCtx) passedOn() *metadata {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more == nil || c.more.metadata == nil {
+		return nil
+	}
+	if c.more.outgoing == nil {
+		values := map[string]string{}
+		for _, key := range traced {
+			if v, ok := c.more.metadata[key]; ok {
+				values[key] = v
+			}
+		}
+		if len(values) == 0 {
+			return nil
+		}
+		c.more.outgoing = newMetadata(values)
+	}
+	return c.more.outgoing
+}
+
+// received is the metadata that came with the call, nil if there is none.
+func (c *callCtx) received() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more == nil {
+		return nil
+	}
+	return c.more.metadata
+}
+
+func (c *callCtx) setMetadata(md map[string]string) {
+	c.mu.Lock()
+	c.extend().metadata = md
+	c.mu.Unlock()
+}
+
+// outgoing is the metadata of calls made with ctx, nil if there is none. A handler's context begins with the trace of its call.
 func outgoing(ctx context.Context) *metadata {
 	m, _ := ctx.Value(metadataKey{}).(*metadata)
 	return m
@@ -75,10 +123,13 @@ func outgoing(ctx context.Context) *metadata {
 // MetadataFrom is what the caller has sent with the call that ctx belongs to, empty outside a handler and where there is none. The map is a copy.
 func MetadataFrom(ctx context.Context) map[string]string {
 	c, ok := ctx.Value(callKey{}).(*callCtx)
-	if !ok || c.metadata == nil {
+	if !ok {
 		return map[string]string{}
 	}
-	md := maps.Clone(c.metadata)
+	md := maps.Clone(c.received())
+	if md == nil {
+		return map[string]string{}
+	}
 	if c.fired {
 		for _, word := range []string{taskWord, tickWord, dueWord} {
 			delete(md, word)

@@ -44,6 +44,7 @@ type pending struct {
 	stream *stream
 
 	at       *atomic.Uint32 // gets one more than its slot when it is sent, for a hedge; nil where there is none
+	why      *Error         // nobody waits for it any more; written by who has removed it from the table
 	attempts *int           // counts repetitions for an interceptor; nil where there is none
 }
 
@@ -66,7 +67,7 @@ func (p *pending) release() {
 		p.reply.Release()
 	}
 	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
-	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil
+	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.why, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil, nil
 	p.hasty, p.counted, p.at, p.seat = false, false, nil, seat{}
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)

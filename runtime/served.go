@@ -109,7 +109,7 @@ func (s *session) servedFrame(f *transport.Frame) error {
 			s.node.lates.Add(1)
 			return nil
 		}
-		c.abandon(errCallGone)
+		c.abandon(readCause(f.Payload))
 		return nil
 	}
 	c := s.served.get(f.Call)

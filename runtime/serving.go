@@ -157,7 +157,7 @@ func (t *serving) finish(id uint64) (ended servedCall, others bool) {
 }
 
 // close ends all calls: nobody waits for their replies any more.
-func (t *serving) close(err error) {
+func (t *serving) close(err *Error) {
 	t.mu.Lock()
 	calls := t.items
 	t.items, t.seen, t.live, t.gone = nil, nil, 0, err
@@ -171,9 +171,9 @@ func (t *serving) close(err error) {
 }
 
 // abandon ends a call whose caller is no longer there or no longer wants it.
-func (c *servedCall) abandon(err error) {
+func (c *servedCall) abandon(err *Error) {
 	if c.ctx != nil {
-		c.ctx.abandon()
+		c.ctx.abandon(err)
 		defer c.ctx.node.admission.forget(c.ctx)
 	}
 	if c.recv != nil {
@@ -195,5 +195,3 @@ func (c *servedCall) abandon(err error) {
 		c.in.release()
 	}
 }
-
-var errCallGone = &Error{Code: Canceled, Outcome: Ran, Message: "the caller has cancelled the call or is gone", cause: context.Canceled}

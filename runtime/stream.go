@@ -64,23 +64,24 @@ func (st *stream) fail(e *Error) {
 	if st.s == nil || st.s.calls.remove(st.id) == nil {
 		return
 	}
+	st.p.why = e
 	st.cancel()
 	st.p.fail(e)
 }
 
 // cancel tells the callee that the call is over, in the order of the stream's frames.
 func (st *stream) cancel() {
-	f := transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: st.id, Flags: st.p.lane()}}
+	h := transport.Header{Kind: transport.Cancel, Call: st.id, Flags: st.p.lane()}
 	if l := st.p.large; l != nil {
 		l.close()
 	}
 	if st.send != nil {
-		f.Flags = transport.Bulk
-		if st.send.abort(&f, nil) {
+		h.Flags = transport.Bulk
+		if st.send.abort(&transport.Frame{Header: h, Payload: st.s.node.appendCause(st.p.why)}, nil) {
 			return
 		}
 	}
-	st.s.send(f)
+	st.s.sendCancel(h, st.p.why)
 }
 
 // ended is called when the call has ended, with its error.
@@ -115,13 +116,14 @@ func (st *stream) unsent() {
 	}
 }
 
-// close ends what is still open: the consumer takes nothing more.
-func (st *stream) close() {
+// close ends what is still open: the consumer takes nothing more, and why.
+func (st *stream) close(why *Error) {
 	st.feed.left(st)
 	if st.s == nil {
 		return
 	}
 	if st.s.calls.remove(st.id) != nil {
+		st.p.why = why
 		st.cancel()
 	}
 	if st.recv != nil {
@@ -153,7 +155,7 @@ func (b *Binding) feedOnce(ctx context.Context, p *pending, m int, x *extra) err
 	p.stream = st
 	deadline, own := b.deadline(ctx, m, true)
 	e := b.attempt(ctx, p, m, x, st.mode, deadline, own)
-	st.close()
+	st.close(e)
 	st.feed.rethrow()
 	if e = st.feed.outcome(b.methods[m].full, e); e != nil {
 		p.release()
@@ -178,7 +180,7 @@ func (b *Binding) openStream(ctx context.Context, m int, x *extra, enc func(*cod
 	_, _, e := b.dispatch(ctx, p, m, x, st.mode, deadline, false)
 	p.forgetRequest()
 	if e != nil {
-		st.close()
+		st.close(e)
 		return nil, e
 	}
 	return st, nil
@@ -237,12 +239,13 @@ func rangeOver[T any](ctx context.Context, b *Binding, m int, x *extra, enc func
 	if e != nil {
 		return false, e
 	}
-	defer st.close()
+	defer st.close(errLeftLoop)
 	left, err = receive(ctx, st.recv, dec, yield)
 	if left {
 		return true, nil
 	}
-	st.close()
+	ended, _ := err.(*Error)
+	st.close(ended)
 	st.feed.rethrow()
 	return false, b.streamError(st, m, err)
 }

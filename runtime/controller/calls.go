@@ -127,7 +127,7 @@ func (s *session) claim(f *transport.Frame, keep bool) (ok bool, err error) {
 		return false, protocolError("call id %#x is not one that a node gives", id)
 	}
 	var over outCall
-	defer func() { s.withdraw(over) }()
+	defer func() { s.withdraw(over, nil) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.calls
@@ -279,6 +279,7 @@ func (s *session) endCalls(b *batch) {
 	s.running.Store(0)
 
 	var lost *control.Failure
+	var gone []byte // the cause of the calls that the node made
 	for i := range t.in {
 		call := &t.in[i]
 		switch {
@@ -303,7 +304,10 @@ func (s *session) endCalls(b *batch) {
 			continue
 		}
 		if _, ok := call.to.release(call.id); ok {
-			call.to.enqueue(cancelFrame(call))
+			if gone == nil {
+				gone = encode((&control.Failure{Code: codeCanceled, Reason: reasonNodeLost, Node: s.name, Message: "the node that made the call is gone"}).AppendTo)
+			}
+			call.to.enqueueCancel(cancelFrame(call, gone))
 			b.add(call.to.link)
 		}
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -170,7 +171,7 @@ func (s *session) fromCaller(f *transport.Frame) error {
 func (s *session) endBoth(id uint64, call outCall, why *control.Failure) {
 	if _, ok := s.finish(id); ok {
 		s.send(errorFrame(id, why, true))
-		s.withdraw(call)
+		s.withdraw(call, encode(why.AppendTo))
 	}
 }
 
@@ -212,25 +213,40 @@ func (s *session) cancel(f *transport.Frame) {
 	if f.Flags&transport.Bulk != 0 {
 		call.flags |= bulk
 	}
-	s.withdraw(call)
+	s.withdraw(call, bytes.Clone(f.Payload))
 }
 
-// withdraw ends the callee's end of a call that has ended at its caller.
-func (s *session) withdraw(call outCall) {
+// withdraw ends the callee's end of a call that has ended at its caller. why is the cause as the callee is told it, nil for none.
+func (s *session) withdraw(call outCall, why []byte) {
 	if call.to == nil {
 		return
 	}
 	if _, ok := call.to.release(call.id); ok {
-		s.sendTo(call.to, cancelFrame(call))
+		s.touched.add(call.to.link)
+		call.to.enqueueCancel(cancelFrame(call, why))
 	}
 }
 
-func cancelFrame(call outCall) transport.Frame {
-	h := transport.Header{Kind: transport.Cancel, Call: call.id}
+// maxCause bounds what a Cancel may say of its cause: nodes say less.
+const maxCause = 1 << 10
+
+func cancelFrame(call outCall, why []byte) transport.Frame {
+	f := transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: call.id}}
 	if call.flags&bulk != 0 { // not before what it cancels
-		h.Flags = transport.Bulk
+		f.Flags = transport.Bulk
 	}
-	return transport.Frame{Header: h}
+	if len(why) <= maxCause {
+		f.Payload = why
+	}
+	return f
+}
+
+// enqueueCancel enqueues f with its cause, or, where there is no room for that, without.
+func (s *session) enqueueCancel(f transport.Frame) {
+	if len(f.Payload) > 0 && s.link.Enqueue(f) == nil {
+		return
+	}
+	s.enqueue(transport.Frame{Header: f.Header})
 }
 
 // fromCallee passes on a frame of a call that the node serves.

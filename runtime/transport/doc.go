@@ -57,6 +57,9 @@
 // follow, a byte that is their number, from 1 to 32, and 8 bytes for each. The other bits are 0, and a receiver refuses a call in which they are not. Plain calls
 // have no tag.
 //
+// A Cancel may say why, as the payload of an Error frame does of a failure: its code is that of a cancelled context or of a deadline, and the node is the
+// one where the reason lies, however many calls up. At most 1 KiB of it is passed on, and where the queue is filled by half, none.
+//
 // # Keys
 //
 // Requests with the mode Keyed and equal hashes go to the same provider of a route: the one with the highest score. A score is

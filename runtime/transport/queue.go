@@ -32,7 +32,7 @@ func (q *queue) admit(h *Header, payload int) error {
 		return nil
 	}
 	frames, bytes := QueueFrames, QueueBytes
-	if h.Kind != Request { // an answer that is refused would leave a call without its end
+	if h.Kind != Request && (h.Kind != Cancel || payload == 0) { // an answer that is refused would leave a call without its end
 		frames, bytes = AnswerFrames, AnswerBytes
 		if window(h.Kind) { // in a pipe, which has no lane for it
 			frames, bytes = AnswerFrames/4*3, AnswerBytes/4*3
