@@ -12,10 +12,12 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // schedules name time zones
 
 	"github.com/alecthomas/kong"
 
 	"github.com/daffi-rpc/daffi/runtime/controller"
+	"github.com/daffi-rpc/daffi/runtime/controller/boltstore"
 )
 
 type commands struct {
@@ -56,6 +58,7 @@ type controllerCommand struct {
 	Addr      string `placeholder:"ADDR" help:"Where to listen: tcp://127.0.0.1:8888 or unix:///path/of.sock; the default is a unix socket that nodes of this user find."`
 	Name      string `placeholder:"NAME" help:"What nodes see; the default is \"controller\"."`
 	TokenFile string `placeholder:"FILE" type:"path" help:"File of the token that nodes on TCP must know; the default is one that nodes of this user find."`
+	Store     string `placeholder:"FILE" type:"path" help:"File that keeps schedules, so that they survive the controller; without it they end with it."`
 	Verbose   bool   `short:"v" help:"Log more."`
 }
 
@@ -69,10 +72,19 @@ func (c *controllerCommand) Run(out output) error {
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
-	ctl, err := controller.Listen(ctx, controller.Options{
+	options := controller.Options{
 		Addr: c.Addr, Name: c.Name, TokenFile: c.TokenFile,
 		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level})),
-	})
+	}
+	if c.Store != "" {
+		store, err := boltstore.Open(c.Store)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		options.Store = store
+	}
+	ctl, err := controller.Listen(ctx, options)
 	if err != nil {
 		return err
 	}
