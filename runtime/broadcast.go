@@ -29,7 +29,7 @@ func (x *extra) needs() int {
 // The sequence has one entry for each of these nodes, in the order in which they come: the node's name with its result or its error. A node that goes away meanwhile is
 // Unavailable/node_lost; those that have not answered when ctx or the deadline ends have that error, and what came stays. An entry without a name is the only one, and the error
 // of the whole call: nothing was sent, with Unavailable/no_provider because nobody serves it. A name of To that is not there, or does not serve the method, has an entry that says so.
-// Nothing is repeated, and HashKey and //daffi:key decide nothing.
+// Nothing is repeated, HashKey and //daffi:key decide nothing, and [Hedge] is refused.
 //
 // A method with an input sequence has it read once, on a goroutine of the node's, and each item goes to all nodes. Each has its own flow control, so the one that takes items most
 // slowly decides how fast they are read. A node that fails, or returns before the end, gets no more, and the others go on. An input that fails is the error of every entry; a panic of it is
@@ -46,13 +46,17 @@ func (c Call[R]) Broadcast(ctx context.Context) iter.Seq2[string, Result[R]] {
 	}, func(err error) Result[R] { return Result[R]{Err: err} })
 }
 
-// Broadcast is [Call.Broadcast], with nil for a node that has answered well: of a one-way method or an event, for which the call is accepted.
+// Broadcast is [Call.Broadcast], with nil for a node that has answered well: of a one-way method or an event, for which the call is accepted, or admitted where [WithAck] or
+// the method says so.
 func (a Action) Broadcast(ctx context.Context) iter.Seq2[string, error] {
-	mode := transport.Mode(0)
-	if a.b.client.Methods[a.m].Oneway && !a.x.hasInput() {
+	b, mode := a.b.self, transport.Mode(0)
+	if b.client.Methods[a.m].Oneway && !a.x.hasInput() {
 		mode = transport.Oneway
+		if b.ack(a.m, a.x) == AckAdmitted && !b.choice.Admitted {
+			b = b.admitting()
+		}
 	}
-	k, e := a.b.self.cast(ctx, a.m, a.x, a.enc, mode)
+	k, e := b.cast(ctx, a.m, a.x, a.enc, mode)
 	return entries(k, e, func(p *pending) (error, error) {
 		p.release()
 		return nil, nil

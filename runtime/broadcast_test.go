@@ -642,6 +642,10 @@ func TestE21BroadcastOfOnewayAndEvent(t *testing.T) {
 		require.Equal(t, []string{"a: x", "b: x", "c: x"}, b.take())
 		require.NoError(t, daffi.Errors(p.Prepare().Whisper("y").With(daffi.To("a", "c")).Broadcast(t.Context())))
 		require.Equal(t, []string{"a: y", "c: y"}, b.take())
+		require.NoError(t, daffi.Errors(p.Prepare().Pin("z").With(daffi.WithAck(daffi.AckAdmitted)).Broadcast(t.Context())))
+		require.Len(t, b.take(), 3)
+		all = entries(t, p.Prepare().Pin("x").With(daffi.Hedge(time.Second)).Broadcast(t.Context()))
+		requireError(t, all[""], daffi.InvalidArgument, daffi.ReasonShape, daffi.NotRun)
 	})
 }
 

@@ -56,6 +56,9 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 	if mode&transport.Output != 0 && c.quorum > 0 {
 		return nil, &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: c.method(), Message: "a broadcast of a method that returns a sequence has no quorum"}
 	}
+	if x.hedges() {
+		return nil, b.unhedgeable(m, "a broadcast goes to all of them")
+	}
 	shared, err := b.prepare(ctx, m, x, enc)
 	if err != nil {
 		return nil, notRun(err, c.method())

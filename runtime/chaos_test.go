@@ -197,7 +197,37 @@ func anyCall(ctx context.Context, r *rand.Rand, m *member, opts []daffi.CallOpti
 	wrong := func(format string, args ...any) error {
 		return &daffi.Error{Code: daffi.Internal, Message: fmt.Sprintf(format, args...)}
 	}
-	switch r.IntN(14) {
+	switch r.IntN(18) {
+	case 14:
+		b := noise(size)
+		got, err := daffi.Collect(p.Prepare().Echo(b).With(daffi.Quorum(r.IntN(3))).Broadcast(ctx))
+		for node, v := range got {
+			if string(v) != string(b) {
+				err = wrong("%d bytes came back from %s for %d", len(v), node, len(b))
+			}
+		}
+		return fmt.Sprintf("broadcast Echo %d", size), err
+	case 15:
+		if r.IntN(2) == 0 { // nobody takes the results
+			p.Prepare().Echo(noise(size)).Broadcast(ctx)
+		}
+		_, _, err := daffi.First(p.Prepare().Sum(leave, numbers(10*n)).Broadcast(ctx))
+		return "broadcast Sum", err
+	case 16:
+		return "broadcast AddEach", daffi.Errors(testkit.NewMany(m.now(), opts...).Prepare().AddEach(numbers(n)).Broadcast(ctx))
+	case 17:
+		next := map[string]int{}
+		came := 0
+		for node, e := range p.Prepare().Count(1<<30, "").Broadcast(ctx) {
+			if err = e.Err; err == nil && e.Value != next[node] {
+				err = wrong("item %d of %s instead of %d", e.Value, node, next[node])
+			}
+			next[node]++
+			if came++; came == leave*100 {
+				break
+			}
+		}
+		return "broadcast Count", err
 	case 12:
 		_, err := idempotent.NewClient(m.now(), opts...).Get(ctx, string(noise(size)))
 		return fmt.Sprintf("idempotent Get %d", size), err

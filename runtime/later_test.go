@@ -86,6 +86,36 @@ func (l *later) answer(t *testing.T, want control.Op, fill func(*codec.Encoder))
 	l.Send(frame{Header: header{Kind: transport.Control, Call: f.Call}, Payload: encoded(fill)})
 }
 
+// TestD43OfAnEarlierController asks for names one that does not know of them: nothing is sent. What a later one adds is skipped.
+func TestD43OfAnEarlierController(t *testing.T) {
+	overLater(t, daffi.Options{}, func(t *testing.T, l *later, n *daffi.Node) {
+		l.welcome(t, 0)
+		b := daffi.Bind(n, &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M", Sig: "()()"}}})
+		errs := make(chan error, 1)
+		broadcast := func() { errs <- daffi.Errors(daffi.NewAction(b, 0, nil).Broadcast(t.Context())) }
+		go broadcast()
+		l.answer(t, control.OpResolve, (&control.Routes{Routes: []control.Route{{Number: 5}}}).Append)
+		l.answer(t, control.OpTargets, (&control.Sessions{Numbers: []uint32{7, 8}}).Append)
+		e := requireError(t, <-errs, daffi.Unimplemented, "", daffi.NotRun)
+		require.Contains(t, e.Message, "of an earlier version")
+
+		go broadcast()
+		l.answer(t, control.OpTargets, func(e *codec.Encoder) {
+			e.Array(4)
+			e.Uint8(uint8(control.OpSessions))
+			codec.WriteSlice(e, []uint32{7, 8}, codec.WriteUint32)
+			codec.WriteStrings(e, []string{"a", "b"})
+			e.String("later")
+		})
+		for _, session := range []uint32{7, 8} {
+			f := l.Expect(t, transport.Request)
+			require.Equal(t, session, f.Header.Peer)
+			l.Send(frame{Header: header{Kind: transport.Reply, Call: f.Call}})
+		}
+		require.NoError(t, <-errs)
+	})
+}
+
 // laterFrame is one of a kind that is not known, with everything set that a frame has.
 func laterFrame(flags transport.Flags, size int) frame {
 	return frame{Payload: make([]byte, size), Header: header{Kind: 99, Flags: flags, Depth: 255, Mode: 255, Call: 1<<64 - 1, Route: 1<<32 - 1, Peer: 1<<32 - 1, Arg: 1<<64 - 1}}
