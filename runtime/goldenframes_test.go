@@ -120,8 +120,11 @@ func goldenControl() map[string]goldenFrame {
 			{Session: 7, Name: "shop-1", Services: []control.Service{{Name: "Shop", Methods: []string{"Add"}}}, Labels: []control.Label{{Name: "zone", Value: "eu"}}}}}),
 		"control-select": said("The node wants to call this at nodes in one zone, its own as well as others, in turn.", 7, 0, control.OpSelect, &control.Select{Service: "Shop", Methods: methods, Choice: control.Choice{
 			Where: []control.Label{{Name: "zone", Value: "eu"}}, Self: true, Balance: control.BalanceRoundRobin, Admitted: true, Apart: true}}),
-		"control-await":  said("Tell me when these have providers, the last of them others than me.", 7, 0, control.OpAwait, &control.Await{Routes: []uint32{5, 70000}, Others: []uint32{6}, Nodes: []string{"shop-1"}}),
-		"control-forget": said("I do not want to know any more.", 0, 0, control.OpForget, &control.Forget{Number: 7}),
+		"control-about-stoppable": said("The node may be asked to shut down.", 1, 0, control.OpAbout, &control.About{Stoppable: true}),
+		"control-stop":            said("The controller asks for that.", 0, 0, control.OpStop, &control.Stop{}),
+		"control-stop-refused":    said("The node does not.", 0, 0, control.OpStop, &control.Stop{Refused: "not now"}),
+		"control-await":           said("Tell me when these have providers, the last of them others than me.", 7, 0, control.OpAwait, &control.Await{Routes: []uint32{5, 70000}, Others: []uint32{6}, Nodes: []string{"shop-1"}}),
+		"control-forget":          said("I do not want to know any more.", 0, 0, control.OpForget, &control.Forget{Number: 7}),
 	}
 }
 

@@ -38,15 +38,15 @@ func labelMap(labels []control.Label) map[string]string {
 	return m
 }
 
-// introduce tells the controller of the node's labels. One that knows nothing of labels takes no calls that ask for them either.
+// introduce tells the controller of the node's labels, and whether it may be asked to shut down. One that knows nothing of labels takes no calls that ask for them either.
 func (s *session) introduce(ctx context.Context) error {
-	if len(s.node.opts.Labels) == 0 {
+	if len(s.node.opts.Labels) == 0 && !s.node.opts.AllowRemoteStop {
 		return nil
 	}
-	m := control.About{Labels: labelsOf(s.node.opts.Labels)}
+	m := control.About{Labels: labelsOf(s.node.opts.Labels), Stoppable: s.node.opts.AllowRemoteStop}
 	_, _, err := s.exchange(ctx, m.Append)
 	if CodeOf(err) == Unimplemented {
-		s.node.log.Warn("the controller is of an earlier version, which does not take labels")
+		s.node.log.Warn("the controller is of an earlier version, which takes no labels and stops no nodes")
 		return nil
 	}
 	return err

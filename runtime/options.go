@@ -94,6 +94,12 @@ type Options struct {
 	// OnPeer is told what [Node.WatchPeers] tells.
 	OnPeer func(e PeerEvent)
 
+	// AllowRemoteStop lets the controller's StopNodes shut the node down, as by Shutdown with DrainTimeout; Run then returns nil.
+	AllowRemoteStop bool
+
+	// OnStopRequest is asked before that, among the hooks; false refuses. Nil: the node does not refuse.
+	OnStopRequest func() bool
+
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration
 }

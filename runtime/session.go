@@ -508,12 +508,15 @@ func (s *session) control(f *transport.Frame) error {
 	}
 	var d codec.Decoder
 	d.Reset(f.Payload)
-	if op := control.ReadOp(&d); op == control.OpTable {
+	switch control.ReadOp(&d) {
+	case control.OpTable:
 		var t control.Table
 		if err := t.Read(&d); err != nil {
 			return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
 		}
 		s.node.table.apply(s, &t)
+	case control.OpStop:
+		s.node.stopRequested(s)
 	}
 	return nil // what this version does not know is not for it
 }

@@ -28,7 +28,7 @@ func (s *session) about(m *control.About) *control.Failure {
 	if s.labels != nil || len(s.services) > 0 {
 		return fail(failedPrecondition, "", "a node says what its labels are once, and before it serves anything")
 	}
-	s.labels = m.Labels
+	s.labels, s.stoppable = m.Labels, m.Stoppable
 	for _, l := range m.Labels {
 		s.words += len(l.Name) + len(l.Value) + 8
 	}

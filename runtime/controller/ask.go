@@ -104,6 +104,12 @@ func (s *session) control(f *transport.Frame) error {
 		s.unawait(m.Number)
 		s.c.mu.Unlock()
 		s.c.schedules.forgetWaiter(s, m.Number)
+	case control.OpStop:
+		var m control.Stop
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.refuses(&m)
 	case control.OpWatch:
 		if err := d.Close(); err != nil {
 			return malformed(op, err)

@@ -50,6 +50,12 @@ type Options struct {
 	Store Store
 	// MaxSchedules is how many schedules one node may have at a time; 0 means 1 000 (LIM-19).
 	MaxSchedules int
+
+	// OnNodeJoined and OnNodeLeft are told who is there, one call after the other, on a goroutine of the controller's own. A node whose connection is to be resumed has not left. One that
+	// blocks holds up further ones; what happens to a name meanwhile is told as what has become of it, so of a node that has come and gone nothing. Close waits for them for at most a
+	// second. A panic is logged.
+	OnNodeJoined func(name string)
+	OnNodeLeft   func(name string, why LeftReason)
 }
 
 // Bounds that are not options.
@@ -121,7 +127,8 @@ type Controller struct {
 	roused     []*awaiting
 	dirty      map[uint32]struct{} // sessions that changed and of which watchers were not told
 	pause      *time.Timer         // runs while watchers are not told; nil otherwise
-	ended      []transport.Link    // that the reaper is to wait for
+	roll       roll
+	ended      []transport.Link // that the reaper is to wait for
 	reaping    bool
 }
 
@@ -346,6 +353,7 @@ func (c *Controller) Close() error {
 		l.Close(transport.ErrClosed)
 	}
 	c.wg.Wait()
+	c.awaitHooks()
 	return err
 }
 

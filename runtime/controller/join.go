@@ -193,6 +193,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	s.deadline.Stop()
 	c.names[s.name] = s
 	c.sessions = append(c.sessions, s)
+	c.noteJoined(s.name)
 	welcome := transport.WelcomePayload{
 		Session: s.number, Incarnation: c.incarnation, Ping: c.opts.PingInterval, Dead: c.opts.DeadInterval,
 		MessageLimit: uint32(c.opts.MaxMessage), Name: c.opts.Name,

@@ -77,6 +77,9 @@ type session struct {
 	asked    map[*route]asking // what it was asked to describe
 	awaits   map[uint64]*awaiting
 	awaited  int // routes of all of them
+
+	stoppable bool
+	stopping  *stopping // nil if it was not asked
 }
 
 func (s *session) is(t state) bool { return state(s.state.Load()) == t }
@@ -218,6 +221,8 @@ func (s *session) HandleClosed(err error) {
 		s.log(err)
 		c.mu.Lock()
 		c.releaseName(s, &b)
+		s.stopped()
+		c.noteLeft(s.name, leftReason(err))
 		c.tell(&b)
 		c.mu.Unlock()
 	} else if was != refused {

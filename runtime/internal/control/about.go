@@ -9,7 +9,10 @@ import (
 )
 
 // About says what the sending node is, before it serves anything, once.
-type About struct{ Labels []Label }
+type About struct {
+	Labels    []Label
+	Stoppable bool // the controller may ask it to shut down by a [Stop]
+}
 
 // Label is a word about a node. Those of a node are sorted, and each name is there once.
 type Label struct{ Name, Value string }
@@ -68,12 +71,19 @@ func validLabelName(s string) bool {
 }
 
 func (m *About) Append(e *codec.Encoder) {
-	head(e, 1, OpAbout)
+	if !m.Stoppable {
+		head(e, 1, OpAbout)
+		appendLabels(e, m.Labels)
+		return
+	}
+	head(e, 2, OpAbout)
 	appendLabels(e, m.Labels)
+	e.Bool(true)
 }
 
 func (m *About) Read(d *codec.Decoder) error {
 	m.Labels = next(d, readLabels)
+	m.Stoppable = next(d, codec.ReadBool)
 	return d.Close()
 }
 

@@ -46,14 +46,14 @@ const (
 
 	OpAwait  Op = 31 // node: [Await]; answered OK, as late as that may be, or Failed
 	OpForget Op = 32 // node, without a number: [Forget]
+	OpStop   Op = 30 // controller, without a number: [Stop]; node: the same, if it does not
 )
 
 // Known reports whether op is one of this version. Their numbers have gaps.
 func (op Op) Known() bool {
 	switch op {
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
-		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget,
-		OpSchedule, OpScheduled, OpTasks, OpTaskList, OpTaskControl, OpTaskState, OpAwaitRuns, OpRuns:
+		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget, OpSchedule, OpScheduled, OpTasks, OpTaskList, OpTaskControl, OpTaskState, OpAwaitRuns, OpRuns, OpStop:
 		return true
 	}
 	return false
