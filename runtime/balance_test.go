@@ -107,6 +107,7 @@ func TestBalanceDiffersBetweenNodes(t *testing.T) {
 		call := keyed.NewCarts(net.Node("client")).Prepare().Plain("x")
 		require.Equal(t, map[string]int{"a": 5, "b": 5, "c": 5}, answers(t, call, 15))
 		require.NoError(t, b.Close())
+		synctest.Wait()
 		require.Len(t, answers(t, call, 15), 1, "it is c that asks now")
 	})
 }
@@ -149,6 +150,7 @@ func TestACC30NodesJoinAndDie(t *testing.T) {
 			dead := nodes[0]
 			nodes = nodes[1:]
 			require.NoError(t, dead.Close())
+			synctest.Wait()
 			require.NotContains(t, calls(100), dead.Name())
 			name := fmt.Sprint("new-", round)
 			join(name)

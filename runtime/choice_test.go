@@ -57,6 +57,7 @@ func TestD49SelfIsTheLastToBeCalled(t *testing.T) {
 		p := keyed.NewCarts(nodes[0])
 		require.Equal(t, map[string]int{"b": 50}, answers(t, p.Prepare().Plain("x"), 50))
 		require.NoError(t, nodes[1].Close())
+		synctest.Wait()
 		require.Equal(t, map[string]int{"a": 5}, answers(t, p.Prepare().Plain("x"), 5), "alone it serves itself")
 	})
 }
@@ -77,6 +78,7 @@ func TestD49AllowSelf(t *testing.T) {
 
 		for range 5 {
 			require.NoError(t, nodes[1].Close())
+			synctest.Wait()
 			require.Equal(t, map[string]int{"a": 5}, answers(t, call, 5))
 			nodes = append(nodes[:1], serving(t, net, "b")...)
 			require.Len(t, answers(t, call, 100), 2)
@@ -122,6 +124,7 @@ func TestD70Where(t *testing.T) {
 		labelled(t, net, "eu-3", map[string]string{"zone": "eu"})
 		require.Len(t, answers(t, eu, 100), 3, "a new node is there at once")
 		require.NoError(t, us.Close())
+		synctest.Wait()
 		_, err := call.With(daffi.Where("zone", "us")).Do(t.Context())
 		e := requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
 		require.Contains(t, e.Message, "no node with zone=us serves")
@@ -179,6 +182,7 @@ func TestD70WhereAndKey(t *testing.T) {
 		}
 		before := owners()
 		require.NoError(t, eu[1].Close())
+		synctest.Wait()
 		for key, at := range owners() {
 			if before[key] != "eu-1" {
 				require.Equal(t, before[key], at, "only the keys of who has left go elsewhere")
@@ -277,6 +281,7 @@ func TestD70ToSeveral(t *testing.T) {
 		require.Equal(t, map[string]int{"b": 50}, answers(t, call.With(daffi.To("nobody", "idle", "b")), 50))
 		require.Zero(t, time.Since(start), "without a pause")
 		require.NoError(t, nodes[0].Close())
+		synctest.Wait()
 		require.Equal(t, map[string]int{"c": 50}, answers(t, call.With(daffi.To("a", "c")), 50))
 
 		_, err := call.With(daffi.To("nobody", "none")).Do(t.Context())
@@ -363,6 +368,7 @@ func TestT4TheControllerDecides(t *testing.T) {
 		toA := call.With(daffi.To("a"))
 		require.Equal(t, map[string]int{"a": 1}, answers(t, toA, 1)) // the client remembers the session of a
 		require.NoError(t, nodes[0].Close())
+		synctest.Wait()
 		_, err := toA.Do(t.Context())
 		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
 		serving(t, net, "a")

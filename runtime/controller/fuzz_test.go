@@ -52,6 +52,11 @@ func FuzzController(f *testing.F) {
 		one(transport.Control, 0, 0, 4, 0, encoded((&control.Find{Node: "good"}).Append)),
 		one(transport.Control, 0, 0, 6, 0, encoded((&control.Targets{Route: 1}).Append)), one(transport.Request, 0, byte(transport.Keyed|transport.Tagged), 1, 1, nil),
 		one(transport.Control, 0, 0, 5, 0, encoded((&control.Unregister{Service: "Bad"}).Append)))
+	label := control.Label{Name: "zone", Value: "eu"}
+	add(one(transport.Control, 0, 0, 1, 0, encoded((&control.About{Labels: []control.Label{label}}).Append)), register,
+		one(transport.Control, 0, 0, 3, 0, encoded((&control.Select{Service: "Bad", Methods: rawpeer.Methods("sig", "M"),
+			Choice: control.Choice{Where: []control.Label{label}, Self: true, Balance: control.BalanceLeastLatency}}).Append)),
+		one(transport.Request, 0, 0, 1, 3, nil), one(transport.Error, 0, 0, 0x80, 0, rawpeer.ErrorPayload(control.Failure{Code: internal, Reason: reasonPanic, Outcome: ran})))
 	sig := long("A", 80)
 	described := one(transport.Control, 0, 0, 2, 0, encoded((&control.Describe{Service: "New", Doc: "d", Served: true, Methods: []control.Description{
 		{Name: "M", Sig: sig, Doc: "d", Params: []string{"p"}, Alias: "N", Oneway: true}, {Name: "N", Sig: "()()"}}}).Append))
