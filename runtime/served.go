@@ -29,6 +29,9 @@ func (s *session) request(f *transport.Frame) error {
 		over.abandon(errCallGone)
 	}
 	m := s.node.services.method(f.Route)
+	if m == nil {
+		m = s.caught(f.Route)
+	}
 	switch {
 	case m == nil:
 		return s.refuse(f.Call, &Error{Code: Unimplemented, Message: "the node does not serve this method any more"})

@@ -20,10 +20,12 @@ type services struct {
 	all     []*Registration                 // in order of registration
 	parts   uint32                          // the last number that a part has got
 	methods atomic.Pointer[[]*servedMethod] // by number; a number is never used again
+
+	catchers atomic.Pointer[[]*Registration] // of HandleUnknown, those with longer prefixes first
 }
 
 // none reports whether nothing was ever registered.
-func (ss *services) none() bool { return ss.methods.Load() == nil }
+func (ss *services) none() bool { return ss.methods.Load() == nil && ss.catchers.Load() == nil }
 
 // servedMethod is one method of a registration.
 type servedMethod struct {
@@ -79,6 +81,7 @@ type Registration struct {
 	balance Balance
 	methods []*servedMethod
 	subs    []*Registration // of the services below it
+	catch   *catcher        // of HandleUnknown, whose prefix is the service; else nil
 	once    sync.Once
 
 	turn   chan struct{} // of who tells a session about it, or that it is closed
@@ -169,8 +172,12 @@ func checkUnreserved(service string) error {
 // overlap finds the method that reg has in common with what is registered, or says that reg's service is there as a whole. Call with the lock held.
 func (ss *services) overlap(reg *Registration) (*servedMethod, error) {
 	for _, other := range ss.all {
-		if other.service != reg.service {
+		if other.service != reg.service || (other.catch == nil) != (reg.catch == nil) {
 			continue
+		}
+		if reg.catch != nil {
+			return nil, &Error{Code: AlreadyExists, Outcome: NotRun, Node: reg.node.opts.Name, Message: fmt.Sprintf(
+				"unknown methods of the prefix %q are handled on this node already; close that registration first", reg.service)}
 		}
 		if other.part == 0 && reg.part == 0 {
 			return nil, &Error{Code: AlreadyExists, Outcome: NotRun, Node: reg.node.opts.Name, Message: fmt.Sprintf(
@@ -211,6 +218,11 @@ func (ss *services) number(reg *Registration, override bool) error {
 	if was != nil && !override {
 		return &Error{Code: AlreadyExists, Outcome: NotRun, Node: reg.node.opts.Name, Method: was.full, Message: fmt.Sprintf(
 			"%s is registered on this node already; close that registration first, or Handle it with Override", was.full)}
+	}
+	if reg.catch != nil {
+		ss.all = append(ss.all, reg)
+		ss.setCatchers()
+		return nil
 	}
 	ms := []*servedMethod{nil} // number 0 is none
 	if p := ss.methods.Load(); p != nil {
@@ -300,6 +312,14 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 	if r.known == s || r.closed || r.overrides() {
 		return nil
 	}
+	if r.catch != nil {
+		q := control.Catch{Prefix: r.service}
+		_, _, err := s.exchange(ctx, q.Append)
+		if err == nil {
+			r.known = s
+		}
+		return err
+	}
 	q := control.Register{Service: r.service, Part: r.part, Balance: control.Balance(r.balance)}
 	for _, m := range r.methods {
 		q.Methods = append(q.Methods, control.Method{Name: m.name, Sig: signature.Fingerprint(m.sig), Number: m.number})
@@ -338,6 +358,10 @@ func (ss *services) forget(reg *Registration) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.all = slices.DeleteFunc(ss.all, func(r *Registration) bool { return r == reg })
+	if reg.catch != nil {
+		ss.setCatchers()
+		return
+	}
 	ms := slices.Clone(*ss.methods.Load())
 	for _, m := range reg.methods {
 		switch {
@@ -366,8 +390,11 @@ func (ss *services) remove(reg *Registration) error {
 	if s == nil {
 		return nil
 	}
-	q := control.Unregister{Service: reg.service, Part: reg.part}
-	_, _, err := s.exchange(ctx, q.Append)
+	q := (&control.Unregister{Service: reg.service, Part: reg.part}).Append
+	if reg.catch != nil {
+		q = (&control.Uncatch{Prefix: reg.service}).Append
+	}
+	_, _, err := s.exchange(ctx, q)
 	if errors.Is(err, &Error{Code: Unavailable, Reason: ReasonLinkLost}) || errors.Is(err, &Error{Code: Unavailable, Reason: ReasonClosed}) {
 		return nil
 	}

@@ -41,9 +41,10 @@ type session struct {
 	served     serving
 	credits    credits
 	assemblies assemblies
-	peers      map[uint32]*peer // reader: who calls here
-	quick      []*Incoming      // reader: calls of this batch whose handlers return at once
-	now        time.Time        // reader: of this batch, zero if nobody has asked yet
+	peers      map[uint32]*peer       // reader: who calls here
+	unserved   map[uint32]*introduced // reader: methods that it does not serve, by number
+	quick      []*Incoming            // reader: calls of this batch whose handlers return at once
+	now        time.Time              // reader: of this batch, zero if nobody has asked yet
 
 	ctl struct {
 		sync.Mutex
@@ -517,6 +518,12 @@ func (s *session) control(f *transport.Frame) error {
 		s.node.table.apply(s, &t)
 	case control.OpStop:
 		s.node.stopRequested(s)
+	case control.OpIntroduce:
+		var m control.Introduce
+		if err := m.Read(&d); err != nil {
+			return fmt.Errorf("%w: %w", transport.ErrProtocol, err)
+		}
+		return s.learn(&m)
 	}
 	return nil // what this version does not know is not for it
 }

@@ -58,6 +58,9 @@ func (d *Decoder) SetBudget(bytes int) {
 // Err gives the first error; it wraps [ErrDecode].
 func (d *Decoder) Err() error { return d.err }
 
+// Rest is what was not read yet. It is a part of what Reset was given.
+func (d *Decoder) Rest() []byte { return d.b[d.pos:] }
+
 // More reports whether bytes are left.
 func (d *Decoder) More() bool { return d.pos < len(d.b) }
 

@@ -65,6 +65,21 @@ func (s *session) control(f *transport.Frame) error {
 			return malformed(op, err)
 		}
 		s.answer(f.Call, s.describe(&m))
+	case control.OpCatch:
+		var m control.Catch
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.answer(f.Call, s.catch(&m))
+	case control.OpUncatch:
+		var m control.Uncatch
+		if err := m.Read(&d); err != nil {
+			return malformed(op, err)
+		}
+		s.c.mu.Lock()
+		s.c.uncatch(s, m.Prefix)
+		s.c.mu.Unlock()
+		s.answer(f.Call, nil)
 	case control.OpInspect:
 		var m control.Inspect
 		if err := m.Read(&d); err != nil {

@@ -117,10 +117,12 @@ type Controller struct {
 	lastNumber uint32
 	services   map[string]map[*session]*registration
 	routeIndex map[routeKey]uint32
-	routeBytes int                  // of what is remembered of routes
-	groups     map[methodKey]*group // where the next route of a method belongs, as long as there is room
-	served     map[string][]*route  // by service: those with providers, by method and number
-	docs       map[string]string    // comments of services
+	routeBytes int                   // of what is remembered of routes
+	groups     map[methodKey]*group  // where the next route of a method belongs, as long as there is room
+	served     map[string][]*route   // by service: those with providers, by method and number
+	docs       map[string]string     // comments of services
+	catchers   map[string][]provider // by prefix: who takes what nobody serves, by session number
+	catching   atomic.Int32          // how many there are
 	watchers   map[*session]*watcher
 	revision   uint64
 	ejections  uint64 // of nodes that fail
@@ -161,6 +163,7 @@ func build(o Options) *Controller {
 		groups:     map[methodKey]*group{},
 		served:     map[string][]*route{},
 		docs:       map[string]string{},
+		catchers:   map[string][]provider{},
 		watchers:   map[*session]*watcher{},
 		dirty:      map[uint32]struct{}{},
 	}

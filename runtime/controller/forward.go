@@ -82,7 +82,12 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		n = r.pick(s, rand.Uint64(), &picked)
 	}
 	if n == 0 {
-		return nil, 0, s.c.explain(r, wanted)
+		switch n, why = s.unserved(r, f, wanted, &picked); {
+		case why != nil:
+			return nil, 0, why
+		case n == 0:
+			return nil, 0, s.c.explain(r, wanted)
+		}
 	}
 	var err error
 	for _, p := range picked[:n] {

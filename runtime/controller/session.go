@@ -61,20 +61,22 @@ type session struct {
 	health   health
 	telling  atomic.Int32 // answers of providers that are not all sent
 
-	mu        sync.Mutex
-	calls     calls
-	restTimer *time.Timer // of rest
-	watched   bool        // it runs
+	mu         sync.Mutex
+	calls      calls
+	restTimer  *time.Timer         // of rest
+	watched    bool                // it runs
+	introduced map[uint32]struct{} // numbers of methods that it was told of for its prefixes
 
 	// Guarded by the controller's lock.
 	services map[string]*registration
-	methods  int               // of all of them
-	words    int               // bytes of their names and of the labels
-	labels   []control.Label   // sorted; constant once anything is served
-	interned int               // routes that it added
-	internBy int               // bytes of those, and of what it said of routes
-	compared int               // pairs of signatures, because of what it named
-	asked    map[*route]asking // what it was asked to describe
+	methods  int                 // of all of them
+	words    int                 // bytes of their names and of the labels
+	labels   []control.Label     // sorted; constant once anything is served
+	interned int                 // routes that it added
+	internBy int                 // bytes of those, and of what it said of routes
+	compared int                 // pairs of signatures, because of what it named
+	asked    map[*route]asking   // what it was asked to describe
+	caught   map[string]struct{} // prefixes of what it takes that nobody serves
 	awaits   map[uint64]*awaiting
 	awaited  int // routes of all of them
 

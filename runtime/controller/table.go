@@ -46,6 +46,9 @@ func (c *Controller) depart(s *session) {
 			c.dropPart(s, name, reg, reg.parts[0])
 		}
 	}
+	for prefix := range s.caught {
+		c.uncatch(s, prefix)
+	}
 	if i, ok := c.sessionAt(s.number); ok {
 		c.sessions = slices.Delete(c.sessions, i, i+1)
 	}

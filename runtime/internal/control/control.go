@@ -52,6 +52,8 @@ const (
 // Known reports whether op is one of this version. Their numbers have gaps.
 func (op Op) Known() bool {
 	switch op {
+	case OpCatch, OpUncatch, OpIntroduce:
+		return true
 	case OpOK, OpFailed, OpRegister, OpUnregister, OpResolve, OpRoutes, OpFind, OpFound, OpWatch, OpTable, OpMissing, OpDescribe, OpInspect, OpInspected,
 		OpTargets, OpSessions, OpAbout, OpSelect, OpAwait, OpForget, OpSchedule, OpScheduled, OpTasks, OpTaskList, OpTaskControl, OpTaskState, OpAwaitRuns, OpRuns, OpStop:
 		return true

@@ -1,0 +1,174 @@
+package controller
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/transport"
+)
+
+const (
+	maxCaught     = 256  // prefixes of one node
+	maxIntroduced = 4096 // methods that one node is told of because of its prefixes
+)
+
+// ownPrefix begins the names of services that are the runtime's own: no prefix takes them.
+const ownPrefix = "daffi."
+
+// catch notes that the node takes what nobody serves under a prefix.
+func (s *session) catch(m *control.Catch) *control.Failure {
+	if m.Prefix != "" {
+		if why := validWord("prefix", m.Prefix); why != nil {
+			return why
+		}
+	}
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch _, again := s.caught[m.Prefix]; {
+	case again:
+		return &control.Failure{Code: alreadyExists, Outcome: notRun, Node: s.name, Message: fmt.Sprintf("node %q takes unknown methods of %q already", s.name, m.Prefix)}
+	case len(s.caught) == maxCaught:
+		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+			Message: fmt.Sprintf("a node takes unknown methods of at most %d prefixes", maxCaught)}
+	}
+	if s.caught == nil {
+		s.caught = map[string]struct{}{}
+	}
+	s.caught[m.Prefix] = struct{}{}
+	list := c.catchers[m.Prefix]
+	i, _ := position(list, s.number)
+	c.catchers[m.Prefix] = append(list[:i:i], append([]provider{{s: s}}, list[i:]...)...)
+	c.catching.Add(1)
+	return nil
+}
+
+// uncatch is the end of that. Call with the lock held.
+func (c *Controller) uncatch(s *session, prefix string) {
+	if _, ok := s.caught[prefix]; !ok {
+		return
+	}
+	delete(s.caught, prefix)
+	list := c.catchers[prefix]
+	i, _ := position(list, s.number)
+	if list = append(list[:i:i], list[i+1:]...); len(list) == 0 {
+		delete(c.catchers, prefix)
+	} else {
+		c.catchers[prefix] = list
+	}
+	c.catching.Add(-1)
+}
+
+// unserved picks among the nodes that take calls of a method that nobody serves, by its key or at random, and introduces them to it. Who serves
+// the method with another signature, or elsewhere than the call may go, serves it. It returns how many were picked.
+func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]provider) (int, *control.Failure) {
+	const stream = transport.Input | transport.Output | transport.Each
+	c := s.c
+	if c.catching.Load() == 0 || f.Mode&stream != 0 || strings.HasPrefix(r.service+".", ownPrefix) {
+		return 0, nil
+	}
+	c.mu.Lock()
+	list, sig := c.catchersOf(r, wanted), ""
+	if sig, _ = r.signature(); r.base != nil {
+		sig, _ = r.base.signature()
+	}
+	c.mu.Unlock()
+	if len(list) == 0 {
+		return 0, nil
+	}
+	n := 0
+	if f.Mode&transport.Keyed != 0 {
+		n = rank(list, len(list), f.Peer, to)
+	} else {
+		n = s.pickCatcher(list, to)
+	}
+	number := r.number
+	if r.base != nil {
+		number = r.base.number
+	}
+	m := control.Introduce{Number: control.Introduced | number, Service: r.service, Method: r.method, Sig: sig}
+	known := 0
+	for _, p := range to[:n] {
+		if p.s.introduce(&m) {
+			to[known] = provider{s: p.s, number: m.Number}
+			known++
+			s.touched.add(p.s.link)
+		}
+	}
+	if known == 0 && n > 0 {
+		return 0, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: to[0].s.name, Method: r.String(),
+			Message: fmt.Sprintf("node %q was told of %d methods that nobody serves already, and may be told of no more until it joins again", to[0].s.name, maxIntroduced)}
+	}
+	return known, nil
+}
+
+// pickCatcher picks two at random, the less busy one first, and the caller itself only if there is no other.
+func (s *session) pickCatcher(list []provider, to *[2]provider) int {
+	if i, ok := position(list, s.number); ok && len(list) > 1 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 1 {
+		to[0] = list[0]
+		return 1
+	}
+	i, j := rand.IntN(len(list)), rand.IntN(len(list)-1)
+	if j >= i {
+		j++
+	}
+	if to[0], to[1] = list[i], list[j]; to[1].s.running.Load() < to[0].s.running.Load() {
+		to[0], to[1] = to[1], to[0]
+	}
+	return 2
+}
+
+// catchersOf are the nodes with the longest prefix of a method that nobody serves. Call with the lock held.
+func (c *Controller) catchersOf(r *route, wanted uint32) []provider {
+	for s, reg := range c.services[r.service] {
+		if reg.methods[r.method].route != nil && !s.draining.Load() && (wanted == 0 || s.number == wanted) {
+			return nil
+		}
+	}
+	for prefix, more := r.String(), true; more; {
+		prefix, more = shorter(prefix)
+		var list []provider
+		for _, p := range c.catchers[prefix] {
+			if !p.s.draining.Load() && r.admits(p.s) && (wanted == 0 || p.s.number == wanted) {
+				list = append(list, p)
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+	}
+	return nil
+}
+
+// shorter is a name without its last part, and whether there is a shorter one.
+func shorter(name string) (string, bool) {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return "", false
+	}
+	return name[:i], true
+}
+
+// introduce tells the node of a method, before it gets the first call of it. It is false for a node that knows of as many as it may.
+func (s *session) introduce(m *control.Introduce) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.introduced[m.Number]; known || s.calls.ended {
+		return true
+	}
+	if len(s.introduced) == maxIntroduced {
+		return false
+	}
+	if s.introduced == nil {
+		s.introduced = map[uint32]struct{}{}
+	}
+	s.introduced[m.Number] = struct{}{}
+	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: encode(m.Append)})
+	return true
+}

@@ -1,0 +1,385 @@
+package daffi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+)
+
+// answering handles unknown methods by saying who does.
+func answering(t *testing.T, n *daffi.Node, prefix, mark string) *daffi.Registration {
+	t.Helper()
+	reg, err := daffi.HandleUnknown(n, prefix, func(_ context.Context, c *daffi.RawCall) error { return c.Reply(mark + " " + c.Method()) })
+	require.NoError(t, err)
+	return reg
+}
+
+// asks calls a method that returns a string.
+func asks(t *testing.T, n *daffi.Node, service, method string) (string, error) {
+	t.Helper()
+	return called(n, service, method, "()(string)", nil, codec.ReadString).Do(t.Context())
+}
+
+// TestE16HandleUnknown registers prefixes and methods in every order: explicit ones come first, then longer prefixes, on one node and on several.
+func TestE16HandleUnknown(t *testing.T) {
+	steps := []func(*testing.T, *daffi.Node){
+		func(t *testing.T, n *daffi.Node) { answering(t, n, "", "all") },
+		func(t *testing.T, n *daffi.Node) { answering(t, n, "head", "head") },
+		func(t *testing.T, n *daffi.Node) { answering(t, n, "head.nested.*", "nested") },
+		func(t *testing.T, n *daffi.Node) {
+			_, err := daffi.Handle(n, "head.nested.Known", func(context.Context, struct{}) (string, error) { return "known", nil })
+			require.NoError(t, err)
+		},
+	}
+	for i := range 24 {
+		order := []int{0, 1, 2, 3}
+		k := i
+		for j := 3; j > 0; j-- { // the i-th permutation
+			order[j], order[k%(j+1)] = order[k%(j+1)], order[j]
+			k /= j + 1
+		}
+		for _, nodes := range []int{1, 4} {
+			t.Run(fmt.Sprint(order, nodes), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					net := daffitest.New(t)
+					client := net.Node("client")
+					var all []*daffi.Node
+					for i := range nodes {
+						all = append(all, net.Node(fmt.Sprintf("n%d", i)))
+					}
+					for _, s := range order {
+						steps[s](t, all[s%nodes])
+					}
+					for _, c := range [][3]string{
+						{"head.nested", "Known", "known"}, {"head.nested", "Other", "nested head.nested.Other"}, {"head.nested.deep", "X", "nested head.nested.deep.X"},
+						{"head", "Run", "head head.Run"}, {"head.nest", "X", "head head.nest.X"}, {"header", "X", "all header.X"}, {"A", "B", "all A.B"},
+					} {
+						for range 2 {
+							got, err := asks(t, client, c[0], c[1])
+							require.NoError(t, err)
+							require.Equal(t, c[2], got)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestE16RawCall shows what a handler of unknown methods sees, and what it can do.
+func TestE16RawCall(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		var in *daffi.RawCall
+		var how func(*daffi.RawCall) error
+		seen := make(chan []any, 1)
+		_, err := daffi.HandleUnknown(k.server, "Raw", func(ctx context.Context, c *daffi.RawCall) error {
+			in = c
+			args, err := c.Args()
+			if err != nil {
+				return err
+			}
+			info, ok := daffi.CallFrom(ctx)
+			if !ok || info.Method != c.Method() || info.Caller != "client" {
+				return errors.New("wrong context")
+			}
+			seen <- append([]any{c.Method(), c.Signature(), c.Oneway(), string(c.Payload())}, args...)
+			return how(c)
+		})
+		require.NoError(t, err)
+		call := called(k.client, "Raw", "Do", "(string,[]int)(int)", func(e *codec.Encoder) {
+			e.Array(2)
+			e.String("x")
+			codec.WriteSlice(e, []int{1, 2}, codec.WriteInt)
+		}, codec.ReadInt)
+
+		how = func(c *daffi.RawCall) error { return c.Reply(5) }
+		v, err := call.Do(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 5, v)
+		require.Equal(t, []any{"Raw.Do", "(string,[]int)(int)", false, "\x92\xa1x\x92\x01\x02", "x", []any{1, 2}}, <-seen)
+		require.NotNil(t, in)
+
+		how = func(c *daffi.RawCall) error { return c.ReplyRaw([]byte{0x91, 7}) }
+		v, err = call.Do(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 7, v)
+		<-seen
+
+		how = func(c *daffi.RawCall) error { return nil }
+		v, err = call.Do(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, v)
+		<-seen
+
+		how = func(c *daffi.RawCall) error {
+			for _, err := range []error{c.Reply("text"), c.Reply(), c.Reply(1, 2), c.ReplyRaw([]byte("nonsense")), c.ReplyRaw(nil)} {
+				if daffi.CodeOf(err) != daffi.Internal {
+					return fmt.Errorf("wrong results: %w", err)
+				}
+			}
+			if err := c.Reply(1); err != nil {
+				return err
+			}
+			return c.Reply(2)
+		}
+		_, err = call.Do(t.Context())
+		requireError(t, err, daffi.Internal, daffi.ReasonEncode, daffi.Ran)
+		require.ErrorContains(t, err, "its results are to be (int): the call was replied to before")
+		<-seen
+
+		how = func(c *daffi.RawCall) error { return &daffi.Error{Code: daffi.NotFound, Message: "nothing here"} }
+		_, err = call.Do(t.Context())
+		requireError(t, err, daffi.NotFound, "", daffi.Ran)
+		<-seen
+
+		how = func(c *daffi.RawCall) error { return nil }
+		require.NoError(t, call.Post(t.Context()))
+		synctest.Wait()
+		require.Equal(t, true, (<-seen)[2])
+
+		how = func(c *daffi.RawCall) error { panic("boom") }
+		_, err = call.Do(t.Context())
+		requireError(t, err, daffi.Internal, daffi.ReasonPanic, daffi.Ran)
+		<-seen
+		how = func(c *daffi.RawCall) error { return c.Reply(1) }
+		_, err = call.With(daffi.To("server")).Do(t.Context())
+		require.NoError(t, err)
+		<-seen
+		_, err = call.With(daffi.To("client")).Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		_, err = call.With(daffi.HashKey("k")).Do(t.Context())
+		require.NoError(t, err)
+		<-seen
+	})
+}
+
+// TestE16LargeRawCall takes and gives what does not fit into a frame.
+func TestE16LargeRawCall(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		_, err := daffi.HandleUnknown(k.server, "Raw", func(ctx context.Context, c *daffi.RawCall) error { return c.ReplyRaw(c.Payload()) })
+		require.NoError(t, err)
+		big := make([]byte, 1<<20)
+		big[len(big)-1] = 1
+		got, err := called(k.client, "Raw", "Echo", "(bytes)(bytes)", func(e *codec.Encoder) { e.Array(1); e.Blob(big) }, codec.ReadBlob).Do(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, big, got)
+	})
+}
+
+// TestE16Forward is a gateway: a node at two controllers gives one the services of the other.
+func TestE16Forward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, outer := daffitest.New(t), daffitest.New(t)
+		impl := new(testkit.Impl)
+		_, err := testkit.RegisterKit(inner.Node("server"), impl)
+		require.NoError(t, err)
+		inside, outside := inner.Node("gateway"), outer.Node("gateway")
+		_, err = daffi.HandleUnknown(outside, "", func(ctx context.Context, c *daffi.RawCall) error { return c.Forward(ctx, inside) })
+		require.NoError(t, err)
+		p := testkit.NewKit(outer.Node("client"))
+		got, err := p.Echo(t.Context(), []byte("through"))
+		require.NoError(t, err)
+		require.Equal(t, "through", string(got))
+		big, err := p.Echo(t.Context(), make([]byte, 1<<20))
+		require.NoError(t, err)
+		require.Len(t, big, 1<<20)
+		caller, _, err := p.Who(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "gateway", caller)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Equal(t, daffi.DeadlineExceeded, daffi.CodeOf(p.Block(ctx)))
+		_, err = p.Fail(t.Context(), "coded")
+		requireError(t, err, daffi.NotFound, "no_such_item", daffi.Ran)
+		require.Equal(t, "server", asError(t, err).Node)
+		require.NoError(t, p.Prepare().Add(5).Post(t.Context()))
+		synctest.Wait()
+		total, err := p.Total(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 5, total)
+		for _, err := range p.Count(t.Context(), 3, "") { // streams are not taken
+			requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		}
+		_, err = asks(t, outer.Node("other"), "No", "Such")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// TestE16ForwardInCircles ends at the bound of calls within calls.
+func TestE16ForwardInCircles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		a := net.Node("a")
+		var times atomic.Int64
+		_, err := daffi.HandleUnknown(a, "", func(ctx context.Context, c *daffi.RawCall) error { times.Add(1); return c.Forward(ctx, a) })
+		require.NoError(t, err)
+		_, err = asks(t, net.Node("client"), "No", "Such")
+		require.Equal(t, daffi.ResourceExhausted, daffi.CodeOf(err))
+		require.Equal(t, daffi.ReasonDepth, asError(t, err).Reason)
+		require.Less(t, times.Load(), int64(100))
+	})
+}
+
+// TestT13WildcardsAreNoProviders looks for a method that only a prefix takes.
+func TestT13WildcardsAreNoProviders(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		answering(t, k.server, "", "all")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := k.client.WaitMethod(ctx, "No.Such")
+		requireError(t, err, daffi.DeadlineExceeded, "", daffi.NotRun)
+		_, err = k.client.Describe(t.Context(), "No")
+		requireError(t, err, daffi.NotFound, daffi.ReasonNoProvider, daffi.NotRun)
+		_, err = daffi.Invoke(t.Context(), k.client, "No.Such")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+
+		// Another signature is no reason for a prefix.
+		_, err = called(k.client, "Kit", "Echo", "(string)(string)", func(e *codec.Encoder) { e.Array(1); e.String("") }, codec.ReadString).Do(t.Context())
+		requireError(t, err, daffi.FailedPrecondition, daffi.ReasonSchema, daffi.NotRun)
+		got, err := asks(t, k.client, "Kit", "Nope")
+		require.NoError(t, err)
+		require.Equal(t, "all Kit.Nope", got)
+		_, err = asks(t, k.client, "daffi.msg", "nope")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// TestE17UnhandledCallsAreAnswered calls what nobody serves, in every way.
+func TestE17UnhandledCallsAreAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		none := called(k.client, "No", "Such", "()(string)", nil, codec.ReadString)
+		_, err := none.Do(t.Context())
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		requireError(t, none.Post(t.Context()), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		nope := called(k.client, "Kit", "Nope", "()(string)", nil, codec.ReadString)
+		_, err = nope.Do(t.Context())
+		requireError(t, err, daffi.Unimplemented, "", daffi.NotRun)
+		requireError(t, nope.Post(t.Context()), daffi.Unimplemented, "", daffi.NotRun)
+
+		reg := answering(t, k.server, "Kit", "kit")
+		_, err = nope.Do(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, reg.Close())
+		require.NoError(t, reg.Close())
+		_, err = nope.Do(t.Context())
+		requireError(t, err, daffi.Unimplemented, "", daffi.NotRun)
+	})
+}
+
+func TestE16HandleUnknownRefuses(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		fn := func(context.Context, *daffi.RawCall) error { return nil }
+		for _, prefix := range []string{"daffi", "daffi.*", "daffi.msg"} {
+			_, err := daffi.HandleUnknown(k.server, prefix, fn)
+			requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+		}
+		_, err := daffi.HandleUnknown(k.server, "a b", fn)
+		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+		_, err = daffi.HandleUnknown(k.server, "a", nil)
+		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+		_, err = daffi.HandleUnknown(k.server, "a", fn, daffi.Override())
+		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+		reg, err := daffi.HandleUnknown(k.server, "a", fn)
+		require.NoError(t, err)
+		require.Equal(t, "a", reg.Service())
+		_, err = daffi.HandleUnknown(k.server, "a.*", fn)
+		requireError(t, err, daffi.AlreadyExists, "", daffi.NotRun)
+		require.ErrorContains(t, err, `unknown methods of the prefix "a" are handled on this node already`)
+		require.NoError(t, reg.Close())
+		for i := range 256 {
+			_, err := daffi.HandleUnknown(k.server, fmt.Sprint("p", i), fn)
+			require.NoError(t, err)
+		}
+		_, err = daffi.HandleUnknown(k.server, "one", fn)
+		requireError(t, err, daffi.ResourceExhausted, "limit", daffi.NotRun)
+	})
+}
+
+// TestE16NodesComeAndGo has prefixes at nodes that differ in labels, leave and come back.
+func TestE16NodesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		client := net.Node("client")
+		a, b := net.NodeWith(daffi.Options{Name: "a", Labels: map[string]string{"zone": "x"}}), net.NodeWith(daffi.Options{Name: "b", Labels: map[string]string{"zone": "y"}})
+		answering(t, a, "s", "a")
+		answering(t, b, "s", "b")
+		seen := map[string]int{}
+		for range 200 {
+			got, err := asks(t, client, "s", "M")
+			require.NoError(t, err)
+			seen[got]++
+		}
+		require.Len(t, seen, 2)
+		for range 20 {
+			got, err := called(client, "s", "M", "()(string)", nil, codec.ReadString).With(daffi.Where("zone", "y")).Do(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "b s.M", got)
+		}
+		require.NoError(t, a.Shutdown(t.Context()))
+		for range 20 {
+			got, err := asks(t, client, "s", "M")
+			require.NoError(t, err)
+			require.Equal(t, "b s.M", got)
+		}
+		reg, err := daffi.Handle(client, "s.M", func(context.Context, struct{}) (string, error) { return "served", nil })
+		require.NoError(t, err)
+		got, err := asks(t, client, "s", "M")
+		require.NoError(t, err)
+		require.Equal(t, "served", got)
+		require.NoError(t, reg.Close())
+		require.NoError(t, b.Close())
+		_, err = asks(t, client, "s", "M")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
+}
+
+// TestE24UnknownUnderLoad lets a prefix and a method of it come and go while it is called: every call is answered.
+func TestE24UnknownUnderLoad(t *testing.T) {
+	net := daffitest.New(t)
+	server, client := net.Node("server"), net.Node("client")
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	var taken, explicit, refused atomic.Int64
+	call := called(client, "s", "M", "()(string)", nil, codec.ReadString)
+	for range 8 {
+		wg.Go(func() {
+			for !stop.Load() {
+				got, err := call.Do(t.Context())
+				var e *daffi.Error
+				switch {
+				case err == nil && got == "all s.M":
+					taken.Add(1)
+				case err == nil && got == "served":
+					explicit.Add(1)
+				case errors.As(err, &e) && e.Outcome == daffi.NotRun && (e.Code == daffi.Unimplemented || e.Reason == daffi.ReasonNoProvider || e.Reason == daffi.ReasonDraining):
+					refused.Add(1)
+				default:
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+		})
+	}
+	for range 200 {
+		all := answering(t, server, "s", "all")
+		one, err := daffi.Handle(server, "s.M", func(context.Context, struct{}) (string, error) { return "served", nil })
+		require.NoError(t, err)
+		require.NoError(t, one.Close())
+		require.NoError(t, all.Close())
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d taken, %d served, %d refused", taken.Load(), explicit.Load(), refused.Load())
+	require.NotZero(t, taken.Load()+explicit.Load())
+}
