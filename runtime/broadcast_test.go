@@ -883,3 +883,50 @@ func TestE20ItemsAndFold(t *testing.T) {
 		}
 	})
 }
+
+// TestACC28Broadcast: of many nodes one is dead, one is stopped, one has an error, and every round has every entry, neither early nor late.
+func TestACC28Broadcast(t *testing.T) {
+	nodes, rounds := testkit.Full(100, 1000), testkit.Full(20, 100)
+	synctest.Test(t, func(t *testing.T) {
+		net, stopped := daffitest.New(t), new(wire)
+		stopped.ctl = net.Controller
+		c := newChoir(t, net.Node, nodes-2)
+		c.sing(func(context.Context, []byte) ([]byte, error) { return nil, testkit.ErrPlain }, "v1")
+		_, err := testkit.RegisterKit(connect(t, daffi.Options{Name: "stopped", Controller: stopped}), new(testkit.Impl))
+		require.NoError(t, err)
+		for range rounds {
+			dead, begun := c.join(t, "dead"), make(chan struct{})
+			c.sing(func(ctx context.Context, b []byte) ([]byte, error) {
+				close(begun)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}, "dead")
+			stopped.last().Stall(true)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			begin := time.Now()
+			seq := c.p.Prepare().Echo([]byte("x")).Broadcast(ctx)
+			<-begun
+			require.NoError(t, dead.node.Close())
+			all := entries(t, seq)
+			require.Equal(t, time.Second, time.Since(begin))
+			require.Len(t, all, nodes)
+			for node, r := range all {
+				switch node {
+				case "dead":
+					requireError(t, r.Err, daffi.Unavailable, daffi.ReasonNodeLost, daffi.MayHaveRun)
+				case "stopped":
+					requireError(t, r.Err, daffi.DeadlineExceeded, "", daffi.MayHaveRun)
+				case "v1":
+					require.ErrorIs(t, r.Err, testkit.ErrPlain)
+				default:
+					require.NoError(t, r.Err)
+					require.Equal(t, node+":x", string(r.Value))
+				}
+			}
+			cancel()
+			stopped.last().Stall(false)
+			synctest.Wait()
+			require.Empty(t, c.caller.Held())
+		}
+	})
+}

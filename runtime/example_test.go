@@ -287,3 +287,20 @@ func ExampleNode_Describe() {
 	// ClearItems[] ()() at [eu-1]: ""
 	// GetItems[] ()([]string) at [eu-1]: "GetItems returns the items, oldest first."
 }
+
+// A call to every node that serves the method, and to those of a list of names.
+func ExampleCall_Broadcast() {
+	ctx := context.Background()
+	shopper, stop := shop(ctx)
+	defer stop()
+	fmt.Println(daffi.Errors(shopper.Prepare().AddItem("tea").Broadcast(ctx)))
+	for node, r := range shopper.Prepare().GetItems().Broadcast(ctx) {
+		fmt.Println(node, r.Value, r.Err)
+	}
+	lists, err := daffi.Collect(shopper.Prepare().GetItems().With(daffi.To("eu-1", "us-1")).Broadcast(ctx))
+	fmt.Println(lists, daffi.CodeOf(err))
+	// Output:
+	// <nil>
+	// eu-1 [tea] <nil>
+	// map[eu-1:[tea]] unavailable
+}
