@@ -135,7 +135,7 @@ func fileURL(path string) string {
 }
 
 var (
-	link = regexp.MustCompile(`\]\(([^)#][^)]*)\)`)
+	link = regexp.MustCompile(`(?m)(?:^|[^\w\]])\[[^\]]+\]\(([^)#][^)]*)\)`) // and no F[T](x)
 	code = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
 )
 
