@@ -61,7 +61,7 @@ func chaos(t *testing.T, seed uint64) {
 	names := []string{"a", "b", "c", "d"}
 	members := make([]*member, len(names))
 	start := func(i int) {
-		o := daffi.Options{Name: names[i], Controller: net.Controller, MaxRunning: 8, MaxQueue: 8}
+		o := daffi.Options{Name: names[i], Controller: net.Controller, MaxRunning: 8, MaxQueue: 8, Labels: map[string]string{"half": fmt.Sprint(i % 2)}}
 		if w := members[i].w; w != nil {
 			o.Controller = w
 		}
@@ -70,6 +70,7 @@ func chaos(t *testing.T, seed uint64) {
 		if i < int(seed%3) { // some are serial, and what calls itself there is refused
 			opts = append(opts, daffi.Serial())
 		}
+		opts = append(opts, daffi.Balanced(daffi.Balance(seed%6)))
 		_, err := testkit.RegisterKit(n, new(testkit.Impl), opts...)
 		require.NoError(t, err)
 		_, err = idempotent.RegisterStore(n, new(store))
@@ -139,6 +140,14 @@ func chaos(t *testing.T, seed uint64) {
 					opts = append(opts, daffi.To(names[r.IntN(len(names))]))
 				} else if r.IntN(4) == 0 {
 					opts = append(opts, daffi.HashKey(fmt.Sprint(r.IntN(10))))
+				}
+				switch r.IntN(8) {
+				case 0:
+					opts = append(opts, daffi.Where("half", fmt.Sprint(r.IntN(2))))
+				case 1:
+					opts = append(opts, daffi.AllowSelf(), daffi.BalanceBy(daffi.Balance(r.IntN(6))))
+				case 2:
+					opts = append(opts, daffi.To("a", "b", "nobody"))
 				}
 				limit := time.Duration(1+r.IntN(800)) * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
