@@ -33,10 +33,12 @@ type scheduler struct {
 	bytes   int
 	wall    int // schedules that go by the clock on the wall
 	wallAt  time.Time
-	past    map[control.TaskKey]*task // that are over
-	ring    [maxPast]*task            // the same, by the order in which they ended
-	passed  uint64
-	waits   map[*session]map[uint64]*task // answers that nodes wait for, nil for those of the next pass
+	// rejoining is until when nodes of an earlier controller may be about to join; zero if there was none.
+	rejoining time.Time
+	past      map[control.TaskKey]*task // that are over
+	ring      [maxPast]*task            // the same, by the order in which they ended
+	passed    uint64
+	waits     map[*session]map[uint64]*task // answers that nodes wait for, nil for those of the next pass
 
 	// What the next pass does.
 	fires   []*run
@@ -237,7 +239,6 @@ func (q *scheduler) step(t *task, now time.Time) {
 			if r.call != 0 {
 				q.cancels = append(q.cancels, &run{task: t, call: r.call})
 			}
-			r.attempt = runAttempts
 			q.end(r, r.expired(), now)
 		case !r.retry.IsZero() && !r.retry.After(now):
 			r.retry = time.Time{}
@@ -318,7 +319,6 @@ func (p *pass) refuse(q *scheduler, b *batch, err error) {
 	now := time.Now()
 	q.mu.Lock()
 	for _, r := range p.fires {
-		r.attempt = runAttempts
 		q.end(r, &why, now)
 	}
 	for i := range p.answers {

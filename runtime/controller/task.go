@@ -19,6 +19,7 @@ const (
 	missedGrace    = time.Second            // a tick that is later was missed
 	runAttempts    = 3                      // of one tick, as long as no handler has run
 	runPause       = 100 * time.Millisecond // the longest between two of them
+	rejoinGrace    = 5 * time.Second        // for nodes to come back to a controller that has taken up its store (LIM-18)
 )
 
 // task is a schedule. The scheduler's lock guards it.
@@ -196,7 +197,7 @@ func (q *scheduler) end(r *run, why *control.Failure, now time.Time) {
 		o.ended(r.call)
 		r.call = 0
 	}
-	if r.again(why, now) {
+	if r.again(why, now, q.rejoining) {
 		q.arm(t, now)
 		return
 	}
@@ -239,21 +240,28 @@ func (q *scheduler) end(r *run, why *control.Failure, now time.Time) {
 	q.arm(t, now)
 }
 
-// again reports whether a run that no handler has seen is worth another attempt, and says when.
-func (r *run) again(why *control.Failure, now time.Time) bool {
-	if why == nil || why.Outcome != notRun || r.attempt+1 >= runAttempts || r.over != going {
-		return false
-	}
-	switch why.Reason {
-	case reasonBusy, reasonDraining, reasonNodeLost, reasonStaleRoute:
-	default:
+// again reports whether a run that no handler has seen is worth another attempt, and says when. Until a moment after the controller's start it only has to wait for its
+// provider to join again.
+func (r *run) again(why *control.Failure, now, rejoining time.Time) bool {
+	if why == nil || why.Outcome != notRun || r.over != going {
 		return false
 	}
 	retry := now.Add(runPause/10 + rand.N(runPause-runPause/10))
 	if !r.deadline.IsZero() && !retry.Before(r.deadline) {
 		return false
 	}
-	r.attempt++
+	switch why.Reason {
+	case reasonNoProvider:
+		if !now.Before(rejoining) {
+			return false
+		}
+	case reasonBusy, reasonDraining, reasonNodeLost, reasonStaleRoute:
+		if r.attempt++; r.attempt >= runAttempts {
+			return false
+		}
+	default:
+		return false
+	}
 	r.retry = retry
 	return true
 }

@@ -337,6 +337,7 @@ func (q *scheduler) takeUp(l *loading) error {
 		delete(q.past, k)
 		q.resume(t, open, l)
 	}
+	q.rejoining = l.now.Add(rejoinGrace)
 	if len(q.queue) > 0 || len(q.put) > 0 {
 		q.start()
 	}

@@ -138,10 +138,17 @@ func (t *Times) nextCron(after time.Time) time.Time {
 		if at.IsZero() {
 			return at
 		}
-		if due := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, t.zone); due.After(after) {
+		if due := onWall(at, t.zone); due.After(after) {
 			return due
 		}
 	}
+}
+
+// onWall is the moment at which a clock in zone shows what at has. What it never shows is as much later as the clock is put forward.
+func onWall(at time.Time, zone *time.Location) time.Time {
+	due := time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone)
+	shown := time.Date(due.Year(), due.Month(), due.Day(), due.Hour(), due.Minute(), due.Second(), 0, time.UTC)
+	return due.Add(max(at.Sub(shown), 0)) // before the gap, or already after it
 }
 
 // Begin is a moment that all ticks are after.
