@@ -175,6 +175,8 @@ func TestD68HedgeIsRefused(t *testing.T) {
 			"output":         func() error { return last(c.Count(1, "").With(h).Do(t.Context())) },
 			"to":             func() error { _, err := get.With(h, daffi.To("a")).Do(t.Context()); return err },
 			"key":            func() error { _, err := get.With(h, daffi.HashKey("x")).Do(t.Context()); return err },
+			"broadcast":      func() error { _, err := daffi.Collect(get.With(h).Broadcast(t.Context())); return err },
+			"scheduled":      func() error { _, err := get.With(h).Schedule(t.Context(), daffi.Once(time.Second)); return err },
 			"no time":        func() error { _, err := get.With(daffi.Hedge(0)).Do(t.Context()); return err },
 		} {
 			e := requireError(t, call(), daffi.InvalidArgument, daffi.ReasonShape, daffi.NotRun)

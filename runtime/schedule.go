@@ -42,6 +42,8 @@ func (b *Binding) schedule(ctx context.Context, m int, x *extra, enc func(*codec
 		return nil, invalid(ReasonShape, "a call with an input sequence cannot be scheduled: let the handler find what it needs")
 	case x.delayed():
 		return nil, invalid(ReasonShape, "a call with After cannot be scheduled: the plan says when it is made, as Once does")
+	case x.hedges():
+		return nil, b.unhedgeable(m, "a run of a schedule is one call of the controller's")
 	case x != nil && len(x.to) > 1:
 		return nil, invalid(ReasonShape, "a schedule for several nodes: name one with To, or choose them by their labels with Where")
 	case b.client.Methods[m].Event && x.anyone():
