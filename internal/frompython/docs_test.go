@@ -3,6 +3,7 @@ package frompython
 import (
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -78,6 +79,9 @@ func TestCodeCompiles(t *testing.T) {
 	require.NoError(t, err)
 	var files []string
 	for _, b := range blocks(t) {
+		formatted, err := format.Source([]byte(b.text))
+		require.NoErrorf(t, err, "%s:%d", page, b.line)
+		require.Equalf(t, string(formatted), b.text, "%s:%d: gofmt writes it otherwise", page, b.line)
 		if _, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+b.text, 0); err != nil {
 			files = append(files, b.statements(page))
 			continue
