@@ -93,6 +93,7 @@ func (c *callCtx) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.
 // callMore is what most calls do not have.
 type callMore struct {
 	metadata map[string]string // that came with the call; written before the handler starts
+	reply    map[string]string // that goes back with it
 	outgoing *metadata         // what of it calls pass on that the handler makes
 	cause    error             // why the context was cancelled, where that is known
 	caused   context.Context   // one that was cancelled with that cause

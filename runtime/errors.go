@@ -124,6 +124,7 @@ type Error struct {
 
 	cause      error
 	identities []control.Identity // on their way: to be sent, or as they came
+	metadata   map[string]string  // the same of the callee's metadata
 }
 
 // Error is one line: method, node, code and reason, message.

@@ -43,7 +43,7 @@ func errorOf(f *control.Failure) *Error {
 		outcome = MayHaveRun
 	}
 	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: outcome, Message: f.Message, Node: f.Node, Method: f.Method,
-		identities: f.Identities}
+		identities: f.Identities, metadata: f.Metadata}
 }
 
 // readFailure reads the payload of an Error frame; what cannot be read is an error of its own.
@@ -60,7 +60,7 @@ func readFailure(payload []byte) *Error {
 // appendFailure is the payload of an Error frame.
 func appendFailure(e *Error) []byte {
 	f := control.Failure{Code: uint8(e.Code), Reason: cut(string(e.Reason), maxErrorText), Outcome: uint8(e.Outcome),
-		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method, Identities: e.identities}
+		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method, Identities: e.identities, Metadata: e.metadata}
 	var enc codec.Encoder
 	enc.Reset(make([]byte, 0, 128+len(f.Message)))
 	f.AppendTo(&enc)

@@ -191,6 +191,14 @@ func goldenRequests() map[string]goldenFrame {
 				require.Equal(t, short, got)
 				require.Equal(t, args, b[n:])
 			}},
+		"request-asks": {about: "A call whose caller takes metadata of its reply.", header: request(transport.Header{Mode: transport.Tagged}),
+			payload: append(fields((&tag{replies: true}).append(nil), "tag", 1), golden.MessagePack(args)...), check: func(t *testing.T, b []byte) {
+				var got tag
+				n, err := got.read(b)
+				require.NoError(t, err)
+				require.Equal(t, tag{replies: true}, got)
+				require.Equal(t, args, b[n:])
+			}},
 		"request-large": {about: "A message of 1 MiB is announced, compressed.", header: request(transport.Header{Flags: transport.Large | transport.Zstd | transport.Bulk}),
 			payload: fields(transport.AppendAnnounced(nil, 1<<20), "length", 4), check: func(t *testing.T, b []byte) { require.EqualValues(t, 1<<20, transport.AnnouncedLength(b)) }},
 		"request-zstd": {about: "A zstd frame that holds its content as it is.", header: request(transport.Header{Flags: transport.Zstd}),
@@ -268,10 +276,21 @@ func goldenStreams() map[string]goldenFrame {
 // goldenEnds are how calls end.
 func goldenEnds() map[string]goldenFrame {
 	results := written(func(e *codec.Encoder) { e.Array(1); e.Int(-42) })
+	md := newMetadata(map[string]string{"took": "7ms"})
+	extended := control.Failure{Code: uint8(NotFound), Outcome: uint8(Ran), Message: "no tea is left", Node: "shop-1", Method: "Shop.Add", Metadata: md.values}
 	failure, plain := goldenFailure(), control.Failure{Code: uint8(Unavailable), Reason: string(ReasonNodeLost), Message: "the node is gone"}
 	return map[string]goldenFrame{
 		"accepted": {about: "A one-way call is on its way.", header: transport.Header{Kind: transport.Accepted, Call: goldenCall}, check: bare("")},
 		"reply":    {about: "Results.", header: transport.Header{Kind: transport.Reply, Call: goldenServed}, payload: golden.MessagePack(results), check: bare(string(results))},
+		"reply-meta": {about: "Results behind metadata, which the caller has asked for.", header: transport.Header{Kind: transport.Reply, Flags: transport.Meta, Call: goldenServed},
+			payload: append(append(fields(md.wire[:2], "length", 2), golden.MessagePack(md.wire[2:])...), golden.MessagePack(results)...), check: func(t *testing.T, b []byte) {
+				p := &pending{flags: transport.Meta, reply: &transport.Buffer{B: b}, into: new(ReplyMetadata)}
+				require.Nil(t, new(Binding).headed(p, 0))
+				require.Equal(t, md.values, p.into.Values())
+				require.Equal(t, results, b[p.head:])
+			}},
+		"error-meta": {about: "An error with metadata, which the caller has asked for.", header: transport.Header{Kind: transport.Error, Call: goldenServed},
+			payload: golden.MessagePack(written(extended.AppendTo)), check: failed(extended)},
 		"reply-large": {about: "Results of 4 MiB are announced.", header: transport.Header{Kind: transport.Reply, Flags: transport.Large | transport.Bulk, Call: goldenServed},
 			payload: fields(transport.AppendAnnounced(nil, 4<<20), "length", 4), check: func(t *testing.T, b []byte) { require.EqualValues(t, 4<<20, transport.AnnouncedLength(b)) }},
 		"error": {about: "The handler has failed with errors that keep their identity.", header: transport.Header{Kind: transport.Error, Call: goldenServed},

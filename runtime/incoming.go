@@ -286,6 +286,11 @@ func (in *Incoming) finish(err error) (ended bool) {
 		if !ok {
 			e = in.failed(err)
 		}
+		if md := in.replyMetadata(); md != nil {
+			x := *e
+			x.metadata = md.values
+			e = &x
+		}
 		f.Kind, f.Flags, f.Payload, f.Buf = transport.Error, 0, appendFailure(e), nil
 	}
 	if in.recv != nil || in.send != nil {
@@ -317,7 +322,11 @@ func (in *Incoming) finish(err error) (ended bool) {
 
 // reply puts the results into f, or announces and sends them by itself if they are large.
 func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ error) {
+	md := in.replyMetadata()
 	if in.send != nil || in.out.Len() == 0 {
+		if md != nil {
+			f.Flags, f.Payload = transport.Meta, md.wire
+		}
 		return f, false, nil
 	}
 	s := in.session
@@ -336,6 +345,12 @@ func (in *Incoming) reply(f transport.Frame) (_ transport.Frame, sent bool, _ er
 			buf = packed
 			f.Flags |= transport.Zstd
 		}
+	}
+	if md != nil {
+		bare := buf
+		buf = wrap(new(tag), md, bare)
+		bare.Release()
+		f.Flags |= transport.Meta
 	}
 	if len(buf.B) > transport.BulkThreshold {
 		f.Flags |= transport.Bulk

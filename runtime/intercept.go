@@ -46,7 +46,7 @@ func (c *Interception) Metadata(ctx context.Context) map[string]string {
 	if c.Side == AtCallee {
 		return MetadataFrom(ctx)
 	}
-	if m := outgoing(ctx); m != nil {
+	if m := outgoing(ctx); m != nil && m.values != nil {
 		return maps.Clone(m.values)
 	}
 	return map[string]string{}

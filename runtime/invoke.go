@@ -154,8 +154,9 @@ func (b *Binding) timedOut(m int) *Error {
 // outcome is how a call ended.
 func (b *Binding) outcome(p *pending, m int) *Error {
 	if p.err == nil {
-		return nil
+		return b.headed(p, m)
 	}
+	p.into.add(p.err.metadata)
 	e := *p.err
 	e.Method = b.methods[m].full
 	e.recall(b.errors(m))
@@ -243,7 +244,14 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 		if md.err != nil {
 			return 0, false, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
 		}
-		h.Flags |= transport.Meta
+		if p.into = md.into; p.into != nil && mode&transport.Oneway == 0 {
+			p.tag.replies = true
+		}
+		if md.wire == nil {
+			md = nil
+		} else {
+			h.Flags |= transport.Meta
+		}
 	}
 	if tagged := !p.tag.empty(); tagged || md != nil {
 		if tagged {

@@ -37,8 +37,9 @@ type metadataKey struct{}
 // metadata is what calls made with a context carry, encoded once.
 type metadata struct {
 	values map[string]string
-	wire   []byte // with its length in front
+	wire   []byte // with its length in front; nil where there is none
 	err    error
+	into   *ReplyMetadata // what gets the metadata of replies; nil where nobody wants it
 }
 
 // WithMetadata returns a context whose calls carry md, beside what ctx has already been given; of equal keys the later one counts. A trace
@@ -48,11 +49,15 @@ type metadata struct {
 // A call with more than 64 keys or 8 KiB fails with InvalidArgument/too_large (LIM-9). md may be changed afterwards.
 func WithMetadata(ctx context.Context, md map[string]string) context.Context {
 	values := map[string]string{}
+	var into *ReplyMetadata
 	if outer := outgoing(ctx); outer != nil {
 		maps.Copy(values, outer.values)
+		into = outer.into
 	}
 	maps.Copy(values, md)
-	return context.WithValue(ctx, metadataKey{}, newMetadata(values))
+	m := newMetadata(values)
+	m.into = into
+	return context.WithValue(ctx, metadataKey{}, m)
 }
 
 // newMetadata encodes values, which it keeps.

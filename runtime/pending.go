@@ -44,6 +44,8 @@ type pending struct {
 	stream *stream
 
 	at       *atomic.Uint32 // gets one more than its slot when it is sent, for a hedge; nil where there is none
+	into     *ReplyMetadata // what gets the metadata of the reply; nil where nobody wants it
+	head     int            // of the reply: the length of its metadata, which was read
 	why      *Error         // nobody waits for it any more; written by who has removed it from the table
 	attempts *int           // counts repetitions for an interceptor; nil where there is none
 }
@@ -68,7 +70,7 @@ func (p *pending) release() {
 	}
 	p.reply, p.err, p.large, p.flags, p.shared = nil, nil, nil, 0, nil
 	p.tag, p.peer, p.due, p.ctx, p.alone, p.sink, p.why, p.attempts = tag{}, 0, time.Time{}, nil, false, nil, nil, nil
-	p.hasty, p.counted, p.at, p.seat = false, false, nil, seat{}
+	p.hasty, p.counted, p.at, p.seat, p.into, p.head = false, false, nil, seat{}, nil, 0
 	if p.stream == nil { // a stream's reader and producer may still hold it
 		p.pool.Put(p)
 	}
@@ -165,14 +167,18 @@ func (p *pending) results(n *Node) error {
 		return nil
 	}
 	if p.flags&transport.Zstd != 0 {
-		raw, err := n.decompress(p.reply.B)
+		raw, err := n.decompress(p.reply.B[p.head:])
 		if err != nil {
 			return err
 		}
 		p.reply.Release()
-		p.reply = raw
+		p.reply, p.head = raw, 0
 	}
-	p.dec.Reset(p.reply.B)
+	if len(p.reply.B) == p.head {
+		p.dec.Reset(nil)
+		return nil
+	}
+	p.dec.Reset(p.reply.B[p.head:])
 	lend(&p.dec, p.reply)
 	p.dec.Open()
 	return nil

@@ -82,7 +82,11 @@ func (s *session) breakCall(id uint64, err error) {
 func (s *session) largeReply(f *transport.Frame) error {
 	id := f.Call
 	total := transport.AnnouncedLength(f.Payload)
-	if limit := s.node.opts.MaxMessage; total > int64(limit) {
+	limit := s.node.opts.MaxMessage
+	if f.Flags&transport.Meta != 0 {
+		limit += maxWrap
+	}
+	if total > int64(limit) {
 		s.breakCall(id, &Error{Code: ResourceExhausted, Reason: ReasonReplyTooLarge, Outcome: Ran,
 			Message: fmt.Sprintf("results of %d bytes are over the limit of %d; raise Options.MaxMessage of both nodes and the controller", total, limit)})
 		return nil

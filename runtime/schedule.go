@@ -56,7 +56,7 @@ func (b *Binding) schedule(ctx context.Context, m int, x *extra, enc func(*codec
 	if q.Plan.Timeout == 0 {
 		q.Plan.Timeout = b.runTimeout(m)
 	}
-	if md := outgoing(ctx); md != nil {
+	if md := outgoing(ctx); md != nil && md.values != nil {
 		if md.err != nil {
 			return nil, invalid(ReasonTooLarge, "%v", md.err)
 		}

@@ -24,6 +24,7 @@ type stream struct {
 	gone  sync.Once // of several that one feeder feeds: it takes no items any more
 	part  *part     // of a broadcast's output
 	known func() []KnownError
+	left  bool // its consumer has ended the call; of the consumer's goroutine
 }
 
 var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "the node receives as many streams as it may already"}
@@ -123,7 +124,7 @@ func (st *stream) close(why *Error) {
 		return
 	}
 	if st.s.calls.remove(st.id) != nil {
-		st.p.why = why
+		st.p.why, st.left = why, true
 		st.cancel()
 	}
 	if st.recv != nil {
@@ -247,6 +248,15 @@ func rangeOver[T any](ctx context.Context, b *Binding, m int, x *extra, enc func
 	ended, _ := err.(*Error)
 	st.close(ended)
 	st.feed.rethrow()
+	if st.p.into != nil && !st.left {
+		<-st.p.done
+		if e := b.headed(st.p, m); e != nil && err == nil {
+			return false, e
+		}
+		if e, ok := err.(*Error); ok {
+			st.p.into.add(e.metadata)
+		}
+	}
 	return false, b.streamError(st, m, err)
 }
 

@@ -13,6 +13,7 @@ type tag struct {
 	attempt uint8    // 0 for the first
 	id      callID   // equal in all attempts, zero where the call is not idempotent
 	turns   []uint64 // that the call's ancestors hold
+	replies bool     // the caller takes metadata of the reply
 }
 
 // callID tells the calls of idempotent methods apart.
@@ -25,13 +26,16 @@ const (
 	tagAttempt = 15 // the bits of the attempt
 	tagID      = 16
 	tagTurns   = 32
+	tagReplies = 64
 	maxTag     = 1 + len(callID{}) + 1 + 8*transport.MaxDepth
 )
 
 // maxWrap is how much longer than its arguments a request may be.
 const maxWrap = maxTag + 2 + maxMetadata
 
-func (t *tag) empty() bool { return t.attempt == 0 && t.id == callID{} && len(t.turns) == 0 }
+func (t *tag) empty() bool {
+	return t.attempt == 0 && t.id == callID{} && len(t.turns) == 0 && !t.replies
+}
 
 func (t *tag) size() int {
 	n := 1
@@ -50,6 +54,9 @@ func (t *tag) size() int {
 func (t *tag) append(b []byte) []byte {
 	first := len(b)
 	b = append(b, t.attempt)
+	if t.replies {
+		b[first] |= tagReplies
+	}
 	if t.id != (callID{}) {
 		b[first] |= tagID
 		b = append(b, t.id[:]...)
@@ -68,11 +75,11 @@ var errTag = errors.New("the request's tag cannot be read: the caller may be of 
 
 // read reads the tag in front of a message and returns its length.
 func (t *tag) read(b []byte) (n int, err error) {
-	if len(b) == 0 || b[0]&^(tagAttempt|tagID|tagTurns) != 0 {
+	if len(b) == 0 || b[0]&^(tagAttempt|tagID|tagTurns|tagReplies) != 0 {
 		return 0, errTag
 	}
 	bits, rest := b[0], b[1:]
-	t.attempt = bits & tagAttempt
+	t.attempt, t.replies = bits&tagAttempt, bits&tagReplies != 0
 	if bits&tagID != 0 {
 		if len(rest) < len(t.id) {
 			return 0, errTag

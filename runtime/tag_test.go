@@ -11,7 +11,7 @@ import (
 
 func FuzzTag(f *testing.F) {
 	full := tag{attempt: 15, id: newCallID(), turns: make([]uint64, transport.MaxDepth)}
-	for _, t := range []tag{{}, {attempt: 1}, {id: newCallID()}, {turns: []uint64{1, 1 << 63}}, full} {
+	for _, t := range []tag{{}, {attempt: 1}, {id: newCallID()}, {turns: []uint64{1, 1 << 63}}, {replies: true}, full} {
 		f.Add(t.append(nil))
 	}
 	f.Add([]byte{tagTurns, 0})
@@ -35,6 +35,7 @@ func TestTag(t *testing.T) {
 		{attempt: 1},
 		{attempt: 2, id: newCallID()},
 		{turns: []uint64{7}},
+		{replies: true},
 		{attempt: 15, id: newCallID(), turns: make([]uint64, transport.MaxDepth)},
 	} {
 		b := append(want.append(nil), "message"...)
@@ -49,7 +50,7 @@ func TestTag(t *testing.T) {
 		}
 		require.LessOrEqual(t, n, maxTag)
 	}
-	for _, b := range [][]byte{{0x40}, {0x80}, {tagTurns, 0, 0, 0, 0, 0, 0, 0, 0, 0}, append([]byte{tagTurns, transport.MaxDepth + 1}, make([]byte, 400)...)} {
+	for _, b := range [][]byte{{0x80}, {0xc0}, {tagTurns, 0, 0, 0, 0, 0, 0, 0, 0, 0}, append([]byte{tagTurns, transport.MaxDepth + 1}, make([]byte, 400)...)} {
 		_, err := new(tag).read(b)
 		require.ErrorIs(t, err, errTag)
 	}

@@ -48,13 +48,14 @@
 // raised so far, reserves 4 MiB of it and memory of its own, and is granted in steps: 4 MiB at first, and more when half of what was granted
 // has come. A link has one such message on its way at a time. So never more than the budget is under way to a link, however long its messages are.
 //
-// With the flag Meta a Request's message begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
+// With the flag Meta a Request's message, or a Reply's, begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
 // and 64 keys (LIM-9). With the flag Zstd the rest of the message is one zstd frame (window at most 1 MiB, content at most LIM-6
 // when unpacked, LIM-7); of a Data frame the whole payload is. The controller passes both through as they are.
 //
 // With the mode Tagged a Request's message begins, before metadata and never compressed, with a tag. Its first byte says what it holds: the low 4 bits are the
 // attempt, 0 for the first; 16: the call's key follows, 16 bytes, the same in all attempts; 32: the turns that the call's ancestors hold
-// follow, a byte that is their number, from 1 to 32, and 8 bytes for each. The other bits are 0, and a receiver refuses a call in which they are not. Plain calls
+// follow, a byte that is their number, from 1 to 32, and 8 bytes for each; 64: the caller takes metadata with the call's end, in a Reply or as the last element of a failure, which is never sent to
+// others. The other bit is 0, and a receiver refuses a call in which they are not. Plain calls
 // have no tag.
 //
 // A Cancel may say why, as the payload of an Error frame does of a failure: its code is that of a cancelled context or of a deadline, and the node is the

@@ -16,6 +16,8 @@ type Failure struct {
 	Method  string
 	// Identities are what the caller may find in the error with errors.Is and errors.As. The element is left out where there are none.
 	Identities []Identity
+	// Metadata is what the handler sends to a caller that has asked for it. The element is left out where there is none.
+	Metadata map[string]string
 }
 
 // Identity names one error of the tables that both sides have for a service or a method of it, with its value where it has one.
@@ -58,7 +60,10 @@ func (f *Failure) Append(e *codec.Encoder) {
 }
 
 func (f *Failure) size() int {
-	if len(f.Identities) > 0 {
+	switch {
+	case len(f.Metadata) > 0:
+		return 8
+	case len(f.Identities) > 0:
 		return 7
 	}
 	return 6
@@ -71,12 +76,16 @@ func (f *Failure) fields(e *codec.Encoder) {
 	e.String(f.Message)
 	e.String(f.Node)
 	e.String(f.Method)
-	if len(f.Identities) > 0 {
+	size := f.size()
+	if size > 6 {
 		codec.WriteSlice(e, f.Identities, func(e *codec.Encoder, i Identity) {
 			e.Array(2)
 			e.String(i.Name)
 			e.Blob(i.Value)
 		})
+	}
+	if size > 7 {
+		codec.WriteMap(e, f.Metadata, codec.WriteString, codec.WriteString)
 	}
 }
 
@@ -96,7 +105,12 @@ func (f *Failure) Read(d *codec.Decoder) error {
 	for _, i := range next(d, readIdentities) {
 		f.Identities = AddIdentity(f.Identities, i)
 	}
+	f.Metadata = next(d, readMetadata)
 	return d.Close()
+}
+
+func readMetadata(d *codec.Decoder) map[string]string {
+	return codec.ReadMap(d, 2, codec.ReadString, codec.ReadString)
 }
 
 func readIdentities(d *codec.Decoder) []Identity {
