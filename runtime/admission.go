@@ -24,8 +24,10 @@ type admission struct {
 	seq     uint64                // of the call that began to wait last
 	soonest time.Time             // no waiting call has a deadline before this
 	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
-	idle    chan struct{}         // closed when nothing runs and waits; nil when nobody asks
-	closed  bool
+
+	onewayEnded chan struct{} // closed when one of them ends; nil when nobody asks
+	idle        chan struct{} // closed when nothing runs and waits; nil when nobody asks
+	closed      bool
 }
 
 // ended is a call that was taken out of a queue because it will not run, and why.
@@ -255,7 +257,7 @@ func (a *admission) unlist(t *turn, i int) *Incoming {
 // drop is unlist for a call that will not run.
 func (a *admission) drop(t *turn, i int, err error) ended {
 	in := a.unlist(t, i)
-	delete(a.oneway, in.ctx)
+	a.endOneway(in.ctx)
 	return ended{in, err}
 }
 
@@ -348,7 +350,7 @@ func (a *admission) purge() (gone []ended) {
 func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
 	var gone []ended
 	a.mu.Lock()
-	delete(a.oneway, ctx)
+	a.endOneway(ctx)
 	if ctx.depth > 0 {
 		a.nested--
 	} else {

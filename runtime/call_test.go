@@ -158,7 +158,7 @@ func TestToNames(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestSchemaMismatch(t *testing.T) {
+func TestD36SchemaMismatch(t *testing.T) {
 	k := newKit(t)
 	_, err := testkit.RegisterKit(k.server, k.impl, daffi.As("SkewedKit"))
 	require.NoError(t, err)
@@ -360,7 +360,7 @@ func TestAdmissionLimits(t *testing.T) {
 	})
 }
 
-func TestShutdownDrains(t *testing.T) {
+func TestD13SEM17ShutdownDrains(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Blocked = make(chan struct{}, 1)
 		result := make(chan error, 1)
@@ -386,7 +386,7 @@ func TestShutdownDrains(t *testing.T) {
 	})
 }
 
-func TestShutdownIsBounded(t *testing.T) {
+func TestD13SEM17ShutdownIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Blocked = make(chan struct{}, 1)
 		result := make(chan error, 1)

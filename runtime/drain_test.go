@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 )
 
@@ -83,7 +84,7 @@ func TestCloseEndsOnewayHandlers(t *testing.T) {
 	})
 }
 
-func TestCloseTakesASecond(t *testing.T) {
+func TestE28CloseTakesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, w := stalledPair(t)
 		w.last().Stall(true)
@@ -91,5 +92,48 @@ func TestCloseTakesASecond(t *testing.T) {
 		start := time.Now()
 		require.NoError(t, k.client.Close())
 		require.LessOrEqual(t, time.Since(start), time.Second)
+	})
+}
+
+func TestE23RegistrationDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		server, client := net.Node("server"), net.Node("client")
+		impl := &testkit.Impl{Blocked: make(chan struct{}, 4), Ended: make(chan error, 4)}
+		reg, err := testkit.RegisterKit(server, impl)
+		require.NoError(t, err)
+		other, err := testkit.RegisterKit(server, impl, daffi.As("Other"))
+		require.NoError(t, err)
+		require.NoError(t, other.Drain(t.Context()), "nothing runs")
+		require.NoError(t, other.Drain(t.Context()))
+		p := testkit.NewKit(client)
+		ctx, end := context.WithCancel(t.Context())
+		running := waiting(func() error { return p.Block(ctx) })
+
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = reg.Drain(short)
+		requireError(t, err, daffi.DeadlineExceeded, "", 0)
+		requireWaiting(t, running)
+		requireError(t, p.Add(t.Context(), 1), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		drained := waiting(func() error { return reg.Drain(t.Context()) })
+		requireWaiting(t, drained)
+		end()
+		require.Error(t, <-running)
+		require.NoError(t, <-drained)
+
+		// And those that nobody waits for.
+		free, began := make(chan struct{}), make(chan struct{})
+		serve := func(context.Context, any, *daffi.Incoming) error { close(began); <-free; return nil }
+		note := daffi.Service[any]{Name: "Note", Handlers: []daffi.Handler[any]{{Name: "Take", Sig: "()()", Serve: serve, Oneway: true}}}
+		reg, err = daffi.Register[any](server, &note, 1)
+		require.NoError(t, err)
+		b := daffi.Bind(client, &daffi.Client{Service: "Note", Methods: []daffi.Method{{Name: "Take", Sig: "()()", Oneway: true}}})
+		require.NoError(t, daffi.NewAction(b, 0, nil).Do(t.Context()))
+		<-began
+		drained = waiting(func() error { return reg.Drain(t.Context()) })
+		requireWaiting(t, drained)
+		close(free)
+		require.NoError(t, <-drained)
 	})
 }

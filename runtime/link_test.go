@@ -15,7 +15,7 @@ import (
 )
 
 // What was not sent by a link that has just been closed waits for the next one.
-func TestCallAtTheEndOfALink(t *testing.T) {
+func TestT3CallAtTheEndOfALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, w := stalledPair(t)
 		fresh := testkit.NewKit(k.client)

@@ -87,7 +87,7 @@ func connect(t *testing.T, o daffi.Options) *daffi.Node {
 	return n
 }
 
-func TestConnectWaitsForTheController(t *testing.T) {
+func TestD8ConnectWaitsForTheController(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		w := new(wire)
@@ -131,7 +131,7 @@ func TestWrongOptions(t *testing.T) {
 	}
 }
 
-func TestNameIsTaken(t *testing.T) {
+func TestD65NameIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(wire)
 		w.start(t)
@@ -144,7 +144,7 @@ func TestNameIsTaken(t *testing.T) {
 	})
 }
 
-func TestReconnect(t *testing.T) {
+func TestD61Reconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(wire)
 		w.start(t)
@@ -276,7 +276,7 @@ func TestSEM14NoWakeUpIsLost(t *testing.T) {
 	})
 }
 
-func TestRunServesUntilItsContextEnds(t *testing.T) {
+func TestD12I2RunServesUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(wire)
 		w.start(t)
@@ -297,7 +297,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestClosedNode(t *testing.T) {
+func TestE28ClosedNode(t *testing.T) {
 	n := daffi.New(daffi.Options{Name: "n"})
 	require.NoError(t, n.Shutdown(t.Context()), "before it has joined")
 	require.NoError(t, n.Close())
@@ -307,7 +307,7 @@ func TestClosedNode(t *testing.T) {
 	requireError(t, err, daffi.Unavailable, daffi.ReasonClosed, daffi.NotRun)
 }
 
-func TestGeneratedNames(t *testing.T) {
+func TestD2GeneratedNames(t *testing.T) {
 	a, b := daffi.New(daffi.Options{}), daffi.New(daffi.Options{})
 	defer a.Close()
 	defer b.Close()
@@ -315,8 +315,8 @@ func TestGeneratedNames(t *testing.T) {
 	require.NoError(t, transport.ValidName(a.Name()))
 }
 
-// TestEveryLink runs all shapes over every kind of link, with and without compression.
-func TestEveryLink(t *testing.T) {
+// TestD3E31EveryLink runs all shapes over every kind of link, with and without compression.
+func TestD3E31EveryLink(t *testing.T) {
 	for _, kind := range []string{"memory", "bytes", "one byte reads", "unix", "tcp"} {
 		for _, zstd := range []daffi.Compression{daffi.CompressOff, daffi.CompressOn} {
 			t.Run(fmt.Sprintf("%s/zstd %v", kind, zstd), func(t *testing.T) {
@@ -488,7 +488,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-func TestServicesRegisteredWhileJoiningAreKnown(t *testing.T) {
+func TestT4ServicesRegisteredWhileJoiningAreKnown(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			w := new(wire)

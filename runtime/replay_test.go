@@ -391,8 +391,8 @@ func (a attached) Attach() (transport.Link, error) {
 	return transport.NewConn(a.Conn, transport.Info{Network: "mem", Remote: "controller", Local: true, UID: -1}), nil
 }
 
-// TestTokenSessions are sessions over TCP, where both sides prove that they know a token.
-func TestTokenSessions(t *testing.T) {
+// TestT9TokenSessions are sessions over TCP, where both sides prove that they know a token.
+func TestT9TokenSessions(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	token := bytes.Repeat([]byte{0x5a}, transport.TokenSize)
 	file := filepath.Join(t.TempDir(), "token")

@@ -223,8 +223,8 @@ func TestCutThatLastsTooLong(t *testing.T) {
 	})
 }
 
-// TestRefusedRedialEndsTheSession at once: nobody listens any more.
-func TestRefusedRedialEndsTheSession(t *testing.T) {
+// TestT9RefusedRedialEndsTheSession at once: nobody listens any more.
+func TestT9RefusedRedialEndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, done := newStage(t, true), make(chan error, 1)
 		go func() { done <- s.p.Block(t.Context()) }()
@@ -238,8 +238,8 @@ func TestRefusedRedialEndsTheSession(t *testing.T) {
 	})
 }
 
-// TestRestartedControllerEndsTheSession at once: it refuses what another incarnation has begun.
-func TestRestartedControllerEndsTheSession(t *testing.T) {
+// TestD63RestartedControllerEndsTheSession at once: it refuses what another incarnation has begun.
+func TestD63RestartedControllerEndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, done := suspended(t)
 		begin := time.Now()

@@ -16,6 +16,7 @@ type serving struct {
 	seen  []uint64 // the latest id in each slot
 	live  int
 	idle  chan struct{} // closed when none is left; nil when nobody asks
+	ended chan struct{} // closed when one ends; nil when nobody asks
 	gone  error
 }
 
@@ -71,6 +72,7 @@ func (t *serving) end(c *servedCall) servedCall {
 		*c = servedCall{}
 		t.live--
 		t.wake()
+		t.ended = signal(t.ended)
 	}
 	return was
 }
@@ -162,6 +164,7 @@ func (t *serving) close(err *Error) {
 	calls := t.items
 	t.items, t.seen, t.live, t.gone = nil, nil, 0, err
 	t.wake()
+	t.ended = signal(t.ended)
 	t.mu.Unlock()
 	for i := range calls {
 		if calls[i].id != 0 {

@@ -64,7 +64,7 @@ func TestBadAddress(t *testing.T) {
 	}
 }
 
-func TestController(t *testing.T) {
+func TestD55Controller(t *testing.T) {
 	dir := t.TempDir()
 	socket := "unix://" + filepath.Join(dir, "c.sock")
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {

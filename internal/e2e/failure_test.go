@@ -124,7 +124,7 @@ func TestServiceKilledWithController(t *testing.T) {
 	}
 }
 
-func TestControllerKilled(t *testing.T) {
+func TestD63ControllerKilled(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			addr := address(t, network)

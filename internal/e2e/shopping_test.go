@@ -163,7 +163,7 @@ func TestServiceAbsent(t *testing.T) {
 	require.Equal(t, daffi.NotRun, daffi.OutcomeOf(err))
 }
 
-func TestDuplicateName(t *testing.T) {
+func TestD65DuplicateName(t *testing.T) {
 	t.Parallel()
 	addr := address(t, "unix")
 	controllerAt(t, addr)

@@ -123,9 +123,9 @@ func TestGeneratedImports(t *testing.T) {
 
 // What a program that uses daffi links: no more modules than these, nothing that drags half of the standard library in, and no codec
 // that works by reflection. (encoding/json is there because log/slog and msgp import it; nothing of ours may.)
-func TestRuntimeDependencies(t *testing.T) {
+func TestD14RuntimeDependencies(t *testing.T) {
 	modules := []string{module, "github.com/klauspost/compress", "github.com/tinylib/msgp", "github.com/philhofer/fwd"}
-	banned := []string{"net/http", "net/rpc", "text/template", "html/template", "encoding/gob", "encoding/xml", "expvar", "testing", "go/ast", "database/sql"}
+	banned := []string{"os/signal", "net/http", "net/rpc", "text/template", "html/template", "encoding/gob", "encoding/xml", "expvar", "testing", "go/ast", "database/sql"}
 	node := map[string]bool{}
 	for _, p := range list(t, "-deps", "./runtime") {
 		node[p.ImportPath] = true

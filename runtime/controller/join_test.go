@@ -188,8 +188,8 @@ func TestMaxNodes(t *testing.T) {
 	w.join("c")
 }
 
-// TestNameTaken refuses a live name, whoever asks, after having waited for it (SEM-15).
-func TestNameTaken(t *testing.T) {
+// TestD65SEM15NameTaken refuses a live name, whoever asks, after having waited for it (SEM-15).
+func TestD65SEM15NameTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, Options{})
 		first := w.peer()
@@ -205,8 +205,8 @@ func TestNameTaken(t *testing.T) {
 	})
 }
 
-// TestNameFreed lets a node in whose name is freed while it waits.
-func TestNameFreed(t *testing.T) {
+// TestD62NameFreed lets a node in whose name is freed while it waits.
+func TestD62NameFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, Options{})
 		first := w.join("name")
@@ -250,8 +250,8 @@ func TestWaitersLeave(t *testing.T) {
 	})
 }
 
-// TestRejoin replaces a session by a newer link of the same node at once; its calls end.
-func TestRejoin(t *testing.T) {
+// TestT9Rejoin replaces a session by a newer link of the same node at once; its calls end.
+func TestT9Rejoin(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		old := w.peer()
 		old.Hello(t, hello("node", 7, 1), nil)
@@ -314,8 +314,8 @@ func TestNamesDoNotInterfere(t *testing.T) {
 	}
 }
 
-// TestSilence closes the link of a node that is silent for the dead interval, not one that answers pings.
-func TestSilence(t *testing.T) {
+// TestD60Silence closes the link of a node that is silent for the dead interval, not one that answers pings.
+func TestD60Silence(t *testing.T) {
 	for _, conn := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := start(t, Options{})

@@ -192,8 +192,8 @@ func TestWrongAcks(t *testing.T) {
 	victim.alive()
 }
 
-// TestNameOfACutSession is held until the session is dead, and then given to who waits for it (SEM-15).
-func TestNameOfACutSession(t *testing.T) {
+// TestD62NameOfACutSession is held until the session is dead, and then given to who waits for it (SEM-15).
+func TestD62NameOfACutSession(t *testing.T) {
 	w := start(t, Options{ResumeGrace: 700 * time.Millisecond})
 	w.conn = true
 	victim := w.resumer("victim")

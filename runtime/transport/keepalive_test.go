@@ -37,7 +37,7 @@ func keepalivePair(answers bool) (k *Keepalive, near, far *mute) {
 	return NewKeepalive(a, 5*time.Second, 15*time.Second, 10*time.Second), near, far
 }
 
-func TestKeepaliveDead(t *testing.T) {
+func TestD60KeepaliveDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, near, far := keepalivePair(false)
 		begin := time.Now()

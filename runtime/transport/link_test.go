@@ -417,7 +417,7 @@ func TestSourcesTakeTurns(t *testing.T) {
 	})
 }
 
-func TestClose(t *testing.T) {
+func TestE26Close(t *testing.T) {
 	eachLink(t, func(t *testing.T, e *ends) {
 		require.NoError(t, e.near.Enqueue(Frame{Header: Header{Kind: Goodbye}}))
 		reason := errors.New("enough")
@@ -432,7 +432,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-func TestFinishIsBounded(t *testing.T) {
+func TestE27FinishIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := memconn.Pair()
 		l := NewConn(a, Info{})

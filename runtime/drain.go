@@ -1,0 +1,96 @@
+package daffi
+
+import "context"
+
+// Drain is Close, and returns when the calls that ran or waited to run have ended, those of the services below this one too, or when ctx ends: then with its error, and
+// they go on.
+func (r *Registration) Drain(ctx context.Context) error {
+	if err := r.Close(); err != nil {
+		return err
+	}
+	mine := map[*Registration]bool{}
+	names := map[string]bool{}
+	r.collect(mine, names)
+	if s := r.node.current.Load(); s != nil {
+		if err := s.served.without(ctx, func(m *servedMethod) bool { return m != nil && mine[m.reg] }); err != nil {
+			return err
+		}
+	}
+	return r.node.admission.withoutOneway(ctx, names)
+}
+
+// collect adds r, those below it, and the names of their methods.
+func (r *Registration) collect(all map[*Registration]bool, names map[string]bool) {
+	all[r] = true
+	for _, m := range r.methods {
+		names[m.full] = true
+	}
+	for _, sub := range r.subs {
+		sub.collect(all, names)
+	}
+}
+
+// without returns when there is no call of a method for which is holds.
+func (t *serving) without(ctx context.Context, is func(*servedMethod) bool) error {
+	return waitWhile(ctx, func() <-chan struct{} {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for i := range t.items {
+			if t.items[i].id != 0 && is(t.items[i].method) {
+				if t.ended == nil {
+					t.ended = make(chan struct{})
+				}
+				return t.ended
+			}
+		}
+		return nil
+	})
+}
+
+// withoutOneway does so for one-way calls, which are in no session's table, by names.
+func (a *admission) withoutOneway(ctx context.Context, names map[string]bool) error {
+	return waitWhile(ctx, func() <-chan struct{} {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for c := range a.oneway {
+			if names[c.method] {
+				if a.onewayEnded == nil {
+					a.onewayEnded = make(chan struct{})
+				}
+				return a.onewayEnded
+			}
+		}
+		return nil
+	})
+}
+
+// endOneway removes a one-way call. Call with the lock held.
+func (a *admission) endOneway(ctx *callCtx) {
+	if _, ok := a.oneway[ctx]; ok {
+		delete(a.oneway, ctx)
+		a.onewayEnded = signal(a.onewayEnded)
+	}
+}
+
+// signal closes c for those who wait for it, if there are any.
+func signal(c chan struct{}) chan struct{} {
+	if c != nil {
+		close(c)
+	}
+	return nil
+}
+
+// waitWhile calls next until it returns nil, each time that what it has returned is closed, or until ctx ends.
+func waitWhile(ctx context.Context, next func() <-chan struct{}) error {
+	for {
+		c := next()
+		if c == nil {
+			return nil
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return contextError(ctx, "")
+		}
+	}
+}
