@@ -18,6 +18,7 @@ type callOptions struct {
 	keyed  bool
 	mapped func(context.Context, *codec.Encoder) error
 	args   []any          // of a call without generated code
+	codec  string         // of a message; empty for none
 	after  time.Duration  // that the call waits before it is sent
 	ack    *Ack           // nil: the method's
 	again  *int           // how often the call is sent again at most; nil: twice

@@ -52,6 +52,7 @@ type Node struct {
 	current   atomic.Pointer[session] // the joined one
 	lates     atomic.Uint64           // frames that came for calls that had ended
 	described descriptions            // for calls without generated code
+	messages  forwards                // the bindings of SendMsg and RemoteWriter
 	lost      losses
 	posts     posts
 	life      life

@@ -8,8 +8,9 @@ type ServeOption struct{ apply func(*serveOptions) }
 type serveOptions struct {
 	as       string
 	override bool
-	workers  *int // how many calls run at a time; nil for as many as may at the node
-	queue    *int // how many wait; nil for as many as may at the node
+	codec    string // of messages; empty for none
+	workers  *int   // how many calls run at a time; nil for as many as may at the node
+	queue    *int   // how many wait; nil for as many as may at the node
 	balance  Balance
 
 	interceptors []Interceptor

@@ -273,7 +273,7 @@ func (c *RawCall) forward(ctx context.Context, to Caller, opts []CallOption) err
 	return c.ReplyRaw(results)
 }
 
-// forwards are the bindings by which calls were forwarded, so that each asks for its route once.
+// forwards are bindings of one method each, so that each asks for its route once.
 type forwards struct {
 	known sync.Map // by forwardKey
 	n     atomic.Int64
@@ -286,18 +286,23 @@ type forwardKey struct {
 
 // call is the same call through to.
 func (fs *forwards) call(c *RawCall, to Caller) Call[[]byte] {
-	key := forwardKey{to.caller(), c.Method(), c.Signature()}
+	m := c.in.method
+	b := fs.binding(to.caller(), strings.TrimSuffix(m.full, "."+m.name), m.name, m.sig)
+	payload := c.payload
+	return NewCall(b, 0, func(e *codec.Encoder) { e.Raw(payload) }, rawResults)
+}
+
+// binding is that of one method with that signature.
+func (fs *forwards) binding(n *Node, service, name, sig string) *Binding {
+	key := forwardKey{n, service + "." + name, sig}
 	b, ok := fs.known.Load(key)
 	if !ok {
-		m := c.in.method
-		service := strings.TrimSuffix(m.full, "."+m.name)
-		b = newBinding(key.node, &Client{Service: service, Methods: []Method{{Name: m.name, Sig: m.sig}}}, service)
+		b = newBinding(n, &Client{Service: service, Methods: []Method{{Name: name, Sig: sig}}}, service)
 		if fs.n.Add(1) <= maxIntroduced { // further ones ask each time
 			b, _ = fs.known.LoadOrStore(key, b)
 		}
 	}
-	payload := c.payload
-	return NewCall(b.(*Binding), 0, func(e *codec.Encoder) { e.Raw(payload) }, rawResults)
+	return b.(*Binding)
 }
 
 // rawResults takes the results as they are, as an array.
