@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
+	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 	"github.com/daffi-rpc/daffi/testdata/golden/events"
 )
 
@@ -927,6 +931,44 @@ func TestACC28Broadcast(t *testing.T) {
 			stopped.last().Stall(false)
 			synctest.Wait()
 			require.Empty(t, c.caller.Held())
+		}
+	})
+}
+
+// A copy has no goroutine, and neither has a broadcast.
+func TestD43BroadcastHasNoGoroutine(t *testing.T) {
+	overLater(t, daffi.Options{}, func(t *testing.T, l *later, n *daffi.Node) {
+		l.welcome(t, 0)
+		b := daffi.Bind(n, &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M", Sig: "()()"}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		broadcast := func() iter.Seq2[string, error] {
+			made := make(chan iter.Seq2[string, error])
+			go func() { made <- daffi.NewAction(b, 0, nil).Broadcast(ctx) }()
+			l.answer(t, control.OpTargets, func(e *codec.Encoder) {
+				var m control.Sessions
+				for i := range 1000 {
+					m.Numbers, m.Names = append(m.Numbers, uint32(i+2)), append(m.Names, fmt.Sprint("n", i))
+				}
+				m.Append(e)
+			})
+			return <-made
+		}
+		go func() { daffi.NewAction(b, 0, nil).Post(ctx) }()
+		l.answer(t, control.OpResolve, (&control.Routes{Routes: []control.Route{{Number: 5}}}).Append)
+		l.Expect(t, transport.Request)
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		seq := broadcast()
+		for range 1000 {
+			l.Expect(t, transport.Request)
+		}
+		synctest.Wait()
+		require.LessOrEqual(t, runtime.NumGoroutine(), before+1) // what reads may have changed
+		cancel()
+		all := entries(t, seq)
+		require.Len(t, all, 1000)
+		for range 1000 {
+			l.Expect(t, transport.Cancel)
 		}
 	})
 }
