@@ -379,3 +379,23 @@ func TestT4TheControllerDecides(t *testing.T) {
 		require.Len(t, answers(t, call, 50), 2, "is what is called")
 	})
 }
+
+// T4: a proxy that chooses is ready when somebody is there whom its calls would go to, by the same look that routes them.
+func TestT4ReadyForTheChoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		labelled(t, net, "us-1", map[string]string{"zone": "us"})
+		eu := keyed.NewCarts(net.Node("client"), daffi.Where("zone", "eu"))
+		ready := make(chan error, 1)
+		go func() { ready <- eu.WaitReady(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-ready:
+			t.Fatalf("nobody is in the zone: %v", err)
+		default:
+		}
+		labelled(t, net, "eu-1", map[string]string{"zone": "eu"})
+		require.NoError(t, <-ready)
+		require.Equal(t, map[string]int{"eu-1": 5}, answers(t, eu.Prepare().Plain("x"), 5))
+	})
+}
