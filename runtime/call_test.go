@@ -321,7 +321,7 @@ func TestOnewayOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-func TestAdmissionLimits(t *testing.T) {
+func TestD39AdmissionLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := daffitest.New(t)
 		server := net.NodeWith(daffi.Options{Name: "server", MaxRunning: 4, MaxRunningPerCaller: 3, MaxQueue: 2})

@@ -74,7 +74,7 @@ func echoed[T any](t *testing.T, server, client *daffi.Node, word string, v T, w
 	require.Equal(t, "Echo", info.Methods[0].Name)
 }
 
-func TestE12HandleTypes(t *testing.T) {
+func TestD23E12HandleTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := daffitest.New(t)
 		server, client := net.Node("server"), net.Node("client")

@@ -67,7 +67,7 @@ func (d *logbook) options(o daffi.Options) daffi.Options {
 	return o
 }
 
-func TestD10D11E29Hooks(t *testing.T) {
+func TestD9D10D11E29Hooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d := new(wire), new(logbook)
 		n := daffi.New(d.options(daffi.Options{Name: "n", Controller: w}))

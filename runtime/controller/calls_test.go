@@ -420,7 +420,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-func TestCancel(t *testing.T) {
+func TestD64Cancel(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		caller, callee, route := w.pair()
 		id := caller.Call(route, 0, 1, "")
