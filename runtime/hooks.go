@@ -13,11 +13,11 @@ type hooks struct {
 	queue   []func()
 	running bool
 	closed  bool
-	dropped uint64 // for want of room, or after the end
+	dropped int // for want of room, since the queue was empty last
 	workers sync.WaitGroup
 }
 
-// maxHooks is how many wait (LIM-32); what comes when the queue is full is dropped and counted.
+// maxHooks is how many wait (LIM-32); what comes when the queue is full is dropped, counted, and logged when there is room again.
 const maxHooks = 1024
 
 // notify has fn run soon. It may be called on a reader and with locks held. It reports false if fn will not run.
@@ -25,7 +25,10 @@ func (n *Node) notify(fn func()) bool {
 	h := &n.hooks
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.queue) >= maxHooks {
+	switch {
+	case h.closed:
+		return false
+	case len(h.queue) >= maxHooks:
 		h.dropped++
 		return false
 	}
@@ -64,9 +67,13 @@ func (n *Node) runHooks() {
 	for {
 		h.mu.Lock()
 		if len(h.queue) == 0 {
-			h.running, h.queue = false, nil
+			dropped := h.dropped
+			h.running, h.queue, h.dropped = false, nil, 0
 			h.mu.Unlock()
 			exited = false
+			if dropped > 0 {
+				n.log.Warn("hooks took too long, so some were not run", "dropped", dropped)
+			}
 			return
 		}
 		fn := h.queue[0]

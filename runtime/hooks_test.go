@@ -2,6 +2,7 @@ package daffi_test
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -41,9 +42,10 @@ func TestHooksRunInOrder(t *testing.T) {
 	})
 }
 
-func TestHooksAreBounded(t *testing.T) {
+func TestLIM32HooksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := daffi.New(daffi.Options{})
+		log := new(testkit.Journal)
+		n := daffi.New(daffi.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
 		hold, ran := make(chan struct{}), 0
 		require.True(t, daffi.Notify(n, func() { <-hold }))
 		synctest.Wait()
@@ -54,6 +56,7 @@ func TestHooksAreBounded(t *testing.T) {
 		close(hold)
 		require.NoError(t, n.Close())
 		require.Equal(t, daffi.MaxHooks, ran, "Close waits for them")
+		require.Contains(t, log.String(), "dropped=1")
 	})
 }
 
