@@ -172,10 +172,13 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code && t.Reason == e.Reason && t.Reason != ""
 }
 
-// CodeOf answers for any error: the Code of the first *Error in its tree, that of a context error, else Unknown.
+// CodeOf answers for any error: the Code of the first *Error in its tree, InvalidArgument for an *InvalidArgumentError, that of a context error, else Unknown.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
+	}
+	if _, ok := errors.AsType[*InvalidArgumentError](err); ok {
+		return InvalidArgument
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -89,13 +89,11 @@ func (e valueError[T]) As(target any) bool {
 // identify finds what err's tree has of the table, in the order in which errors.Is and errors.As meet it. What is over LIM-26 or cannot be
 // written is left out.
 func identify(err error, table func() []KnownError) []control.Identity {
-	if table == nil || err == nil {
+	if err == nil {
 		return nil
 	}
-	f := finder{table: table()}
-	if len(f.table) > 0 {
-		f.walk(err)
-	}
+	f := finder{table: withBuiltin(table)}
+	f.walk(err)
 	return f.found
 }
 
@@ -166,10 +164,10 @@ func same(err, target error) (equal bool) {
 func (e *Error) recall(table func() []KnownError) {
 	came := e.identities
 	e.identities = nil
-	if len(came) == 0 || table == nil {
+	if len(came) == 0 {
 		return
 	}
-	known := table()
+	known := withBuiltin(table)
 	var found []error
 	for _, c := range came {
 		for i := range known {
