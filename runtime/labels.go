@@ -46,7 +46,7 @@ func (s *session) introduce(ctx context.Context) error {
 	m := control.About{Labels: labelsOf(s.node.opts.Labels), Stoppable: s.node.opts.AllowRemoteStop}
 	_, _, err := s.exchange(ctx, m.Append)
 	if CodeOf(err) == Unimplemented {
-		s.node.log.Warn("the controller is of an earlier version, which takes no labels and stops no nodes")
+		s.node.log.Warn("the controller is of an earlier version, which does not take labels, nor stop nodes")
 		return nil
 	}
 	return err
