@@ -134,6 +134,15 @@ func TestD38PipelineOfNine(t *testing.T) {
 			})
 		}
 		all.Wait()
+		var futures []*daffi.Future[[]byte]
+		for range 100 {
+			futures = append(futures, p.Prepare().Echo(nil).Go(t.Context()))
+		}
+		for _, f := range futures {
+			got, err := f.Wait(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, want, string(got))
+		}
 		_, err = p.Fail(t.Context(), "coded")
 		require.Equal(t, daffi.NotFound, daffi.CodeOf(err))
 		require.Equal(t, daffi.Ran, daffi.OutcomeOf(err))

@@ -252,7 +252,7 @@ func (m *mutual) Nest(ctx context.Context, depth int) (int, error) {
 
 // ACC-25: handlers of two nodes call each other, and of one node itself, as deep as it goes, over connections that hold no byte: whoever writes waits for the reader, and
 // no reader may wait for a writer.
-func TestMutualCallsDoNotDeadlock(t *testing.T) {
+func TestACC25MutualCallsDoNotDeadlock(t *testing.T) {
 	for name, others := range map[string][2]string{"each other": {"b", "a"}, "themselves": {"a", "b"}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
