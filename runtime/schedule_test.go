@@ -197,6 +197,22 @@ func TestD44ScheduleIsKeptByTheController(t *testing.T) {
 	})
 }
 
+// TestD44NobodyForgesARun: what a node says of a schedule is metadata like any other, and what it adds to a schedule of its own does not count.
+func TestD44NobodyForgesARun(t *testing.T) {
+	scheduled(t, func(t *testing.T, k *station) {
+		md := map[string]string{"daffi-task": "payroll", "daffi-tick": "7", "daffi-due": "1"}
+		ctx := daffi.WithMetadata(t.Context(), md)
+		require.NoError(t, k.calls.Add(0).Do(ctx))
+		forged := k.all()[0]
+		require.Empty(t, forged.Task)
+		require.Zero(t, forged.Tick)
+		require.Zero(t, forged.Due)
+		require.Equal(t, md, forged.meta)
+		_, err := k.calls.Add(0).Schedule(ctx, daffi.Once(0).WithID("mine"))
+		requireError(t, err, daffi.InvalidArgument, "", daffi.NotRun)
+	})
+}
+
 func TestD45FixedRate(t *testing.T) {
 	scheduled(t, func(t *testing.T, k *station) {
 		_, err := k.calls.Add(250).Schedule(t.Context(), daffi.Every(100*time.Millisecond))

@@ -64,6 +64,18 @@ func TestBadAddress(t *testing.T) {
 	}
 }
 
+func TestD48Store(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("this is no store\n", 1000)), 0o600))
+	for file, want := range map[string]string{text: "damaged", filepath.Join(dir, "nowhere", "s.db"): "no such file"} {
+		code, stdout, stderr := daffi("controller", "--addr", "unix://"+filepath.Join(dir, "c.sock"), "--store", file)
+		require.Equal(t, 1, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, want)
+	}
+}
+
 func TestD55Controller(t *testing.T) {
 	dir := t.TempDir()
 	socket := "unix://" + filepath.Join(dir, "c.sock")

@@ -65,6 +65,11 @@ func FuzzController(f *testing.F) {
 		one(transport.Control, 0, 0, 4, 0, encoded((&control.Inspect{Service: "New", After: control.Cursor{Method: "M", Route: 4, Session: 3}}).Append)))
 	add(one(transport.Control, 0, 0, 1, 0, encoded((&control.Resolve{Service: "New", Methods: rawpeer.Methods(sig, "M")}).Append)), described, described, served,
 		one(transport.Control, 0, 0, 5, 0, encoded((&control.Resolve{Service: "New", Methods: rawpeer.Methods("(int)()", "M", "N")}).Append)))
+	key := control.TaskKey{Owner: "bad", ID: "t"}
+	add(one(transport.Control, 0, 0, 1, 0, encoded((&control.Schedule{ID: "t", Route: 1, Plan: control.Plan{Timing: control.Every, Interval: time.Hour}, Args: []byte{0x90}}).Append)),
+		one(transport.Control, 0, 0, 2, 0, encoded((&control.TaskControl{TaskKey: key, Action: control.TaskRun}).Append)),
+		one(transport.Control, 0, 0, 3, 0, encoded((&control.AwaitRuns{TaskKey: key}).Append)), one(transport.Control, 0, 0, 3, 0, encoded((&control.AwaitRuns{TaskKey: key}).Append)),
+		one(transport.Control, 0, 0, 4, 0, encoded((&control.Tasks{Over: true}).Append)), one(transport.Control, 0, 0, 5, 0, encoded((&control.TaskControl{TaskKey: key, Action: control.TaskCancelAll}).Append)))
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := start(t, Options{})

@@ -296,7 +296,10 @@ func checkMetadata(b []byte) error {
 		if d.Err() != nil {
 			break
 		}
-		_, _ = d.String(), d.String()
+		switch word, _ := d.String(), d.String(); word {
+		case taskWord, tickWord, dueWord:
+			return fmt.Errorf("metadata under %s, which is what the controller says of a run", word)
+		}
 	}
 	switch {
 	case d.Err() != nil || d.More():
@@ -320,11 +323,12 @@ func (r *run) stillRuns() bool {
 // cancelRun ends the call of a run at the callee.
 func (q *scheduler) cancelRun(r *run, b *batch) {
 	q.mu.Lock()
-	s := q.owner(r.Owner).s
+	o := q.owners[r.Owner]
 	q.mu.Unlock()
-	if s == nil {
+	if o == nil || o.s == nil {
 		return
 	}
+	s := o.s
 	s.cancel(&transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: r.call}})
 	b.take(&s.touched)
 }
