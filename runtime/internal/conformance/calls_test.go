@@ -47,6 +47,7 @@ var scenarios = []scenario{
 	{"task of an unknown method", unknownTask},
 	{"workers", workers},
 	{"live changes", liveChanges},
+	{"messages", messages},
 }
 
 // echo gets back exactly what it has sent.
