@@ -824,6 +824,86 @@ func TestD43InterceptedBroadcast(t *testing.T) {
 	})
 }
 
+// An interceptor that panics after the copies were sent leaves nobody who would take their results.
+func TestD43InterceptorOfABroadcastPanics(t *testing.T) {
+	choirBubble(t, 3, func(t *testing.T, c *choir) {
+		bad := daffi.Intercept(func(ctx context.Context, _ *daffi.Interception, next func(context.Context) error) error {
+			if err := next(ctx); err != nil {
+				return err
+			}
+			panic("interceptor")
+		})
+		calls := c.p.Prepare()
+		for name, broadcast := range map[string]func(){
+			"unary": func() { calls.Block().With(bad).Broadcast(t.Context()) },
+			"output": func() {
+				for range calls.Count(1<<20, "").With(bad).Broadcast(t.Context()) {
+				}
+			},
+			"input": func() { calls.Sum(0, items(1<<20, nil, nil)).With(bad).Broadcast(t.Context()) },
+		} {
+			require.PanicsWithValue(t, "interceptor", broadcast, name)
+			synctest.Wait()
+			require.Empty(t, c.caller.Held(), name)
+		}
+	})
+}
+
+// laters is a controller that can be reached again and again, each time as another one.
+type laters chan *later
+
+func (c laters) Attach() (transport.Link, error) {
+	l := new(later)
+	near, err := l.Attach()
+	c <- l
+	return near, err
+}
+
+// The answer of a controller that is lost in the middle of it counts for nothing: the numbers of the next one are others.
+func TestD43TargetsAreOfOneSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		controllers := make(laters, 1)
+		n := daffi.New(daffi.Options{Name: "node", Controller: controllers})
+		defer n.Close()
+		go n.Join(t.Context())
+		b := daffi.Bind(n, &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M", Sig: "()()"}}})
+		resolved := (&control.Routes{Routes: []control.Route{{Number: 5}}}).Append
+		l := <-controllers
+		l.welcome(t, 0)
+		errs := make(chan error, 1)
+		go func() { errs <- daffi.Errors(daffi.NewAction(b, 0, nil).Broadcast(t.Context())) }()
+		l.answer(t, control.OpResolve, resolved)
+		f := l.Expect(t, transport.Control)
+		l.Send(frame{Header: header{Kind: transport.Control, Call: f.Call, Flags: transport.More}, Payload: encoded((&control.Sessions{Numbers: []uint32{7}, Names: []string{"old"}}).Append)})
+		synctest.Wait()
+		l.Close()
+
+		l = <-controllers
+		defer func() { l.Close() }()
+		l.welcome(t, 0)
+		l.answer(t, control.OpResolve, resolved)
+		l.answer(t, control.OpTargets, (&control.Sessions{Numbers: []uint32{8}, Names: []string{"new"}}).Append)
+		f = l.Expect(t, transport.Request)
+		require.Equal(t, uint32(8), f.Header.Peer)
+		l.Send(frame{Header: header{Kind: transport.Reply, Call: f.Call}})
+		require.NoError(t, <-errs)
+	})
+}
+
+// A name that is empty, by mistake most likely, is no node, and not all of them.
+func TestD43ToNobody(t *testing.T) {
+	eventBubble(t, func(t *testing.T, net *daffitest.Net, b *board, p *events.TownProxy) {
+		for _, to := range []daffi.CallOption{daffi.To(""), daffi.To("", "")} {
+			calls := p.Prepare()
+			requireError(t, calls.Whisper("x").With(to).Do(t.Context()), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+			requireError(t, calls.Pin("x").With(to).Do(t.Context()), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+			requireError(t, daffi.Errors(calls.Pin("x").With(to).Broadcast(t.Context())), daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		}
+		require.NoError(t, p.Prepare().Pin("x").With(daffi.To()).Do(t.Context()))
+		require.Equal(t, []string{"a: x", "b: x", "c: x"}, b.take())
+	})
+}
+
 // A handler that broadcasts passes its deadline, depth and turns on.
 func TestD43BroadcastOfAHandler(t *testing.T) {
 	choirBubble(t, 2, func(t *testing.T, c *choir) {

@@ -98,7 +98,7 @@ func (x *extra) write(ctx context.Context, c *Client, e *codec.Encoder) error {
 }
 
 // anyone reports whether nothing says which node the call is for.
-func (x *extra) anyone() bool { return x == nil || x.node() == "" && !x.keyed }
+func (x *extra) anyone() bool { return len(x.names()) == 0 && (x == nil || !x.keyed) }
 
 // wrongly reports whether an option has a value that it cannot have.
 func (x *extra) wrongly() bool { return x != nil && x.wrong != "" }

@@ -84,6 +84,12 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 	if c.own = own; own {
 		c.ctx, c.cancel = context.WithDeadline(ctx, deadline)
 	}
+	sent := false
+	defer func() {
+		if !sent { // also after a panic of an interceptor
+			c.close()
+		}
+	}()
 	do := func(ctx context.Context) error {
 		if e := c.choose(x, deadline); e != nil {
 			return e
@@ -103,16 +109,16 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		err = b.intercept(ctx, m, x, i, do)
 	}
 	if err != nil {
-		c.close()
 		return nil, asError(err)
 	}
+	sent = true
 	return c, nil
 }
 
 // choose fixes the targets.
 func (c *cast) choose(x *extra, deadline time.Time) *Error {
 	t, e := c.b.targets(c.ctx, c.m, deadline, false, true)
-	if x.node() != "" {
+	if len(x.names()) > 0 {
 		if e != nil && !e.absent() {
 			return c.late(e)
 		}

@@ -33,6 +33,7 @@ func (b *Binding) targets(ctx context.Context, m int, deadline time.Time, own, n
 	defer cancel()
 	for attempt := 1; ; attempt++ {
 		var err error
+		t = targets{} // what a session has told of before it ended means nothing to the next
 		if t.s, err = b.node.session(ctx); err != nil {
 			return t, notRun(err, b.methods[m].full)
 		}
