@@ -22,11 +22,14 @@ func planned(t *testing.T, w *world) {
 	for j := range instants {
 		times = append(times, at.Add(time.Duration(j)*10*time.Millisecond))
 	}
-	inTime := make(chan int, tasks)
+	inTime, all := make(chan int, tasks), make(chan *daffi.Task, tasks)
 	var wg sync.WaitGroup
 	for i := range tasks {
 		wg.Go(func() {
-			_, err := p.Prepare().Put(i).Schedule(t.Context(), daffi.At(times...))
+			task, err := p.Prepare().Put(i).Schedule(t.Context(), daffi.At(times...))
+			if err == nil {
+				all <- task
+			}
 			switch {
 			case time.Now().After(at): // on a machine that is this slow either is right
 			case err != nil:
@@ -38,6 +41,7 @@ func planned(t *testing.T, w *world) {
 	}
 	wg.Wait()
 	close(inTime)
+	close(all)
 	var want []int
 	for i := range inTime {
 		want = append(want, i)
@@ -59,6 +63,9 @@ func planned(t *testing.T, w *world) {
 	for i, runs := range ran() {
 		require.LessOrEqual(t, runs, instants, "task %d", i)
 	}
+	for task := range all { // or what is left of it would run in the next scenario
+		require.NoError(t, ignore(task.Cancel(t.Context())))
+	}
 }
 
 // taskList has what was scheduled, and cancelling has its three outcomes.
@@ -66,14 +73,14 @@ func taskList(t *testing.T, w *world) {
 	_, d := w.desk("server")
 	owner, other := w.node("owner"), w.node("other")
 	p := NewDesk(owner)
-	often, err := p.Prepare().Put(7).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
+	often, err := p.Prepare().Put(1007).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
 	require.NoError(t, err)
 	once, err := p.Prepare().Where().Schedule(t.Context(), daffi.Once(time.Hour))
 	require.NoError(t, err)
-	again, err := p.Prepare().Put(7).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
+	again, err := p.Prepare().Put(1007).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
 	require.NoError(t, err)
 	require.Equal(t, often.ID(), again.ID(), "the same one")
-	_, err = p.Prepare().Put(8).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
+	_, err = p.Prepare().Put(1008).Schedule(t.Context(), daffi.Every(10*time.Millisecond).WithID("often"))
 	requireError(t, err, daffi.AlreadyExists, "", daffi.NotRun)
 
 	runs := 0
