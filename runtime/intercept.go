@@ -150,13 +150,13 @@ func (h *chain) run(ctx context.Context, i int) error {
 	ended := make(chan struct{}) // closed when it has
 	err := h.list[i](ctx, h.c, func(ctx context.Context) error {
 		if called.Swap(true) {
-			return &Error{Code: FailedPrecondition, Message: "an interceptor has called next a second time"}
+			return &Error{Code: FailedPrecondition, Message: "an interceptor has called next a second time, or after it had returned"}
 		}
 		defer close(ended)
 		inner = h.run(ctx, i+1)
 		return inner
 	})
-	if !called.Load() {
+	if !called.Swap(true) {
 		if err == nil {
 			err = &Error{Code: Internal, Message: "an interceptor has returned without an error and has not called next, so there is no result"}
 		}
@@ -201,15 +201,15 @@ func (b *Binding) intercept(ctx context.Context, m int, x *extra, c *Interceptio
 	}
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case ok && e.Method != "":
+	case ok && error(e) == h.err: // what has failed is said with other words
 		return err
-	case ok:
+	case ok && (e.Method == "" || e.Method == c.Method):
 		made := *e
 		if err != error(e) {
 			made.Message, made.cause = err.Error(), err
 		}
 		e = &made
-	default:
+	default: // of another call too the code is worth handing on; its reason and outcome speak of that one
 		e = &Error{Code: CodeOf(err), Message: err.Error(), cause: err}
 	}
 	e.Method, e.Outcome = c.Method, h.outcome()

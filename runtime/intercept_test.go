@@ -323,6 +323,76 @@ func TestE10InterceptorsThatBreakTheRules(t *testing.T) {
 	}
 }
 
+// A call that an interceptor makes itself says nothing of the one that it is around: with the outcome of its own call, one that has run would pass for one that has not.
+func TestE10InterceptorsThatCallThemselves(t *testing.T) {
+	for _, side := range []daffi.Side{daffi.AtCaller, daffi.AtCallee} {
+		for _, after := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				var audit func(ctx context.Context) error
+				list := []daffi.Interceptor{func(ctx context.Context, c *daffi.Interception, next func(context.Context) error) error {
+					if after {
+						if err := next(ctx); err != nil {
+							return err
+						}
+					}
+					return audit(ctx)
+				}}
+				k := interceptedKit(t, list, nil)
+				if side == daffi.AtCallee {
+					k = interceptedKit(t, nil, list)
+				}
+				other := k.net.Node("other")
+				want := daffi.NotRun
+				if after {
+					want = daffi.Ran
+				}
+				audit = func(ctx context.Context) error {
+					_, err := daffi.Invoke(ctx, other, "Nothing.Such")
+					return fmt.Errorf("audit: %w", err)
+				}
+				e := requireError(t, k.p.Add(t.Context(), 1), daffi.Unavailable, "", want)
+				require.Equal(t, "Kit.Add", e.Method)
+				require.ErrorContains(t, e, "audit: ")
+				audit = func(ctx context.Context) error {
+					_, err := testkit.NewKit(k.server).Fail(ctx, "coded")
+					return err
+				}
+				if side == daffi.AtCaller { // at the callee it is around the call that it makes, too
+					e = requireError(t, k.p.Add(t.Context(), 1), daffi.NotFound, "", want)
+					require.Equal(t, "Kit.Add", e.Method)
+				}
+			})
+		}
+	}
+}
+
+// What calls next when the interceptor has returned would use what other calls have got meanwhile.
+func TestE10NextIsRefusedAfterTheInterceptor(t *testing.T) {
+	for _, side := range []daffi.Side{daffi.AtCaller, daffi.AtCallee} {
+		synctest.Test(t, func(t *testing.T) {
+			late := make(chan error, 1)
+			list := []daffi.Interceptor{func(ctx context.Context, _ *daffi.Interception, next func(context.Context) error) error {
+				go func() {
+					time.Sleep(time.Second)
+					late <- next(ctx)
+				}()
+				return errors.New("too slow")
+			}}
+			k := interceptedKit(t, list, nil)
+			if side == daffi.AtCallee {
+				k = interceptedKit(t, nil, list)
+			}
+			requireError(t, k.p.Add(t.Context(), 5), daffi.Unknown, "", daffi.NotRun)
+			require.Equal(t, daffi.FailedPrecondition, daffi.CodeOf(<-late))
+			synctest.Wait()
+			total, err := k.impl.Total(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, total)
+			require.Empty(t, k.server.Held()+k.client.Held())
+		})
+	}
+}
+
 func TestE10InterceptorsPanic(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		boom := func(ctx context.Context, _ *daffi.Interception, next func(context.Context) error) error {
