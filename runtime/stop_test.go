@@ -48,6 +48,19 @@ func TestD67StopNodes(t *testing.T) {
 	})
 }
 
+// What chooses the nodes may ask the controller, and what it does wrong is its own.
+func TestD67StopNodesAsksWithoutALock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		n := net.NodeWith(daffi.Options{Name: "n", AllowRemoteStop: true})
+		require.PanicsWithValue(t, "boom", func() { net.Controller.StopNodes(t.Context(), func(string) bool { panic("boom") }) })
+		left, err := net.Controller.StopNodes(t.Context(), func(string) bool { return net.Controller.Stats().Nodes == 1 })
+		require.NoError(t, err)
+		require.Empty(t, left)
+		<-n.Done()
+	})
+}
+
 // A node that runs until it is stopped returns from Run when it has left.
 func TestD67RunReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

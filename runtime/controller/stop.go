@@ -28,8 +28,14 @@ func (c *Controller) StopNodes(ctx context.Context, want func(name string) bool)
 	var all []asked
 	var why []string
 	c.mu.Lock()
-	for _, s := range c.sessions {
-		if want != nil && !want(s.name) {
+	there := slices.Clone(c.sessions)
+	c.mu.Unlock()
+	if want != nil { // without the lock, since it is the user's
+		there = slices.DeleteFunc(there, func(s *session) bool { return !want(s.name) })
+	}
+	c.mu.Lock()
+	for _, s := range there {
+		if _, ok := c.sessionAt(s.number); !ok { // it has left meanwhile
 			continue
 		}
 		if !s.stoppable {
