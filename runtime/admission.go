@@ -25,9 +25,9 @@ type admission struct {
 	soonest time.Time             // no waiting call has a deadline before this
 	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
 
-	onewayEnded chan struct{} // closed when one of them ends; nil when nobody asks
-	idle        chan struct{} // closed when nothing runs and waits; nil when nobody asks
-	closed      bool
+	ended  chan struct{} // closed when one of them ends, or the last running call of a registration; nil when nobody asks
+	idle   chan struct{} // closed when nothing runs and waits; nil when nobody asks
+	closed bool
 }
 
 // ended is a call that was taken out of a queue because it will not run, and why.
@@ -171,6 +171,7 @@ func (a *admission) start(in *Incoming) {
 		a.running++
 		in.peer.running++
 	}
+	in.method.reg.running++
 	if in.turn != nil {
 		in.turn.take(in.ctx)
 	}
@@ -347,7 +348,7 @@ func (a *admission) purge() (gone []ended) {
 }
 
 // leave counts a call as ended, and returns one that waited and is to run now.
-func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
+func (a *admission) leave(ctx *callCtx, p *peer, t *turn, of *Registration) (next *Incoming) {
 	var gone []ended
 	a.mu.Lock()
 	a.endOneway(ctx)
@@ -356,6 +357,9 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn) (next *Incoming) {
 	} else {
 		a.running--
 		p.running--
+	}
+	if of.running--; of.running == 0 {
+		a.ended = signal(a.ended)
 	}
 	if t != nil {
 		t.give(ctx)

@@ -2,8 +2,8 @@ package daffi
 
 import "context"
 
-// Drain is Close, and returns when the calls that ran or waited to run have ended, those of the services below this one too, or when ctx ends: then with its error, and
-// they go on.
+// Drain is Close, and returns when the calls that ran or waited to run have ended, those of the services below this one too, and handlers whose callers have gone, or when ctx ends:
+// then with its error, and they go on.
 func (r *Registration) Drain(ctx context.Context) error {
 	if err := r.Close(); err != nil {
 		return err
@@ -16,7 +16,7 @@ func (r *Registration) Drain(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.node.admission.withoutOneway(ctx, names)
+	return r.node.admission.without(ctx, mine, names)
 }
 
 // collect adds r, those below it, and the names of their methods.
@@ -47,28 +47,41 @@ func (t *serving) without(ctx context.Context, is func(*servedMethod) bool) erro
 	})
 }
 
-// withoutOneway does so for one-way calls, which are in no session's table, by names.
-func (a *admission) withoutOneway(ctx context.Context, names map[string]bool) error {
+// without does so for calls that are in no session's table: one-way ones, by names, and those that run although their callers have gone.
+func (a *admission) without(ctx context.Context, of map[*Registration]bool, names map[string]bool) error {
 	return waitWhile(ctx, func() <-chan struct{} {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		for c := range a.oneway {
-			if names[c.method] {
-				if a.onewayEnded == nil {
-					a.onewayEnded = make(chan struct{})
-				}
-				return a.onewayEnded
-			}
+		if !a.busyWith(of, names) {
+			return nil
 		}
-		return nil
+		if a.ended == nil {
+			a.ended = make(chan struct{})
+		}
+		return a.ended
 	})
+}
+
+// busyWith reports whether there are such calls. Call with the lock held.
+func (a *admission) busyWith(of map[*Registration]bool, names map[string]bool) bool {
+	for reg := range of {
+		if reg.running > 0 {
+			return true
+		}
+	}
+	for c := range a.oneway {
+		if names[c.method] {
+			return true
+		}
+	}
+	return false
 }
 
 // endOneway removes a one-way call. Call with the lock held.
 func (a *admission) endOneway(ctx *callCtx) {
 	if _, ok := a.oneway[ctx]; ok {
 		delete(a.oneway, ctx)
-		a.onewayEnded = signal(a.onewayEnded)
+		a.ended = signal(a.ended)
 	}
 }
 

@@ -137,3 +137,34 @@ func TestE23RegistrationDrains(t *testing.T) {
 		require.NoError(t, <-drained)
 	})
 }
+
+// Handlers whose callers have gone still use what whoever drains is about to close.
+func TestE23DrainWaitsForHandlersWithoutACaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		server, client := net.Node("server"), net.Node("client")
+		free, began := make(chan struct{}), make(chan struct{}, 2)
+		work := func(context.Context, struct{}) (struct{}, error) { began <- struct{}{}; <-free; return struct{}{}, nil }
+		reg, err := daffi.Handle(server, "Slow.Work", work)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		called := waiting(func() error { _, err := daffi.Invoke(ctx, client, "Slow.Work"); return err })
+		<-began
+		cancel()
+		require.Error(t, <-called)
+		left := net.Node("leaves")
+		called = waiting(func() error { _, err := daffi.Invoke(t.Context(), left, "Slow.Work"); return err })
+		<-began
+		require.NoError(t, left.Close())
+		require.Error(t, <-called)
+		synctest.Wait()
+
+		short, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		requireError(t, reg.Drain(short), daffi.DeadlineExceeded, "", 0)
+		drained := waiting(func() error { return reg.Drain(t.Context()) })
+		requireWaiting(t, drained)
+		close(free)
+		require.NoError(t, <-drained)
+	})
+}

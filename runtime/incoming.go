@@ -79,10 +79,10 @@ func (in *Incoming) Results(n int) *codec.Encoder { in.out.Array(n); return &in.
 
 // serve serves one call and returns another that may run now.
 func (n *Node) serve(in *Incoming) (next *Incoming) {
-	ctx, p, t := in.ctx, in.peer, in.turn
+	ctx, p, t, reg := in.ctx, in.peer, in.turn, in.method.reg
 	ended := true
 	defer func() {
-		next = n.admission.leave(ctx, p, t)
+		next = n.admission.leave(ctx, p, t, reg)
 		if ended && next != nil { // the handler has ended this goroutine
 			n.runner.run(next)
 		}

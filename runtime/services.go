@@ -83,6 +83,7 @@ type Registration struct {
 	subs    []*Registration // of the services below it
 	catch   *catcher        // of HandleUnknown, whose prefix is the service; else nil
 	once    sync.Once
+	running int // calls, also those whose callers have gone; the node's admission guards it
 
 	turn   chan struct{} // of who tells a session about it, or that it is closed
 	known  *session      // which was told; protected by turn, like closed
