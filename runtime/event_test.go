@@ -266,3 +266,17 @@ func TestEventOverAReconnect(t *testing.T) {
 		require.Equal(t, []string{"a: y", "b: y", "c: y"}, b.take())
 	})
 }
+
+// TestE21EventAllowSelf counts the caller's own node where it is asked to.
+func TestE21EventAllowSelf(t *testing.T) {
+	eventBubble(t, func(t *testing.T, net *daffitest.Net, b *board, _ *events.TownProxy) {
+		node := net.Node("e")
+		_, err := events.RegisterBoard(node, b)
+		require.NoError(t, err)
+		p := events.NewTown(node)
+		require.NoError(t, p.Pin(t.Context(), "x"))
+		require.Equal(t, []string{"a: x", "b: x", "c: x"}, b.take())
+		require.NoError(t, p.Prepare().Pin("x").With(daffi.AllowSelf()).Do(t.Context()))
+		require.Equal(t, []string{"a: x", "b: x", "c: x", "e: x"}, b.take())
+	})
+}

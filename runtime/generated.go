@@ -8,7 +8,7 @@ import (
 )
 
 // What generated code calls is in this file, and besides in it [Register], [Bind], [Below], [Sub], [Feed], [FeedErr], [FeedMapped], [NoError],
-// [Sentinel], [ErrorValue], [ErrorPointer], [NoErrors], [Receive], [ReceiveValid], [Send], [Binding.WaitReady] and the methods of [Incoming] beside what they do. It is kept compatible:
+// [Sentinel], [ErrorValue], [ErrorPointer], [NoErrors], [Receive], [ReceiveValid], [Send], [Binding.WaitReady], [AckNone], [AckAdmitted] and the methods of [Incoming] beside what they do. It is kept compatible:
 // old generated code compiles against a new runtime, within the window that the constants below state.
 
 // Generated code names the constant of its generation, so that it fails to compile, with the cure in the name, against a runtime that
@@ -18,7 +18,7 @@ const (
 	//lint:ignore ST1003 its name is all that the compiler shows, so it must be read as a sentence
 	Generation1_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
 
-	// Generation2: proxies wait for providers, arguments are asked whether they are valid.
+	// Generation2: proxies wait for providers, arguments are asked whether they are valid, one-way methods have levels.
 	//lint:ignore ST1003 see above
 	Generation2_IfUndefined_GoGetDaffiLatest_ThenGoGenerate = true
 )

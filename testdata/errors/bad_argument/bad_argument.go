@@ -7,7 +7,7 @@ import "context"
 //
 //daffi:callback nam=c // want "//daffi:callback: nam=c is not understood; write name= and letters, digits, dots, dashes or underscores \[DF013\]"
 type C interface {
-	//daffi:oneway please // want "//daffi:oneway: \"please\" is not understood; it takes no arguments \[DF013\]"
+	//daffi:oneway please // want "//daffi:oneway: \"please\" is not understood; use one of accepted, none, admitted \[DF013\]"
 	Do(ctx context.Context) error
 	//daffi:alias // want "//daffi:alias: it needs the name of a method; write //daffi:alias Name \[DF013\]"
 	Other(ctx context.Context) error

@@ -136,6 +136,8 @@ type client interface {
 	Chat(ctx context.Context, said iter.Seq2[string, error]) iter.Seq2[string, error]
 	AddAll(ctx context.Context, lines iter.Seq[string]) error
 	Note(ctx context.Context, line string) error
+	Scribble(ctx context.Context, line string) error
+	Record(ctx context.Context, line string) error
 	AddNumber(ctx context.Context, n int, unit time.Duration) error
 	Lines(ctx context.Context) ([]string, error)
 	Ring(ctx context.Context, bell string) error
@@ -229,9 +231,13 @@ func callAll(t *testing.T, p client, where func(context.Context) (string, error)
 	require.NoError(t, p.AddNumber(ctx, 4, time.Second))
 	require.NoError(t, p.Ring(ctx, "door"))
 	synctest.Wait()
+	require.NoError(t, p.Scribble(ctx, "none"))
+	synctest.Wait()
+	require.NoError(t, p.Record(ctx, "admitted"))
+	synctest.Wait()
 	lines, err := p.Lines(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []string{"1", "2", "3", "4s", "ring door"}, lines)
+	require.Equal(t, []string{"1", "2", "3", "4s", "ring door", "none", "admitted"}, lines)
 
 	doc, err := p.Document(ctx, map[string]any{"a": []any{"b", nil}})
 	require.NoError(t, err)

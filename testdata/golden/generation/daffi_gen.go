@@ -56,6 +56,8 @@ func _(v Client) Client {
 		Chat(context.Context, iter.Seq2[string, error]) iter.Seq2[string, error]
 		AddAll(context.Context, iter.Seq[string]) error
 		Note(context.Context, string) error
+		Scribble(context.Context, string) error
+		Record(context.Context, string) error
 		AddNumber(context.Context, int, time.Duration) error
 		Lines(context.Context) ([]string, error)
 		Ring(context.Context, string) error
@@ -490,6 +492,16 @@ func (p *ClientProxy) Note(ctx context.Context, line string) error {
 	return p.Prepare().Note(line).Do(ctx)
 }
 
+// Scribble queues a call of Add and waits for nothing.
+func (p *ClientProxy) Scribble(ctx context.Context, line string) error {
+	return p.Prepare().Scribble(line).Do(ctx)
+}
+
+// Record sends a call of Add and waits until it is admitted, not for its end.
+func (p *ClientProxy) Record(ctx context.Context, line string) error {
+	return p.Prepare().Record(line).Do(ctx)
+}
+
 // AddNumber calls Add and waits for its end.
 func (p *ClientProxy) AddNumber(ctx context.Context, n int, unit time.Duration) error {
 	return p.Prepare().AddNumber(n, unit).Do(ctx)
@@ -549,6 +561,8 @@ const (
 	clientChat
 	clientAddAll
 	clientNote
+	clientScribble
+	clientRecord
 	clientAddNumber
 	clientLines
 	clientRing
@@ -570,6 +584,8 @@ var clientClient = daffi.Client{
 		clientChat:      {Name: "Chat", Sig: "(<string)>string"},
 		clientAddAll:    {Name: "Add", Sig: "(string)()", EachItem: true},
 		clientNote:      {Name: "OldAdd", Sig: "(string)()", Oneway: true},
+		clientScribble:  {Name: "Add", Sig: "(string)()", Oneway: true, Ack: daffi.AckNone},
+		clientRecord:    {Name: "Add", Sig: "(string)()", Oneway: true, Ack: daffi.AckAdmitted},
 		clientAddNumber: {Name: "Add", Sig: "(string)()"},
 		clientLines:     {Name: "Lines", Sig: "()([]string)"},
 		clientRing:      {Name: "Ring", Sig: "(string)()", Oneway: true, Event: true},
@@ -644,6 +660,22 @@ func (c ClientCalls) AddAll(lines iter.Seq[string]) daffi.Action {
 // Note prepares a call of OldAdd.
 func (c ClientCalls) Note(line string) daffi.Action {
 	return daffi.NewAction(c.b, clientNote, func(e *codec.Encoder) {
+		e.Array(1)
+		e.String(line)
+	})
+}
+
+// Scribble prepares a call of Add.
+func (c ClientCalls) Scribble(line string) daffi.Action {
+	return daffi.NewAction(c.b, clientScribble, func(e *codec.Encoder) {
+		e.Array(1)
+		e.String(line)
+	})
+}
+
+// Record prepares a call of Add.
+func (c ClientCalls) Record(line string) daffi.Action {
+	return daffi.NewAction(c.b, clientRecord, func(e *codec.Encoder) {
 		e.Array(1)
 		e.String(line)
 	})

@@ -70,6 +70,12 @@ type Client interface {
 	//daffi:oneway
 	Note(ctx context.Context, line string) error
 	//daffi:alias Add
+	//daffi:oneway none
+	Scribble(ctx context.Context, line string) error
+	//daffi:alias Add
+	//daffi:oneway admitted
+	Record(ctx context.Context, line string) error
+	//daffi:alias Add
 	//daffi:map lineOf
 	AddNumber(ctx context.Context, n int, unit time.Duration) error
 	Lines(ctx context.Context) ([]string, error)

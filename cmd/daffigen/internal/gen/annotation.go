@@ -28,13 +28,18 @@ type argument struct {
 }
 
 // list reads arguments that commas or spaces separate.
-func (d directive) list() []argument {
+func (d directive) list() []argument { return d.separated(", \t") }
+
+// fields reads arguments that spaces separate.
+func (d directive) fields() []argument { return d.separated(" \t") }
+
+func (d directive) separated(by string) []argument {
 	var args []argument
 	start := len("//" + prefix + d.word)
 	text, _, _ := strings.Cut(d.text[start:], " //") // what follows is an ordinary comment
 	from := -1
 	for k, r := range text + " " {
-		switch separates := r == ',' || r == ' ' || r == '\t'; {
+		switch separates := strings.ContainsRune(by, r); {
 		case !separates && from < 0:
 			from = k
 		case separates && from >= 0:
@@ -283,20 +288,21 @@ var cures = map[place]string{
 
 // suggestion lists what may be meant by word.
 func suggestion(word string) string {
+	known := slices.DeleteFunc(slices.Sorted(maps.Keys(words)), func(w string) bool { return words[w] == notYet })
+	return oneOf(word, "//"+prefix, known)
+}
+
+// oneOf lists known, and before it what of it, written after before, is nearest to word.
+func oneOf(word, before string, known []string) string {
 	best, distance := "", 3
-	var known []string
-	for _, w := range slices.Sorted(maps.Keys(words)) {
-		if words[w] == notYet {
-			continue
-		}
-		known = append(known, w)
+	for _, w := range known {
 		if d := editDistance(strings.ToLower(word), w); d < distance {
 			best, distance = w, d
 		}
 	}
 	list := "use one of " + strings.Join(known, ", ")
 	if best != "" {
-		return fmt.Sprintf("did you mean //daffi:%s? %s", best, list)
+		return fmt.Sprintf("did you mean %s%s? %s", before, best, list)
 	}
 	return list
 }

@@ -37,12 +37,13 @@ func (c *checker) methodDirectives(i *Interface, m *Method, list []directive) {
 
 func (c *checker) methodDirective(i *Interface, m *Method, d directive) {
 	switch d.word {
-	case "oneway", "local", "idempotent", "serial", "event":
+	case "local", "idempotent", "serial", "event":
 		c.noArguments(d)
 	}
 	switch d.word {
 	case "oneway":
 		m.Oneway = true
+		c.level(i, m, d)
 	case "local":
 		if i.Fetcher != nil {
 			c.report.add(CodeConflict, d.pos, "//daffi:local keeps a method off the wire, but "+i.Name+" is a fetcher too",
@@ -96,6 +97,26 @@ func (c *checker) needsCallback(i *Interface, d directive) bool {
 func (c *checker) noArguments(d directive) {
 	if len(d.args) > 0 {
 		c.report.add(CodeArgument, d.pos, d.word, fmt.Sprintf("%q is not understood; it takes no arguments", d.args[0]))
+	}
+}
+
+// level reads how far a one-way call must have come before its caller goes on.
+func (c *checker) level(i *Interface, m *Method, d directive) {
+	args := d.fields()
+	if len(args) == 0 {
+		return
+	}
+	said := args[0]
+	level := slices.Index(levelWords[:], said.text)
+	switch {
+	case level < 0:
+		c.report.add(CodeArgument, said.pos, d.word, fmt.Sprintf("%q is not understood; %s", said.text, oneOf(said.text, "", levelWords[:])))
+	case len(args) > 1:
+		c.report.add(CodeArgument, args[1].pos, d.word, fmt.Sprintf("%q is one too many; name one level", args[1].text))
+	case i.Fetcher == nil:
+		c.report.add(CodeArgument, said.pos, d.word, said.text+" concerns a fetcher, since a caller decides how far it waits; leave it out here")
+	default:
+		m.Level = Level(level)
 	}
 }
 

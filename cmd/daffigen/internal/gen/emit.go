@@ -113,9 +113,9 @@ func (e *emitter) doc(m *Method, otherwise string) {
 func (m *Method) calls() string {
 	switch {
 	case m.Event:
-		return m.Name + " sends a call of " + m.Call + " to every provider and waits until all are accepted, not for their ends."
+		return m.Name + m.sends(" to every provider", "all are", "their ends")
 	case m.Oneway:
-		return m.Name + " sends a call of " + m.Call + " and waits until it is accepted, not for its end."
+		return m.Name + m.sends("", "it is", "its end")
 	case m.EachItem:
 		return m.Name + " calls " + m.Call + " for every item and waits for the end of the last call."
 	case m.Output != nil:
@@ -126,6 +126,14 @@ func (m *Method) calls() string {
 		return m.Name + " calls " + m.Call + " and waits for its result."
 	}
 	return m.Name + " calls " + m.Call + " and waits for its results."
+}
+
+// sends ends the sentence on a method that is one-way.
+func (m *Method) sends(to, until, end string) string {
+	if m.Level == None {
+		return " queues a call of " + m.Call + to + " and waits for nothing."
+	}
+	return " sends a call of " + m.Call + to + " and waits until " + until + " " + levelWords[m.Level] + ", not for " + end + "."
 }
 
 // parameters writes the parameters of m: a, b string, items ...int, in iter.Seq[T].

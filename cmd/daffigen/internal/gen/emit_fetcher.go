@@ -237,6 +237,9 @@ func (e *emitter) serviceName(i *Interface) jen.Code {
 	return jen.Lit(i.Fetcher.Wire)
 }
 
+// acks are what the runtime calls the levels other than the default.
+var acks = map[Level]string{None: "AckNone", Admitted: "AckAdmitted"}
+
 // clientRow is a row of the client: {Name: "AddItem", Sig: "(string)()", EachItem: true}.
 func (e *emitter) clientRow(i *Interface, m *Method) jen.Code {
 	row := []jen.Code{pair("Name", jen.Lit(m.Call)), pair("Sig", signatureLit(m))}
@@ -247,6 +250,9 @@ func (e *emitter) clientRow(i *Interface, m *Method) jen.Code {
 		if flag.set {
 			row = append(row, pair(flag.name, jen.True()))
 		}
+	}
+	if ack, ok := acks[m.Level]; ok {
+		row = append(row, pair("Ack", jen.Qual(pathDaffi, ack)))
 	}
 	if m.Timeout > 0 {
 		row = append(row, pair("Timeout", duration(m.Timeout)))

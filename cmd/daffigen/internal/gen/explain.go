@@ -196,7 +196,9 @@ type Cart interface {
 		Why: `
 Arguments stand after the directive, separated by spaces; some are written as
 key=value. callback takes name=, fetcher a service and prepare=, alias a method and
-each or whole, timeout a duration, key an argument. The others take none.`,
+each or whole, timeout a duration, key an argument. oneway on a fetcher takes how far
+a call must have come before its caller goes on: none, accepted, which is the default,
+or admitted. codec, map and errors take names. The others take none.`,
 		Wrong: `
 //daffi:callback shop.cart
 type Cart interface {

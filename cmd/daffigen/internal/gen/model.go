@@ -72,6 +72,19 @@ func (s Shape) String() string {
 	return [...]string{"unary", "a server stream", "a client stream", "a bidirectional stream"}[s]
 }
 
+// Level is how far a one-way call must have come before its caller goes on.
+type Level int
+
+// The levels.
+const (
+	Accepted Level = iota
+	None
+	Admitted
+)
+
+// levelWords are what directives call the levels.
+var levelWords = [...]string{Accepted: "accepted", None: "none", Admitted: "admitted"}
+
 // Method is one method of an Interface.
 type Method struct {
 	Name     string
@@ -90,7 +103,8 @@ type Method struct {
 	Aliases    []string // older names that a callback's method answers to
 	Alias      *Alias   // the fetcher's alias directive
 	Oneway     bool
-	Event      bool // oneway to every provider
+	Level      Level // of a fetcher's method that is Oneway
+	Event      bool  // oneway to every provider
 	Idempotent bool
 	Serial     *directive // it has a turn of its own; nil if not
 	Key        *Key       // what decides the provider, nil if nothing does
