@@ -132,11 +132,15 @@ func (d *dynamicMethod) versions(ctx context.Context, nodes []string) ([]version
 	}
 	var list []version
 	for _, m := range found {
-		sig, err := signature.Parse(m.Signature)
-		if err != nil {
-			return nil, &Error{Code: FailedPrecondition, Reason: ReasonSchema, Method: d.full, Message: "its signature is of a later version: " + err.Error(), cause: err}
+		sig, unread := signature.Parse(m.Signature)
+		if unread != nil {
+			err = &Error{Code: FailedPrecondition, Reason: ReasonSchema, Outcome: NotRun, Method: d.full, Message: "its signature is of a later version: " + unread.Error(), cause: unread}
+			continue
 		}
 		list = append(list, version{m, sig})
+	}
+	if len(list) == 0 {
+		return nil, err
 	}
 	slices.SortStableFunc(list, func(a, b version) int { return cmp.Compare(len(b.Nodes), len(a.Nodes)) })
 	return list, nil

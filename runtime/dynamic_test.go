@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -346,3 +347,73 @@ func (rawJSON) ID() byte                                { return 3 }
 func (rawJSON) Name() string                            { return "json" }
 func (rawJSON) Marshal(b []byte, v any) ([]byte, error) { return append(b, v.(string)...), nil }
 func (rawJSON) Unmarshal(b []byte, v any) error         { *v.(*string) = string(b); return nil }
+
+// TestD17GoBroadcastSchedule makes prepared calls in the ways that begin without anybody waiting, or go to many.
+func TestD17GoBroadcastSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var added atomic.Int64
+		for _, name := range []string{"a", "b"} {
+			_, err := daffi.Handle(net.Node(name), "S.Add", func(_ context.Context, n int) (string, error) { added.Add(int64(n)); return name, nil })
+			require.NoError(t, err)
+		}
+		client := net.Node("client")
+
+		v, err := daffi.Prepare(client, "S.Add", 1).Go(t.Context()).Wait(t.Context())
+		require.NoError(t, err)
+		require.Contains(t, []any{"a", "b"}, v)
+		_, err = daffi.Prepare(client, "S.Add", "x").Go(t.Context()).Wait(t.Context())
+		requireError(t, err, daffi.InvalidArgument, daffi.ReasonEncode, daffi.NotRun)
+		_, err = daffi.Prepare(client, "S.No", 1).Go(t.Context()).Wait(t.Context())
+		require.Equal(t, daffi.NotRun, daffi.OutcomeOf(err))
+
+		add := daffi.Prepare(client, "S.Add", 10)
+		for range 2 {
+			all, err := daffi.Collect(add.Broadcast(t.Context()))
+			require.NoError(t, err)
+			require.Equal(t, map[string]any{"a": "a", "b": "b"}, all)
+		}
+		require.Equal(t, int64(41), added.Load())
+		_, err = daffi.Collect(daffi.Prepare(client, "S.Add").Broadcast(t.Context()))
+		require.Equal(t, daffi.InvalidArgument, daffi.CodeOf(err))
+
+		task, err := daffi.Prepare(client, "S.Add", 100).With(daffi.To("b")).Schedule(t.Context(), daffi.Every(time.Second).Limit(3))
+		require.NoError(t, err)
+		require.Equal(t, "S.Add", task.Method())
+		time.Sleep(5 * time.Second)
+		require.Equal(t, int64(341), added.Load())
+		_, err = daffi.Prepare(client, "S.Add", 1.5).Schedule(t.Context(), daffi.Every(time.Second))
+		requireError(t, err, daffi.InvalidArgument, daffi.ReasonEncode, daffi.NotRun)
+	})
+}
+
+// TestD17SeveralKindsOfValues gives slices and maps of every basic type.
+func TestD17SeveralKindsOfValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		server, client := net.Node("server"), net.Node("client")
+		echo := func(name string, v, want any) {
+			t.Helper()
+			got, err := daffi.Invoke(t.Context(), client, "S."+name, v)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		same(t, server, "S.A", map[string]int32{})
+		same(t, server, "S.B", map[string]time.Duration{})
+		same(t, server, "S.C", []complex128{})
+		same(t, server, "S.D", [][]float32{})
+		same(t, server, "S.E", map[string][]uint16{})
+		echo("A", map[string]int32{"x": 1}, map[string]any{"x": int32(1)})
+		echo("B", map[string]time.Duration{"x": time.Second}, map[string]any{"x": time.Second})
+		echo("C", []complex128{1}, []any{complex128(1)})
+		echo("D", [][]float32{{1}}, []any{[]any{float32(1)}})
+		echo("E", map[string][]uint16{"x": {1}}, map[string]any{"x": []any{uint16(1)}})
+	})
+}
+
+// same serves what returns its argument.
+func same[T any](t *testing.T, n *daffi.Node, method string, _ T) {
+	t.Helper()
+	_, err := daffi.Handle(n, method, func(_ context.Context, v T) (T, error) { return v, nil })
+	require.NoError(t, err)
+}

@@ -258,6 +258,7 @@ func (p *parser) structure() *Type {
 			p.expected("';' or '}'")
 		}
 	}
+	t.names = t.Names()
 	return t
 }
 

@@ -69,6 +69,20 @@ type Type struct {
 	Fields []Field
 	// Note is what a struct is called where it was made, for [Indent] to tell. It is no part of the signature.
 	Note string
+
+	names []string // of the fields, where the parser has made the type
+}
+
+// Names are those of a struct's fields. They must not be changed.
+func (t *Type) Names() []string {
+	if len(t.names) == len(t.Fields) {
+		return t.names
+	}
+	names := make([]string, len(t.Fields))
+	for i, f := range t.Fields {
+		names[i] = f.Name
+	}
+	return names
 }
 
 // Field is a field of a struct, by its name on the wire.

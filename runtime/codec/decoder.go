@@ -122,6 +122,9 @@ func (d *Decoder) chargeEach(n, size int) bool {
 	return true
 }
 
+// Charge takes n bytes from the budget, for what is made of a message beside what this package's functions make of it. False is an error: the budget has less.
+func (d *Decoder) Charge(n int) bool { return d.charge(max(n, 0)) }
+
 func (d *Decoder) overspent() { d.failAt(d.pos, "%w: more than %d bytes needed", ErrBudget, d.limit) }
 
 // Open reads the header of the argument array, Next counts its elements and Close ends it. Nil is an array of none.

@@ -18,7 +18,7 @@ func Read(d *codec.Decoder, t *signature.Type) any {
 		}
 		return Read(d, t.Elem)
 	case signature.Slice:
-		if d.Null() {
+		if d.Null() || !d.Charge(sliceSize) {
 			return nil
 		}
 		return codec.ReadSlice(d, 1, func(d *codec.Decoder) any { return Read(d, t.Elem) })
@@ -34,7 +34,26 @@ func Read(d *codec.Decoder, t *signature.Type) any {
 	return readWord(d, t)
 }
 
+// What the budget is charged for what stands in an any, beside what package codec charges: 64-bit sizes.
+const (
+	sliceSize  = 24
+	stringSize = 16
+	mapSize    = 48
+	slotSize   = 33 // of a map[string]any, with its byte of control
+	group      = 8  // slots
+)
+
+// boxed are the sizes of words; those that are not here are charged where they are read, or not kept for each value.
+var boxed = map[string]int{
+	"string": stringSize, "text": stringSize, "bytes": sliceSize, "binary": sliceSize, "time": 24, "duration": 8,
+	"int": 8, "int16": 8, "int32": 8, "int64": 8, "uint": 8, "uint16": 8, "uint32": 8, "uint64": 8,
+	"float32": 8, "float64": 8, "complex64": 8, "complex128": 16,
+}
+
 func readArray(d *codec.Decoder, t *signature.Type) any {
+	if !d.Charge(sliceSize) {
+		return nil
+	}
 	if t.Elem.Kind == signature.Word && t.Elem.Name == "byte" {
 		b := d.Blob()
 		if d.Err() == nil && int64(len(b)) != t.Len {
@@ -65,21 +84,30 @@ func readMap(d *codec.Decoder, t *signature.Type) any {
 }
 
 func readStruct(d *codec.Decoder, t *signature.Type) any {
-	names := make([]string, len(t.Fields))
-	for i, f := range t.Fields {
-		names[i] = f.Name
-	}
-	if d.Null() {
+	if d.Null() || !d.Charge(mapSize) {
 		return nil
 	}
-	all := make(map[string]any, len(names))
+	names := t.Names()
+	all := map[string]any{} // it grows with the fields that have come, not with those that there are
+	slots, room := 0, 0
 	for i := range d.Fields(names) {
+		if len(all) == room {
+			if slots = max(2*slots, group); !d.Charge(slots * slotSize) {
+				return nil
+			}
+			if room = slots; slots > group {
+				room -= slots / 8
+			}
+		}
 		all[names[i]] = Read(d, t.Fields[i].Type)
 	}
 	return all
 }
 
 func readCoded(d *codec.Decoder, t *signature.Type) any {
+	if !d.Charge(sliceSize) {
+		return nil
+	}
 	switch t.Name {
 	case "raw":
 		return codec.ReadRaw[[]byte](d)
@@ -92,6 +120,9 @@ func readCoded(d *codec.Decoder, t *signature.Type) any {
 }
 
 func readWord(d *codec.Decoder, t *signature.Type) any {
+	if !d.Charge(boxed[t.Name]) {
+		return nil
+	}
 	switch t.Name {
 	case "bool":
 		return d.Bool()

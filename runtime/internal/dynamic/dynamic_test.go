@@ -1,6 +1,9 @@
 package dynamic
 
 import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +48,48 @@ func TestNumbers(t *testing.T) {
 		d.Reset(e.Bytes())
 		require.Equal(t, c.want, Read(&d, parsed(t, c.word)))
 		require.NoError(t, d.Close())
+	}
+}
+
+// TestLIM8Budget reads what is much larger in memory than on the wire.
+func TestLIM8Budget(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	wide := "{"
+	for i := range 500 {
+		wide += fmt.Sprintf("F%d int;", i)
+	}
+	for name, c := range map[string]struct{ sig, item string }{
+		"one field of many": {wide + "}", "\x91\x01"},
+		"small structs":     {"{A int}", "\x91\x01"},
+		"structs in them":   {"{A {B {C int}}}", "\x91\x91\x91\x01"},
+		"lists":             {"[]any", "\x91\xc0"},
+		"lists of lists":    {"[][]bool", "\x91\x91\xc2"},
+		"integers":          {"[]int", "\x92\xcc\xff\xcc\xff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := signature.Parse("([]" + c.sig + ")()")
+			require.NoError(t, err)
+			for _, n := range []int{4, 60_000} {
+				raw := append([]byte{0xdd, 0, 0, byte(n >> 8), byte(n)}, strings.Repeat(c.item, n)...)
+				var d codec.Decoder
+				d.Reset(raw)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				v := Read(&d, m.Params[0])
+				runtime.ReadMemStats(&after)
+				if n < 100 {
+					require.NoError(t, d.Close())
+					require.Len(t, v, n)
+					continue
+				}
+				limit := min(64<<10+64*len(raw), 16<<20)
+				require.Less(t, int(after.HeapAlloc-before.HeapAlloc), 2*limit)
+				if err := d.Close(); err != nil {
+					require.ErrorIs(t, err, codec.ErrBudget)
+				}
+				runtime.KeepAlive(v)
+			}
+		})
 	}
 }
 

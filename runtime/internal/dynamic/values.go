@@ -13,57 +13,55 @@ func elements[T any](s []T) (list, bool) {
 	return list{len(s), s == nil, func(i int) any { return s[i] }}, true
 }
 
+// containers look into the slices and maps of one type each.
+var containers = []struct {
+	list func(any) (list, bool)
+	maps func(any) (map[any]any, bool)
+}{
+	of[any](), of[string](), of[bool](), of[[]byte](), of[time.Time](), of[time.Duration](), of[map[string]any](), of[map[string]string](),
+	of[int](), of[int8](), of[int16](), of[int32](), of[int64](), of[uint](), of[uint8](), of[uint16](), of[uint32](), of[uint64](),
+	of[float32](), of[float64](), of[complex64](), of[complex128](),
+}
+
+func of[E any]() (c struct {
+	list func(any) (list, bool)
+	maps func(any) (map[any]any, bool)
+}) {
+	c.list = func(v any) (list, bool) {
+		switch v := v.(type) {
+		case []E:
+			return elements(v)
+		case [][]E:
+			return elements(v)
+		case []map[string]E:
+			return elements(v)
+		}
+		return list{}, false
+	}
+	c.maps = func(v any) (map[any]any, bool) {
+		switch v := v.(type) {
+		case map[string]E:
+			return entries(v)
+		case map[string][]E:
+			return entries(v)
+		case map[int]E:
+			return entries(v)
+		case map[int64]E:
+			return entries(v)
+		case map[bool]E:
+			return entries(v)
+		}
+		return nil, false
+	}
+	return c
+}
+
 // listOf looks into a slice.
 func listOf(v any) (list, bool) {
-	switch v := v.(type) {
-	case []any:
-		return elements(v)
-	case []string:
-		return elements(v)
-	case []bool:
-		return elements(v)
-	case []int:
-		return elements(v)
-	case []int8:
-		return elements(v)
-	case []int16:
-		return elements(v)
-	case []int32:
-		return elements(v)
-	case []int64:
-		return elements(v)
-	case []uint:
-		return elements(v)
-	case []byte:
-		return elements(v)
-	case []uint16:
-		return elements(v)
-	case []uint32:
-		return elements(v)
-	case []uint64:
-		return elements(v)
-	case []float32:
-		return elements(v)
-	case []float64:
-		return elements(v)
-	case [][]byte:
-		return elements(v)
-	case []time.Time:
-		return elements(v)
-	case []time.Duration:
-		return elements(v)
-	case []map[string]any:
-		return elements(v)
-	case []map[string]string:
-		return elements(v)
-	case [][]any:
-		return elements(v)
-	case [][]string:
-		return elements(v)
-	case [][]int:
-		return elements(v)
-	case [][]float64:
-		return elements(v)
+	for i := range containers {
+		if l, ok := containers[i].list(v); ok {
+			return l, true
+		}
 	}
 	return list{}, false
 }
@@ -81,39 +79,13 @@ func entries[K comparable, V any](m map[K]V) (map[any]any, bool) {
 
 // entriesOf looks into a map.
 func entriesOf(v any) (map[any]any, bool) {
-	switch v := v.(type) {
-	case map[any]any:
-		return v, true
-	case map[string]any:
-		return entries(v)
-	case map[string]string:
-		return entries(v)
-	case map[string]bool:
-		return entries(v)
-	case map[string]int:
-		return entries(v)
-	case map[string]int64:
-		return entries(v)
-	case map[string]float64:
-		return entries(v)
-	case map[string][]byte:
-		return entries(v)
-	case map[string][]string:
-		return entries(v)
-	case map[string][]any:
-		return entries(v)
-	case map[string]map[string]any:
-		return entries(v)
-	case map[int]any:
-		return entries(v)
-	case map[int]string:
-		return entries(v)
-	case map[int]int:
-		return entries(v)
-	case map[int64]any:
-		return entries(v)
-	case map[bool]any:
-		return entries(v)
+	if m, ok := v.(map[any]any); ok {
+		return m, true
+	}
+	for i := range containers {
+		if m, ok := containers[i].maps(v); ok {
+			return m, true
+		}
 	}
 	return nil, false
 }
