@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 )
 
@@ -17,7 +16,8 @@ func Override() ServeOption { return ServeOption{func(o *serveOptions) { o.overr
 // methods. Callers see no difference: generated fetchers and [Prepare] call it by its signature.
 //
 // Req and Resp are a basic type, []byte, [time.Time], [time.Duration], any, a pointer to one of these, a slice or map[string] of them, a type that is marked
-// //daffi:message or a pointer to one, or struct{} for no argument or no result. Another type is an error here. fn may be called from many goroutines at a
+// //daffi:message or a pointer to one, or struct{} for no argument or no result. Another type is an error here. A message with a method Validate() error is asked before fn
+// is called, as by generated code. fn may be called from many goroutines at a
 // time, and while Handle has not returned yet.
 func Handle[Req, Resp any](r Registrar, method string, fn func(ctx context.Context, req Req) (Resp, error), opts ...ServeOption) (*Registration, error) {
 	service, name, err := splitMethod(method)
@@ -96,7 +96,7 @@ type handled[Req, Resp any] struct {
 func (h *handled[Req, Resp]) errors(int) func() []KnownError { return nil }
 
 func (h *handled[Req, Resp]) serve(ctx context.Context, _ int, c *Incoming) error {
-	req, err := readOne(c.Args(), &h.in)
+	req, err := readOne(c, &h.in)
 	if err != nil {
 		return err
 	}
@@ -112,10 +112,17 @@ func (h *handled[Req, Resp]) serve(ctx context.Context, _ int, c *Incoming) erro
 	return nil
 }
 
-// readOne reads the only argument, if there is one.
-func readOne[T any](args *codec.Decoder, s *shape[T]) (v T, err error) {
+// readOne reads the only argument, if there is one, and asks it whether it is valid.
+func readOne[T any](c *Incoming, s *shape[T]) (v T, err error) {
+	args := c.Args()
 	if s.sig != nil && args.Next() {
 		v = s.read(args)
 	}
-	return v, args.Close()
+	if err = args.Close(); err != nil || s.valid == nil {
+		return v, err
+	}
+	if err = s.valid(v); err != nil {
+		err = c.Invalid("1", err)
+	}
+	return v, err
 }

@@ -332,3 +332,63 @@ func TestD37PartsSurviveReconnect(t *testing.T) {
 		}
 	})
 }
+
+// positive is a message that may not be valid.
+type positive struct{ N int }
+
+func (m *positive) DaffiMessage() codec.Form {
+	return codec.FormOf(m, "{N int}", func(e *codec.Encoder, v positive) {
+		e.Struct(1)
+		e.Key("N").Int(v.N)
+		e.Leave()
+	}, func(d *codec.Decoder) (v positive) {
+		for range d.Fields([]string{"N"}) {
+			v.N = d.Int()
+		}
+		return v
+	})
+}
+
+func (m *positive) Validate() error {
+	if m.N < 1 {
+		return &daffi.InvalidArgumentError{Field: "N", Got: m.N, Want: "at least 1"}
+	}
+	return nil
+}
+
+// TestE19HandleValidates asks messages before the function runs, as generated code does.
+func TestE19HandleValidates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var lost atomic.Int64
+		server := net.NodeWith(daffi.Options{Name: "server", OnLost: func(daffi.LostCall) { lost.Add(1) }})
+		client := net.Node("client")
+		ran := 0
+		_, err := daffi.Handle(server, "V.Value", func(_ context.Context, m positive) (int, error) { ran++; return m.N, nil })
+		require.NoError(t, err)
+		_, err = daffi.Handle(server, "V.Pointer", func(_ context.Context, m *positive) (bool, error) { ran++; return m == nil, nil })
+		require.NoError(t, err)
+		for _, method := range []string{"V.Value", "V.Pointer"} {
+			_, err = daffi.Invoke(t.Context(), client, method, &positive{-3})
+			requireError(t, err, daffi.InvalidArgument, daffi.ReasonInvalid, daffi.NotRun)
+			var wrong *daffi.InvalidArgumentError
+			require.ErrorAs(t, err, &wrong)
+			require.Equal(t, "N", wrong.Field)
+			require.Zero(t, ran)
+		}
+		v, err := daffi.Invoke(t.Context(), client, "V.Value", &positive{3})
+		require.NoError(t, err)
+		require.Equal(t, 3, v)
+		none, err := daffi.Invoke(t.Context(), client, "V.Pointer", nil) // is not asked
+		require.NoError(t, err)
+		require.Equal(t, true, none)
+		ran = 0
+		_, err = daffi.HandleMsg(server, "positive", func(context.Context, daffi.Msg[*positive]) error { ran++; return nil })
+		require.NoError(t, err)
+		require.NoError(t, daffi.SendMsg(t.Context(), client, "positive", &positive{0}))
+		require.NoError(t, daffi.SendMsg(t.Context(), client, "positive", &positive{1}))
+		synctest.Wait()
+		require.Equal(t, 1, ran)
+		require.Equal(t, int64(1), lost.Load())
+	})
+}

@@ -78,7 +78,7 @@ type message[T any] struct {
 func (h *message[T]) errors(int) func() []KnownError { return nil }
 
 func (h *message[T]) serve(ctx context.Context, _ int, c *Incoming) error {
-	v, err := readOne(c.Args(), &h.in)
+	v, err := readOne(c, &h.in)
 	if err != nil {
 		return err
 	}

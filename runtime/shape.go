@@ -13,7 +13,11 @@ type shape[T any] struct {
 	sig   *signature.Type // nil for struct{}, which is nothing
 	write func(*codec.Encoder, T)
 	read  func(*codec.Decoder) T
+	valid func(T) error // asks the value whether it is valid; nil if it cannot be asked
 }
+
+// validator is what a message is that can say whether it is valid.
+type validator interface{ Validate() error }
 
 // shapeOf finds the shape of T without reflection: it is among those of the basic types, or T is a message.
 func shapeOf[T any]() (shape[T], error) {
@@ -28,15 +32,29 @@ func shapeOf[T any]() (shape[T], error) {
 	}
 	if m, ok := any(v).(codec.Message); ok {
 		sig, err := messageSig(m)
-		return shape[T]{sig: &signature.Type{Kind: signature.Pointer, Elem: sig},
+		s := shape[T]{sig: &signature.Type{Kind: signature.Pointer, Elem: sig},
 			write: func(e *codec.Encoder, v T) { codec.WriteMessage(e, any(v).(codec.Message)) },
-			read:  func(d *codec.Decoder) T { v, _ := codec.ReadNew(d, m).(T); return v }}, err
+			read:  func(d *codec.Decoder) T { v, _ := codec.ReadNew(d, m).(T); return v }}
+		if _, ok := any(v).(validator); ok {
+			none := any(v)
+			s.valid = func(v T) error {
+				if any(v) == none {
+					return nil
+				}
+				return any(v).(validator).Validate()
+			}
+		}
+		return s, err
 	}
 	if m, ok := any(&v).(codec.Message); ok {
 		sig, err := messageSig(m)
-		return shape[T]{sig: sig,
+		s := shape[T]{sig: sig,
 			write: func(e *codec.Encoder, v T) { codec.WriteMessage(e, any(&v).(codec.Message)) },
-			read:  func(d *codec.Decoder) (v T) { codec.ReadMessage(d, any(&v).(codec.Message)); return v }}, err
+			read:  func(d *codec.Decoder) (v T) { codec.ReadMessage(d, any(&v).(codec.Message)); return v }}
+		if _, ok := any(&v).(validator); ok {
+			s.valid = func(v T) error { return any(&v).(validator).Validate() }
+		}
+		return s, err
 	}
 	return shape[T]{}, fmt.Errorf("%s cannot travel without generated code; use a basic type, a slice or map of those, any, or a struct that is marked //daffi:message", typeName[T]())
 }
@@ -93,21 +111,21 @@ func basic[E any](word string, write func(*codec.Encoder, E), read func(*codec.D
 	return func(p any) any {
 		switch p.(type) {
 		case *E:
-			return shape[E]{elem, write, read}
+			return shape[E]{sig: elem, write: write, read: read}
 		case **E:
-			return shape[*E]{of(signature.Pointer, elem), func(e *codec.Encoder, v *E) { codec.WritePtr(e, v, write) },
-				func(d *codec.Decoder) *E { return codec.ReadPtr(d, read) }}
+			return shape[*E]{sig: of(signature.Pointer, elem), write: func(e *codec.Encoder, v *E) { codec.WritePtr(e, v, write) },
+				read: func(d *codec.Decoder) *E { return codec.ReadPtr(d, read) }}
 		case *[]E:
-			return shape[[]E]{of(signature.Slice, elem), writeSlice, readSlice}
+			return shape[[]E]{sig: of(signature.Slice, elem), write: writeSlice, read: readSlice}
 		case *[][]E:
-			return shape[[][]E]{of(signature.Slice, of(signature.Slice, elem)), func(e *codec.Encoder, v [][]E) { codec.WriteSlice(e, v, writeSlice) },
-				func(d *codec.Decoder) [][]E { return codec.ReadSlice(d, 1, readSlice) }}
+			return shape[[][]E]{sig: of(signature.Slice, of(signature.Slice, elem)), write: func(e *codec.Encoder, v [][]E) { codec.WriteSlice(e, v, writeSlice) },
+				read: func(d *codec.Decoder) [][]E { return codec.ReadSlice(d, 1, readSlice) }}
 		case *map[string]E:
-			return shape[map[string]E]{of(signature.Map, elem), func(e *codec.Encoder, v map[string]E) { codec.WriteMap(e, v, codec.WriteString, write) },
-				func(d *codec.Decoder) map[string]E { return codec.ReadMap(d, 2, codec.ReadString, read) }}
+			return shape[map[string]E]{sig: of(signature.Map, elem), write: func(e *codec.Encoder, v map[string]E) { codec.WriteMap(e, v, codec.WriteString, write) },
+				read: func(d *codec.Decoder) map[string]E { return codec.ReadMap(d, 2, codec.ReadString, read) }}
 		case *map[string][]E:
-			return shape[map[string][]E]{of(signature.Map, of(signature.Slice, elem)), func(e *codec.Encoder, v map[string][]E) { codec.WriteMap(e, v, codec.WriteString, writeSlice) },
-				func(d *codec.Decoder) map[string][]E { return codec.ReadMap(d, 2, codec.ReadString, readSlice) }}
+			return shape[map[string][]E]{sig: of(signature.Map, of(signature.Slice, elem)), write: func(e *codec.Encoder, v map[string][]E) { codec.WriteMap(e, v, codec.WriteString, writeSlice) },
+				read: func(d *codec.Decoder) map[string][]E { return codec.ReadMap(d, 2, codec.ReadString, readSlice) }}
 		}
 		return nil
 	}
