@@ -29,7 +29,8 @@ type Client struct {
 	Methods []Method
 	Errors  func() []KnownError // the errors that keep their identity; called when a call has failed
 
-	dynamic *dynamicMethod // without generated code: the only method
+	dynamic  *dynamicMethod // without generated code: the only method
+	forwards bool           // errors go on to somebody else, with the identities that came with them
 }
 
 // Method is one row of a [Client].

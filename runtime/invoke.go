@@ -159,7 +159,11 @@ func (b *Binding) outcome(p *pending, m int) *Error {
 	p.into.add(p.err.metadata)
 	e := *p.err
 	e.Method = b.methods[m].full
+	came := e.identities
 	e.recall(b.errors(m))
+	if b.client.forwards {
+		e.identities = came
+	}
 	p.err, p.large = nil, nil
 	if b.client.dynamic != nil {
 		b.client.dynamic.failed(&e)

@@ -65,7 +65,7 @@ type catcher struct {
 func (h *catcher) errors(int) func() []KnownError { return nil }
 
 func (h *catcher) serve(ctx context.Context, _ int, in *Incoming) error {
-	c := &RawCall{in: in, catch: h, payload: in.args.Rest()}
+	c := &RawCall{in: in, catch: h, payload: in.args.Rest(), went: NotRun}
 	if err := h.fn(ctx, c); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (ss *services) setCatchers() {
 func (ss *services) catcher(method string) *Registration {
 	if p := ss.catchers.Load(); p != nil {
 		for _, reg := range *p {
-			if reg.service == "" || strings.HasPrefix(method, reg.service) && method[len(reg.service)] == '.' {
+			if below, ok := strings.CutPrefix(method, reg.service); ok && (reg.service == "" || strings.HasPrefix(below, ".")) {
 				return reg
 			}
 		}
@@ -145,6 +145,7 @@ type RawCall struct {
 	catch   *catcher
 	payload []byte
 	replied bool
+	went    Outcome // of what was forwarded before
 }
 
 // Method is what was called: "Service.Method".
@@ -249,13 +250,33 @@ func results(sig string) string {
 
 // Forward makes the same call through to, which may be a node at another controller, and replies with what comes back; a one-way call is forwarded when it is accepted there. With an
 // error there is no reply; if fn returns that very error, the caller gets it as it came, with the reason and outcome of the far call. ctx should be fn's: then the deadline holds, and
-// calls that go round in circles end at the bound of calls within calls.
+// calls that go round in circles end at the bound of calls within calls. It may be called again, for another node to be tried: the outcome is then that of all tries. Of the call's metadata
+// the trace goes on, as in every call that a handler makes; [WithMetadata] adds what else is to.
 func (c *RawCall) Forward(ctx context.Context, to Caller, opts ...CallOption) error {
 	err := c.forward(ctx, to, opts)
-	if e, ok := errors.AsType[*Error](err); ok {
-		c.in.refused, err = e, e
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		c.went = Ran
+		return err
 	}
-	return err
+	c.went = either(c.went, e.Outcome)
+	x := *e
+	x.Outcome = c.went
+	c.in.refused = &x
+	return &x
+}
+
+// either is the outcome of two calls of which one was to do what the other was.
+func either(a, b Outcome) Outcome {
+	switch {
+	case a == Ran || b == Ran:
+		return Ran
+	case a == NotRun:
+		return b
+	case b == NotRun:
+		return a
+	}
+	return MayHaveRun
 }
 
 func (c *RawCall) forward(ctx context.Context, to Caller, opts []CallOption) error {
@@ -297,7 +318,7 @@ func (fs *forwards) binding(n *Node, service, name, sig string) *Binding {
 	key := forwardKey{n, service + "." + name, sig}
 	b, ok := fs.known.Load(key)
 	if !ok {
-		b = newBinding(n, &Client{Service: service, Methods: []Method{{Name: name, Sig: sig}}}, service)
+		b = newBinding(n, &Client{Service: service, Methods: []Method{{Name: name, Sig: sig}}, forwards: true}, service)
 		if fs.n.Add(1) <= maxIntroduced { // further ones ask each time
 			b, _ = fs.known.LoadOrStore(key, b)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -382,4 +383,156 @@ func TestE24UnknownUnderLoad(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d taken, %d served, %d refused", taken.Load(), explicit.Load(), refused.Load())
 	require.NotZero(t, taken.Load()+explicit.Load())
+}
+
+// TestE16PrefixThatNamesAMethod handles a prefix that is the full name of a method below another prefix.
+func TestE16PrefixThatNamesAMethod(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		answering(t, k.server, "head", "head")
+		answering(t, k.server, "head.Run", "run")
+		for call, want := range map[[2]string]string{{"head", "Run"}: "head head.Run", {"head.Run", "X"}: "run head.Run.X"} {
+			got, err := asks(t, k.client, call[0], call[1])
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	})
+}
+
+// TestE16ForwardElsewhere tries another node where the first fails: a call that may have run is never one that has not.
+func TestE16ForwardElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, empty, outer := daffitest.New(t), daffitest.New(t), daffitest.New(t)
+		ran := 0
+		_, err := daffi.Handle(inner.Node("server"), "A.Do", func(context.Context, struct{}) (string, error) {
+			ran++
+			return "", errors.New("failed")
+		})
+		require.NoError(t, err)
+		inside, nobody := inner.Node("gateway"), empty.Node("gateway")
+		var order []*daffi.Node
+		_, err = daffi.HandleUnknown(outer.Node("gateway"), "A", func(ctx context.Context, c *daffi.RawCall) (err error) {
+			for _, n := range order {
+				if err = c.Forward(ctx, n); err == nil {
+					return nil
+				}
+			}
+			return err
+		})
+		require.NoError(t, err)
+		client := outer.Node("client")
+
+		order = []*daffi.Node{nobody, nobody}
+		_, err = asks(t, client, "A", "Do")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		order = []*daffi.Node{nobody, inside}
+		_, err = asks(t, client, "A", "Do")
+		requireError(t, err, daffi.Unknown, "", daffi.Ran)
+		require.Equal(t, 1, ran)
+		order = []*daffi.Node{inside, nobody}
+		_, err = asks(t, client, "A", "Do")
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.Ran)
+		require.Equal(t, 2, ran)
+	})
+}
+
+// TestE16ForwardKeepsIdentity has errors.Is and errors.As hold behind a gateway that knows nothing of the error.
+func TestE16ForwardKeepsIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, outer := daffitest.New(t), daffitest.New(t)
+		errEmpty := errors.New("the shelf is empty")
+		table := func() []daffi.KnownError { return []daffi.KnownError{daffi.Sentinel("shop.ErrEmpty", errEmpty)} }
+		var fails error
+		service := daffi.Service[any]{Name: "Shop", Errors: table, Handlers: []daffi.Handler[any]{{Name: "Take", Sig: "()()",
+			Serve: func(_ context.Context, _ any, in *daffi.Incoming) error { return errors.Join(in.Args().Close(), fails) }}}}
+		_, err := daffi.Register[any](inner.Node("server"), &service, 1)
+		require.NoError(t, err)
+		inside := inner.Node("gateway")
+		_, err = daffi.HandleUnknown(outer.Node("gateway"), "", func(ctx context.Context, c *daffi.RawCall) error { return c.Forward(ctx, inside) })
+		require.NoError(t, err)
+		b := daffi.Bind(outer.Node("client"), &daffi.Client{Service: "Shop", Errors: table, Methods: []daffi.Method{{Name: "Take", Sig: "()()"}}})
+		for _, fails = range []error{fmt.Errorf("take: %w", errEmpty), &daffi.InvalidArgumentError{Field: "Count", Want: "at least 1"}} {
+			err = daffi.NewAction(b, 0, nil).Do(t.Context())
+			var wrong *daffi.InvalidArgumentError
+			require.True(t, errors.Is(err, errEmpty) || errors.As(err, &wrong), "%v", err)
+			require.Equal(t, daffi.Ran, daffi.OutcomeOf(err))
+		}
+	})
+}
+
+// TestE16ForwardLongSignature forwards a call whose signature is named by its fingerprint (SEM-2).
+func TestE16ForwardLongSignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, outer := daffitest.New(t), daffitest.New(t)
+		sig := "({" + strings.Repeat("x", 100) + " int})(string)"
+		serve := daffi.Service[any]{Name: "Long", Handlers: []daffi.Handler[any]{{Name: "Do", Sig: sig,
+			Serve: func(_ context.Context, _ any, in *daffi.Incoming) error {
+				in.Results(1).String("done")
+				return in.Args().Close()
+			}}}}
+		_, err := daffi.Register[any](inner.Node("server"), &serve, 1)
+		require.NoError(t, err)
+		inside := inner.Node("gateway")
+		_, err = daffi.HandleUnknown(outer.Node("gateway"), "", func(ctx context.Context, c *daffi.RawCall) error { return c.Forward(ctx, inside) })
+		require.NoError(t, err)
+		got, err := called(outer.Node("client"), "Long", "Do", sig, func(e *codec.Encoder) { e.Array(1); e.Nil() }, codec.ReadString).Do(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "done", got)
+	})
+}
+
+// TestE16RawCallOfARogue looks at arguments that are none, or do not end.
+func TestE16RawCallOfARogue(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		_, err := daffi.HandleUnknown(k.server, "Raw", func(_ context.Context, c *daffi.RawCall) error {
+			args, err := c.Args()
+			if err != nil {
+				return err
+			}
+			return c.Reply(fmt.Sprint(args...))
+		})
+		require.NoError(t, err)
+		for name, raw := range map[string]string{
+			"no array": "\xa1x", "too short": "\x92\x01", "too long": "\xdd\xff\xff\xff\xff", "behind it": "\x91\xc0\x01", "deep": "\x91" + strings.Repeat("\x91", 100) + "\xc0", "nothing": "",
+		} {
+			_, err := called(k.client, "Raw", "Do", "(any)(string)", func(e *codec.Encoder) { e.Raw([]byte(raw)) }, codec.ReadString).Do(t.Context())
+			require.Error(t, err, name)
+			require.Equal(t, daffi.InvalidArgument, daffi.CodeOf(err), name)
+		}
+		got, err := called(k.client, "Raw", "Do", "(any)(string)", nil, codec.ReadString).Do(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "<nil>", got)
+	})
+}
+
+// TestD44UnknownMethodsOnSchedule schedules what only a prefix takes.
+func TestD44UnknownMethodsOnSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var got []string
+		handle := func(name string) *daffi.Registration {
+			reg, err := daffi.HandleUnknown(net.Node(name), "Raw", func(ctx context.Context, c *daffi.RawCall) error {
+				info, _ := daffi.CallFrom(ctx)
+				args, err := c.Args()
+				got = append(got, fmt.Sprint(name, info.Tick, args))
+				return err
+			})
+			require.NoError(t, err)
+			return reg
+		}
+		first := handle("first")
+		b := daffi.Bind(net.Node("client"), &daffi.Client{Service: "Raw", Methods: []daffi.Method{{Name: "Do", Sig: "(int)()"}}})
+		task, err := daffi.NewAction(b, 0, func(e *codec.Encoder) { e.Array(1); e.Int(7) }).Schedule(t.Context(), daffi.Every(time.Second))
+		require.NoError(t, err)
+		time.Sleep(1500 * time.Millisecond)
+		require.NoError(t, first.Close())
+		time.Sleep(time.Second) // nobody is there for the second tick
+		handle("second")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"first1 [7]", "second3 [7]"}, got)
+		info, err := task.Info(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 2, info.Runs)
+		require.NoError(t, info.Last.Err)
+	})
 }
