@@ -79,22 +79,25 @@ func (f *Future[R]) run(ctx context.Context, method string, call func(ctx contex
 			f.panic = recover()
 			r = Result[R]{Err: &Error{Code: Internal, Reason: ReasonPanic, Method: method, Message: fmt.Sprintf("the call has panicked: %s", cut(fmt.Sprint(f.panic), 256))}}
 		}
-		f.settle(r)
-		f.tell()
+		if f.settle(r) {
+			f.tell()
+		}
 	}()
 	r.Value, r.Err = call(ctx)
 	returned = true
 }
 
-// settle ends f.
-func (f *Future[R]) settle(r Result[R]) {
+// settle ends f. It reports whether tell is to be called next; else that is left to who wants to be told from now on.
+func (f *Future[R]) settle(r Result[R]) bool {
 	f.cancel()
 	f.result, f.took = r, time.Since(f.start)
 	f.mu.Lock()
 	f.settled = true
-	f.telling = len(f.after) > 0
+	telling := len(f.after) > 0
+	f.telling = telling
 	f.mu.Unlock()
 	close(f.done)
+	return telling
 }
 
 // tell calls what wants to be told of the end, one after the other. It must run on one goroutine at a time, which telling says.

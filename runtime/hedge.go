@@ -119,7 +119,7 @@ func (b *Binding) take(p, q *pending, e *Error) error {
 		p.release()
 		return e
 	}
-	p.reply, p.flags, q.reply = q.reply, q.flags, nil
+	p.reply, p.flags, p.head, q.reply = q.reply, q.flags, q.head, nil
 	q.release()
 	return nil
 }

@@ -3,17 +3,20 @@ package daffi_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/testdata/golden/idempotent"
+	"github.com/daffi-rpc/daffi/testdata/golden/keyed"
 )
 
 // laggard takes a second for the first attempt of a call, unless it is told to end, and notes how the handler's context ended.
@@ -155,6 +158,56 @@ func TestD68HedgeEndsWithItsCall(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, client.Held())
 		require.Zero(t, net.Controller.Stats().Calls)
+	})
+}
+
+// TestD68HedgeHasTheMetadataOfItsAnswer whichever of the two gives it.
+func TestD68HedgeHasTheMetadataOfItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		s := &store{on: func(ctx context.Context, info daffi.CallInfo) {
+			assert.NoError(t, daffi.SetReplyMetadata(ctx, map[string]string{"attempt": fmt.Sprint(info.Attempt)}))
+			if info.Attempt == 0 {
+				time.Sleep(time.Second)
+			}
+		}}
+		s.serve(t, net, "a", "b")
+		get := idempotent.NewClient(net.Node("client")).Prepare().Get("k")
+		for after, want := range map[time.Duration]string{2 * time.Second: "0", 100 * time.Millisecond: "1"} {
+			var md daffi.ReplyMetadata
+			got, err := get.With(daffi.Hedge(after)).Do(daffi.WithReplyMetadata(t.Context(), &md))
+			require.NoError(t, err)
+			require.NotEmpty(t, got)
+			require.Equal(t, want, md.Get("attempt"))
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// TestD68HedgeHasNoKeyOfAnotherCall makes calls with a key before, whose memory is used again.
+func TestD68HedgeHasNoKeyOfAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net, s := daffitest.New(t), new(store)
+		s.serve(t, net, "a", "b", "c", "d")
+		_, err := keyed.RegisterCarts(net.Node("carts"), new(carts))
+		require.NoError(t, err)
+		client := net.Node("client")
+		c, get := keyed.NewCarts(client), idempotent.NewClient(client).Prepare().Get("k").With(daffi.Hedge(time.Second))
+		nodes := map[string]bool{}
+		for range 100 {
+			var carts []daffi.Settler
+			for range 3 { // the call and its copies
+				carts = append(carts, c.Prepare().Add("tea", "bob", 1).Go(t.Context()))
+			}
+			require.NoError(t, daffi.WaitAll(t.Context(), carts...))
+			_, err := get.Do(t.Context())
+			require.NoError(t, err)
+			s.mu.Lock()
+			nodes[s.nodes[0].Name()] = true
+			s.mu.Unlock()
+			s.take()
+		}
+		require.Len(t, nodes, 4)
 	})
 }
 

@@ -92,6 +92,7 @@ func (p *pending) forgetRequest() {
 
 // copyOf makes p a copy of the request that other holds, for another target.
 func (p *pending) copyOf(other *pending) {
+	p.enc.Reset(nil) // of the key that its last call had
 	p.req, p.tried, p.tag.id, p.shared = other.req.Retain(), other.tried, other.tag.id, other
 	if other.packed != nil {
 		p.packed = other.packed.Retain()
