@@ -312,3 +312,32 @@ func TestEarlierControllerTakesNoChoices(t *testing.T) {
 		require.Contains(t, l.log.String(), "takes no labels")
 	})
 }
+
+// An earlier controller knows neither of two providers for one call nor of who admits it: a hedged call goes on as it is, and one that wants to know is told that it cannot.
+func TestEarlierControllerHedgesAndAdmitsNothing(t *testing.T) {
+	overLater(t, daffi.Options{}, func(t *testing.T, l *later, n *daffi.Node) {
+		unknown := control.Failure{Code: uint8(daffi.Unimplemented), Outcome: uint8(daffi.NotRun), Message: "the controller does not know the control message"}
+		l.welcome(t, 0)
+		b := daffi.Bind(n, &daffi.Client{Service: "Svc", Methods: []daffi.Method{{Name: "M", Sig: "()()", Idempotent: true}}})
+		a := daffi.NewAction(b, 0, nil)
+		called := make(chan error, 1)
+		go func() { called <- a.With(daffi.Hedge(time.Second)).Do(t.Context()) }()
+		l.answer(t, control.OpResolve, (&control.Routes{Routes: []control.Route{{Number: 5}}}).Append)
+		f := l.Expect(t, transport.Request)
+		l.answer(t, control.OpSelect, unknown.Append)
+		l.Send(frame{Header: header{Kind: transport.Reply, Call: f.Call}, Payload: []byte{0x90}})
+		require.NoError(t, <-called)
+
+		admitted := a.With(daffi.WithAck(daffi.AckAdmitted))
+		go func() { called <- admitted.Post(t.Context()) }()
+		l.answer(t, control.OpSelect, unknown.Append)
+		e := requireError(t, <-called, daffi.Unimplemented, "", daffi.NotRun)
+		require.Contains(t, e.Message, "the controller is of an earlier version")
+
+		// A call that is waited for has no level.
+		go func() { called <- admitted.Do(t.Context()) }()
+		f = l.Expect(t, transport.Request)
+		l.Send(frame{Header: header{Kind: transport.Reply, Call: f.Call}, Payload: []byte{0x90}})
+		require.NoError(t, <-called)
+	})
+}

@@ -34,7 +34,7 @@ func (a Ack) String() string {
 
 // WithAck sets how far a one-way call must have come before Post, or Do of a method that is one-way, returns nil. Where it has no effect it is ignored.
 func WithAck(a Ack) CallOption {
-	return CallOption{func(o *callOptions) { o.ack, o.choice.Admitted = &a, a == AckAdmitted }}
+	return CallOption{func(o *callOptions) { o.ack = &a }}
 }
 
 // Post sends the call without wanting its results. It returns nil when the controller has taken responsibility for it, or what [WithAck] says instead. A queue that is full
