@@ -2,8 +2,10 @@ package daffi_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +16,7 @@ import (
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/testdata/golden/idempotent"
 )
 
 // TestT2EverythingSettlesOnce makes calls in every way while connections are cut, and cancels some: each has one end, what was posted and failed is told of once, nothing runs
@@ -148,4 +151,112 @@ func postOverCuts(t *testing.T, rnd *rand.Rand) {
 	require.Empty(t, n.Held())
 	require.Positive(t, server.ctl.Stats().Resumed)
 	require.Zero(t, server.ctl.Stats().Calls)
+}
+
+// TestT2EverythingSettlesAtTheEnd closes a node, or shuts it down, while it calls in every way: what was begun ends, what was posted has run or is told of, and nothing goes on.
+func TestT2EverythingSettlesAtTheEnd(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { endAll(t, rand.New(rand.NewPCG(seed, 7)), seed%2 == 0) })
+		})
+	}
+}
+
+func endAll(t *testing.T, rnd *rand.Rand, drain bool) {
+	client := &line{latency: time.Millisecond}
+	t.Cleanup(client.path.Wait)
+	server := newLine(t, resuming())
+	client.ctl = server.ctl
+	for _, name := range []string{"a", "b"} {
+		n := connect(t, server.options(name))
+		_, err := idempotent.RegisterStore(n, &store{on: func(ctx context.Context, _ daffi.CallInfo) {
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}})
+		require.NoError(t, err)
+	}
+	impl := new(testkit.Impl)
+	_, err := testkit.RegisterKit(connect(t, server.options("kit")), impl)
+	require.NoError(t, err)
+	var told, lost, begun, ended, tried, posted, notRun atomic.Int64
+	o := client.options("client")
+	o.OnLost = func(c daffi.LostCall) {
+		told.Add(1)
+		if c.Method == "Kit.Add" {
+			lost.Add(1)
+			ifNotRun(&notRun, c.Err)
+		}
+	}
+	n := connect(t, o)
+	p, get := testkit.NewKit(n).Prepare(), idempotent.NewClient(n).Prepare().Get("k")
+	levels := []daffi.Ack{daffi.AckNone, daffi.AckAccepted, daffi.AckAdmitted}
+	var callers sync.WaitGroup
+	for i := range 6 {
+		rnd := rand.New(rand.NewPCG(rnd.Uint64(), uint64(i)))
+		callers.Go(func() {
+			for closed := false; !closed; {
+				var err error
+				after := daffi.After(time.Duration(max(rnd.IntN(20)-10, 0)) * time.Millisecond)
+				switch rnd.IntN(5) {
+				case 0:
+					f := get.With(daffi.Hedge(2*time.Millisecond), after).Go(context.Background())
+					begun.Add(1)
+					f.OnDone(func(daffi.Result[string]) { ended.Add(1) })
+					time.Sleep(time.Duration(rnd.IntN(8)) * time.Millisecond)
+					err = f.Err(context.Background())
+				case 1:
+					err = p.Echo(noise(100_000)).With(none, after).Post(context.Background())
+				case 2:
+					err = n.Flush(context.Background())
+				default:
+					tried.Add(1)
+					if err = p.Add(1).With(daffi.WithAck(levels[rnd.IntN(3)]), after).Post(context.Background()); err == nil {
+						posted.Add(1)
+					}
+					ifNotRun(&notRun, err)
+				}
+				e, _ := errors.AsType[*daffi.Error](err)
+				closed = e != nil && e.Reason == daffi.ReasonClosed
+				time.Sleep(time.Duration(rnd.IntN(3)+1) * time.Millisecond)
+			}
+		})
+	}
+	time.Sleep(time.Duration(rnd.IntN(100)+20) * time.Millisecond)
+	if rnd.IntN(3) == 0 {
+		x, _ := client.last()
+		x.Close()
+	}
+	if drain {
+		require.NoError(t, n.Shutdown(t.Context()))
+	} else {
+		require.NoError(t, n.Close())
+	}
+	callers.Wait()
+	require.NoError(t, n.Flush(t.Context()))
+	synctest.Wait()
+	require.Zero(t, daffi.Working(n))
+	require.Equal(t, begun.Load(), ended.Load())
+	var counted uint64
+	for _, k := range n.Lost() {
+		counted += k
+	}
+	require.Equal(t, int64(counted), told.Load())
+	time.Sleep(time.Minute)
+	other := connect(t, server.options("other"))
+	total, err := testkit.NewKit(other).Total(t.Context())
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, int64(total)+lost.Load(), posted.Load())
+	require.LessOrEqual(t, int64(total), tried.Load()-notRun.Load(), "what did not run did not")
+	t.Logf("%d futures, %d posted, %d run, %d lost", begun.Load(), posted.Load(), total, lost.Load())
+	require.Zero(t, server.ctl.Stats().Calls)
+	require.Zero(t, server.ctl.Stats().Serving)
+}
+
+// ifNotRun counts an error that says NotRun.
+func ifNotRun(n *atomic.Int64, err error) {
+	if err != nil && daffi.OutcomeOf(err) == daffi.NotRun {
+		n.Add(1)
+	}
 }
