@@ -172,7 +172,7 @@ func TestD36SchemaMismatch(t *testing.T) {
 	requireError(t, err, daffi.Unimplemented, "", daffi.NotRun)
 }
 
-func TestDeadlineReachesTheHandler(t *testing.T) {
+func TestSEM5T7DeadlineReachesTheHandler(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -186,7 +186,7 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 	})
 }
 
-func TestDeadlineEndsCallAndHandler(t *testing.T) {
+func TestSEM5T7DeadlineEndsCallAndHandler(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Ended = make(chan error, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -199,7 +199,7 @@ func TestDeadlineEndsCallAndHandler(t *testing.T) {
 	})
 }
 
-func TestDefaultDeadline(t *testing.T) {
+func TestSEM5DefaultDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		start := time.Now()
 		err := k.p.Block(context.Background())
@@ -212,7 +212,7 @@ func TestDefaultDeadline(t *testing.T) {
 	})
 }
 
-func TestCancelReachesTheHandler(t *testing.T) {
+func TestT7CancelReachesTheHandler(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Blocked, k.impl.Ended = make(chan struct{}, 1), make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -321,7 +321,7 @@ func TestOnewayOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-func TestD39AdmissionLimits(t *testing.T) {
+func TestD39LIM11AdmissionLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := daffitest.New(t)
 		server := net.NodeWith(daffi.Options{Name: "server", MaxRunning: 4, MaxRunningPerCaller: 3, MaxQueue: 2})
