@@ -388,3 +388,138 @@ func TestACC32OnTime(t *testing.T) {
 	require.GreaterOrEqual(t, len(late), int(length/period)*tasks*99/100)
 	require.LessOrEqual(t, p99, 10*time.Millisecond)
 }
+
+// TestSEM12DelayGoesOn: a controller that begins in the pause between two runs keeps to what is left of it.
+func TestSEM12DelayGoesOn(t *testing.T) {
+	store := new(shelf)
+	onSite(t, store, func(t *testing.T, s *site) {
+		for _, id := range []string{"first", "later"} {
+			p := daffi.Every(10 * time.Second).FixedDelay().WithID(id)
+			if id == "later" {
+				p = p.Immediately()
+			}
+			_, err := s.calls.Note(id).Schedule(t.Context(), p)
+			require.NoError(t, err)
+		}
+		pass(6 * time.Second)
+		require.Equal(t, milliseconds(0), s.times())
+		s.close()
+		s.open(store)
+		pass(2 * time.Second)
+		require.Equal(t, milliseconds(0), s.times())
+		pass(3 * time.Second)
+		require.Len(t, s.times(), 3, "both after 10 s")
+	})
+}
+
+// TestSEM12FailedStoreIsTold: what a store that fails does to runs is told at once, and what was not made leaves nothing.
+func TestSEM12FailedStoreIsTold(t *testing.T) {
+	store := new(shelf)
+	onSite(t, store, func(t *testing.T, s *site) {
+		task, err := s.calls.Note("x").Schedule(t.Context(), daffi.Once(time.Second))
+		require.NoError(t, err)
+		told := make(chan error, 10)
+		go func() {
+			defer close(told)
+			for r, err := range task.Events(t.Context()) {
+				told <- errors.Join(r.Err, err)
+			}
+		}()
+		pass(500 * time.Millisecond)
+		store.fail(errors.New("no space left"))
+		pass(time.Second)
+		select {
+		case err := <-told:
+			require.Equal(t, daffi.NotRun, daffi.OutcomeOf(err))
+		default:
+			t.Fatal("nobody was told")
+		}
+		_, open := <-told
+		require.False(t, open, "the task is over")
+
+		_, err = s.calls.Note("y").Schedule(t.Context(), daffi.Once(0).WithID("y"))
+		require.Error(t, err)
+		require.Equal(t, daffi.NotRun, daffi.OutcomeOf(err))
+		store.fail(nil)
+		_, err = s.calls.Note("y").Schedule(t.Context(), daffi.Once(0).WithID("y"))
+		require.NoError(t, err)
+		pass(time.Second)
+		require.Len(t, s.times(), 1, "it was not made before, so it is now")
+	})
+}
+
+// TestSEM12WhileConnectedNeedsNoStore: what is not kept does not depend on the store.
+func TestSEM12WhileConnectedNeedsNoStore(t *testing.T) {
+	store := new(shelf)
+	onSite(t, store, func(t *testing.T, s *site) {
+		_, err := s.calls.Note("kept").Schedule(t.Context(), daffi.Every(time.Second))
+		require.NoError(t, err)
+		_, err = s.calls.Add(1).Schedule(t.Context(), daffi.Every(time.Second).WhileConnected())
+		require.NoError(t, err)
+		store.fail(errors.New("no space left"))
+		pass(3500 * time.Millisecond)
+		runs := s.all()
+		require.Len(t, runs, 3)
+		for _, r := range runs {
+			require.Equal(t, "add", r.line)
+		}
+	})
+}
+
+// slowShelf is a store that takes its time.
+type slowShelf struct {
+	*shelf
+	takes time.Duration
+}
+
+func (s slowShelf) Commit(put map[string][]byte, remove []string) error {
+	time.Sleep(s.takes)
+	return s.shelf.Commit(put, remove)
+}
+
+// TestSEM12SameScheduleWhileStoreFails: who asks for a schedule that is being stored is not told that it is there when that was undone.
+func TestSEM12SameScheduleWhileStoreFails(t *testing.T) {
+	store := slowShelf{new(shelf), time.Second}
+	onSite(t, store, func(t *testing.T, s *site) {
+		answers := make(chan error, 2)
+		ask := func() {
+			_, err := s.calls.Note("x").Schedule(t.Context(), daffi.Every(time.Second).WithID("x"))
+			answers <- err
+		}
+		go ask()
+		pass(500 * time.Millisecond)
+		go ask()
+		pass(200 * time.Millisecond)
+		store.fail(errors.New("no space left"))
+		requireError(t, <-answers, daffi.Internal, daffi.ReasonStore, daffi.NotRun)
+		store.fail(nil)
+		requireError(t, <-answers, daffi.Internal, daffi.ReasonStore, daffi.NotRun)
+		pass(10 * time.Second)
+		require.Empty(t, s.times())
+	})
+}
+
+// TestD48CancelWhileItComesBack: a schedule that is cancelled while the node makes its schedules again does not come back.
+func TestD48CancelWhileItComesBack(t *testing.T) {
+	onSite(t, nil, func(t *testing.T, s *site) {
+		var tasks []*daffi.Task
+		for range 300 {
+			task, err := s.calls.Note("x").Schedule(t.Context(), daffi.Every(time.Hour).WhileConnected())
+			require.NoError(t, err)
+			tasks = append(tasks, task)
+		}
+		s.close()
+		s.open(nil)
+		_, err := s.owner.Tasks(t.Context(), daffi.TaskFilter{}) // waits for the session
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for _, task := range tasks {
+			wg.Go(func() { task.Cancel(t.Context()) })
+		}
+		wg.Wait()
+		pass(time.Second)
+		list, err := s.owner.Tasks(t.Context(), daffi.TaskFilter{})
+		require.NoError(t, err)
+		require.Zero(t, len(list))
+	})
+}

@@ -372,8 +372,8 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	if err != nil {
 		l.Close(err)
 	}
-	n.redeclare(announce, s)
 	cancel()
+	n.redeclare(ctx, s)
 	n.log.Info("joined", "addr", n.where(), "session", s.number, "controller", s.welcome.Name, "zstd", n.opts.Compression)
 	<-s.ended
 	return true, s.err

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,17 +78,21 @@ func (b *Binding) schedule(ctx context.Context, m int, x *extra, enc func(*codec
 	ctx, cancel := until(ctx, deadline, own)
 	defer cancel()
 	t := &Task{node: b.node, key: control.TaskKey{Owner: b.node.opts.Name, ID: q.ID}, method: full, to: q.To}
-	over, err := b.declareUntil(ctx, m, &q)
-	if err != nil {
-		return nil, err
+	for {
+		s, over, err := b.declareUntil(ctx, m, &q)
+		if err != nil {
+			return nil, err
+		}
+		if !q.Plan.WhileConnected || over {
+			return t, nil
+		}
+		again := q
+		b.node.leases.add(q.ID, &lease{at: s, declare: func(ctx context.Context, s *session) (over bool, err error) { return b.declare(ctx, s, m, &again) }})
+		if now := b.node.current.Load(); now == s || now == nil {
+			return t, nil
+		}
+		b.node.leases.drop(q.ID) // the next session may have made its schedules again without this one
 	}
-	if q.Plan.WhileConnected && !over {
-		b.node.leases.add(q.ID, func(ctx context.Context, s *session) error {
-			_, err := b.declare(ctx, s, m, &q)
-			return err
-		})
-	}
-	return t, nil
 }
 
 // runTimeout is the deadline of a run where its plan has none.
@@ -100,20 +105,20 @@ func (b *Binding) runTimeout(m int) time.Duration {
 }
 
 // declareUntil asks for a schedule until a controller has answered. Its id lets the controller recognise what it was asked before.
-func (b *Binding) declareUntil(ctx context.Context, m int, q *control.Schedule) (over bool, err error) {
+func (b *Binding) declareUntil(ctx context.Context, m int, q *control.Schedule) (s *session, over bool, err error) {
 	unsure := false // the controller may have it
 	for {
 		s, err := b.node.session(ctx)
 		if err != nil {
-			return false, scheduleError(err, b.methods[m].full, unsure)
+			return nil, false, scheduleError(err, b.methods[m].full, unsure)
 		}
 		over, err := b.declare(ctx, s, m, q)
 		if err == nil {
-			return over, nil
+			return s, over, nil
 		}
 		e := scheduleError(err, b.methods[m].full, unsure)
 		if e.Code != Unavailable || e.Reason != ReasonLinkLost || ctx.Err() != nil {
-			return false, e
+			return nil, false, e
 		}
 		unsure = true
 		<-s.ended
@@ -173,33 +178,83 @@ func newTaskID() string {
 
 // leases are the schedules that live as long as this node is connected, by id.
 type leases struct {
-	mu    sync.Mutex
-	again map[string]func(context.Context, *session) error
+	mu  sync.Mutex
+	all map[string]*lease
 }
 
-func (l *leases) add(id string, declare func(context.Context, *session) error) {
+// lease is one of them. What is not constant is guarded by the lock of leases.
+type lease struct {
+	declare func(context.Context, *session) (over bool, err error)
+	at      *session      // where it was made last
+	making  chan struct{} // closed when that has ended which makes it again; nil if nothing does
+}
+
+func (l *leases) add(id string, one *lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.again == nil {
-		l.again = map[string]func(context.Context, *session) error{}
+	if l.all == nil {
+		l.all = map[string]*lease{}
 	}
-	l.again[id] = declare
+	l.all[id] = one
 }
 
-func (l *leases) drop(id string) {
+// drop forgets one. If it is being made again, the channel is closed when that is over.
+func (l *leases) drop(id string) (making <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.again, id)
+	one := l.all[id]
+	delete(l.all, id)
+	if one == nil {
+		return nil
+	}
+	return one.making
+}
+
+// over forgets one that has ended at the controller, unless that is about an earlier session.
+func (l *leases) over(id string, s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one := l.all[id]; one != nil && one.at == s {
+		delete(l.all, id)
+	}
+}
+
+// begin returns one to be made again, nil if it was dropped.
+func (l *leases) begin(id string) *lease {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.all[id]
+	if one != nil {
+		one.making = make(chan struct{})
+	}
+	return one
+}
+
+func (l *leases) made(one *lease, s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(one.making)
+	one.making, one.at = nil, s
 }
 
 // redeclare makes them again at a new session. One that cannot be made is logged, and tried again with the session after it.
 func (n *Node) redeclare(ctx context.Context, s *session) {
 	n.leases.mu.Lock()
-	all := maps.Clone(n.leases.again)
+	ids := slices.Collect(maps.Keys(n.leases.all))
 	n.leases.mu.Unlock()
-	for id, declare := range all {
-		if err := declare(ctx, s); err != nil {
+	for _, id := range ids {
+		one := n.leases.begin(id)
+		if one == nil {
+			continue
+		}
+		each, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		over, err := one.declare(each, s)
+		cancel()
+		n.leases.made(one, s)
+		if err != nil {
 			n.log.Warn("schedule not made again", "task", id, "error", err)
+		} else if over {
+			n.leases.over(id, s)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (t *Task) control(ctx context.Context, action control.TaskAction) (*control
 		return nil, err
 	}
 	if a.Task.Over {
-		t.node.leases.drop(t.key.ID)
+		t.node.leases.over(t.key.ID, s)
 	}
 	return &a, nil
 }
@@ -100,7 +100,12 @@ func (t *Task) CancelRunning(ctx context.Context) (bool, error) {
 }
 
 func (t *Task) cancel(ctx context.Context, action control.TaskAction) (bool, error) {
-	t.node.leases.drop(t.key.ID) // whatever comes of it, it must not come back with the next session
+	if making := t.node.leases.drop(t.key.ID); making != nil { // whatever comes of it, it must not come back
+		select {
+		case <-making:
+		case <-ctx.Done():
+		}
+	}
 	a, err := t.control(ctx, action)
 	return err == nil && a.Done, err
 }
@@ -190,6 +195,9 @@ func (t *Task) await(ctx context.Context, q *control.AwaitRuns) (*control.Runs, 
 			return nil, err
 		}
 		a, err := s.awaitRuns(ctx, q)
+		if err == nil && a.Over {
+			t.node.leases.over(t.key.ID, s)
+		}
 		if e, ok := err.(*Error); ok && e.Reason == ReasonLinkLost && ctx.Err() == nil {
 			<-s.ended
 			continue

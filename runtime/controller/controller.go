@@ -198,15 +198,15 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.schedules.load(); err != nil {
-		return nil, err
-	}
 	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
 		TokenFile: o.TokenFile,
 		Report:    func(err error) { c.log.Warn("accepting", "reason", cut(err.Error())) },
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := c.schedules.load(); err != nil { // not before it is sure that the controller begins: runs do, too
+		return nil, errors.Join(err, ln.Close())
 	}
 	c.addr = ln.Addr().String()
 	c.unlisten = ln.Close

@@ -50,6 +50,7 @@ type scheduler struct {
 	dirty   map[*task]struct{} // to be stored
 	put     map[string][]byte
 	remove  map[string]struct{}
+	failing error // of the last commit
 }
 
 // outcome is how a call of a run has ended.
@@ -65,8 +66,9 @@ type answer struct {
 	s      *session
 	number uint64
 	message
-	stored bool   // it says that something was stored
-	undo   func() // what could not be stored; nil if that stays in force
+	stored bool  // it says that something was stored
+	undone bool  // and none of that is in force if it was not
+	task   *task // that was asked for, nil if something else was
 }
 
 // waiter is a node that waits for runs to end.
@@ -186,14 +188,13 @@ func (q *scheduler) pass() {
 
 	var b batch
 	if err := p.commit(q); err != nil {
-		p.refuse(q, &b, err)
-	} else {
-		for _, r := range p.fires {
-			q.fire(r, &b)
-		}
-		for _, a := range p.answers {
-			a.send(&b)
-		}
+		p.refuse(q, err)
+	}
+	for _, r := range p.fires {
+		q.fire(r, &b)
+	}
+	for _, a := range p.answers {
+		a.send(&b)
 	}
 	for _, r := range p.cancels {
 		q.cancelRun(r, &b)
@@ -290,12 +291,12 @@ func (p *pass) commit(q *scheduler) error {
 		return nil
 	}
 	err := q.store.Commit(p.put, slices.Sorted(maps.Keys(p.remove)))
-	if err == nil {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.failing = err; err == nil {
 		return nil
 	}
 	q.c.log.Error("schedules could not be stored", "reason", cut(err.Error()))
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	for key, value := range p.put { // what is newer stays
 		_, put := q.put[key]
 		_, removed := q.remove[key]
@@ -311,30 +312,51 @@ func (p *pass) commit(q *scheduler) error {
 	return err
 }
 
-// refuse says that nothing was done, since it could not be stored.
-func (p *pass) refuse(q *scheduler, b *batch, err error) {
-	why := control.Failure{Code: internal, Reason: reasonStore, Outcome: notRun, Message: "the controller could not store it: " + cut(err.Error())}
-	inForce := why
+// refuse undoes what could not be stored, and leaves in p what does not depend on that.
+func (p *pass) refuse(q *scheduler, err error) {
+	why := storeFailure(err)
+	inForce := *why
 	inForce.Outcome, inForce.Message = mayHaveRun, "it holds until the controller ends, but "+why.Message
 	now := time.Now()
 	q.mu.Lock()
-	for _, r := range p.fires {
-		q.end(r, &why, now)
+	defer q.mu.Unlock()
+	undone := map[*task]bool{}
+	for _, a := range p.answers {
+		if a.stored && a.undone && a.task != nil {
+			undone[a.task] = true
+			if a.task.over == going { // it may have ended meanwhile
+				q.finish(a.task, canceled, now)
+			}
+		}
 	}
 	for i := range p.answers {
 		a := &p.answers[i]
 		switch {
-		case a.undo != nil:
-			a.undo()
-			a.message = &why
+		case a.stored && (a.undone || undone[a.task]):
+			a.message = why
 		case a.stored:
 			a.message = &inForce
 		}
 	}
-	q.mu.Unlock()
-	for _, a := range p.answers {
-		a.send(b)
+	for i := range q.answers { // who has asked for the same meanwhile
+		if undone[q.answers[i].task] {
+			q.answers[i].message = why
+		}
 	}
+	p.fires = slices.DeleteFunc(p.fires, func(r *run) bool {
+		if q.keeps(r.task) {
+			q.end(r, why, now)
+			return true
+		}
+		return false
+	})
+	if len(q.ended) > 0 || len(q.fires) > 0 {
+		q.wake() // that is told, and what has waited for those runs is made
+	}
+}
+
+func storeFailure(err error) *control.Failure {
+	return &control.Failure{Code: internal, Reason: reasonStore, Outcome: notRun, Message: "the controller could not store it: " + cut(err.Error())}
 }
 
 // send answers a node.

@@ -14,6 +14,7 @@ const (
 	maxTaskBytes   = 64 << 20               // of their arguments and metadata (LIM-28)
 	maxPast        = 1000                   // that are over and remembered
 	maxHistory     = 100                    // runs of one schedule that are remembered
+	maxUnstored    = 4096                   // records that are to be removed, from which on a store that fails is given no new schedules
 	maxPastHistory = 16                     // the same once it is over
 	maxTaskWaits   = 256                    // answers that one node waits for (LIM-15)
 	missedGrace    = time.Second            // a tick that is later was missed
@@ -101,9 +102,13 @@ func (t *task) plan(now time.Time) {
 			t.next = next
 		}
 	}
-	if t.next.Equal(was) {
-		return
+	if !t.next.Equal(was) {
+		t.delay()
 	}
+}
+
+// delay works out when the next tick is handled.
+func (t *task) delay() {
 	if t.fire = t.next; t.times.Jitter > 0 && !t.next.IsZero() {
 		most := t.times.Jitter
 		if after, ok := t.times.Next(t.next); ok && t.times.Timing != control.Delay {
@@ -120,10 +125,7 @@ func (t *task) nextTick(now time.Time) (time.Time, bool) {
 	if len(t.running) > 0 {
 		return time.Time{}, false
 	}
-	next := t.next
-	if next.IsZero() {
-		next = now.Add(t.times.Interval)
-	}
+	next := now.Add(t.times.Interval)
 	return next, t.times.Until == 0 || next.UnixNano() <= t.times.Until
 }
 

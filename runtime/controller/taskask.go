@@ -109,7 +109,7 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	switch {
 	case old != nil && old.digest == t.digest && (old.over == going && old.lease == t.lease || old.over == completed):
 		q.wake()
-		return q.reply(number, answer{s: s, message: &control.Scheduled{Over: old.over != going}, stored: true})
+		return q.reply(number, answer{s: s, message: &control.Scheduled{Over: old.over != going}, stored: q.keeps(old), task: old})
 	case old != nil && old.over == going:
 		return &control.Failure{Code: alreadyExists, Outcome: notRun, Method: t.String(), Message: fmt.Sprintf(
 			"node %q has a schedule %q already, with another plan, method or arguments: cancel it first", t.Owner, t.ID)}
@@ -119,10 +119,14 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	if why := q.full(t); why != nil {
 		return why
 	}
+	if q.failing != nil && q.keeps(t) && len(q.remove) >= maxUnstored {
+		q.wake() // to try again
+		return storeFailure(q.failing)
+	}
 	if !q.start() {
 		return &control.Failure{Code: unavailable, Reason: reasonClosed, Outcome: notRun, Message: "the controller shuts down"}
 	}
-	if why := q.reply(number, answer{s: s, message: &control.Scheduled{}, stored: true, undo: func() { q.finish(t, canceled, time.Now()) }}); why != nil {
+	if why := q.reply(number, answer{s: s, message: &control.Scheduled{}, stored: q.keeps(t), undone: true, task: t}); why != nil {
 		return why
 	}
 	delete(q.past, t.TaskKey)
@@ -265,7 +269,7 @@ func (q *scheduler) control(s *session, number uint64, m *control.TaskControl) *
 		return why
 	}
 	q.start()
-	return q.reply(number, answer{s: s, message: &control.TaskState{Done: done, Task: t.row(q.store != nil)}, stored: m.Action != control.TaskInfo && q.keeps(t)})
+	return q.reply(number, answer{s: s, message: &control.TaskState{Done: done, Task: t.row(q.store != nil)}, stored: m.Action != control.TaskInfo && q.keeps(t), undone: m.Action == control.TaskRun})
 }
 
 // act changes a schedule; done is false if it was over before. Call with the lock held.

@@ -142,6 +142,7 @@ func (q *scheduler) fire(r *run, b *batch) {
 	if r.over != going || !r.stillRuns() {
 		if r.stillRuns() {
 			q.end(r, &control.Failure{Code: codeCanceled, Outcome: notRun, Message: "the schedule has ended"}, time.Now())
+			q.wake() // to tell it
 		}
 		q.mu.Unlock()
 		return

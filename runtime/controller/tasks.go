@@ -116,7 +116,7 @@ func (q *scheduler) operate(owner, id string, action control.TaskAction) (done b
 	}
 	done, why := q.act(t, action)
 	if why == nil && q.start() {
-		why = q.reply(0, answer{s: s, message: &control.TaskState{Done: done}, stored: q.keeps(t)})
+		why = q.reply(0, answer{s: s, message: &control.TaskState{Done: done}, stored: q.keeps(t), undone: action == control.TaskRun})
 	} else if why == nil {
 		why = &control.Failure{Message: "the controller is closed"}
 	}

@@ -359,7 +359,11 @@ func (q *scheduler) resume(t *task, open []control.Run, l *loading) {
 		r.Failed = []control.Failure{{Code: unavailable, Reason: reasonClosed, Outcome: mayHaveRun, Method: t.String(), Message: "the controller ended while it ran"}}
 		q.record(t, r)
 	}
-	t.plan(l.now)
+	if t.next.IsZero() {
+		t.plan(l.now)
+	} else { // what is left of a pause between two runs
+		t.delay()
+	}
 	q.settle(t, l.now)
 	q.arm(t, l.now)
 }

@@ -9,11 +9,15 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/controller/boltstore"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 func open(t *testing.T, path string) *boltstore.Store {
@@ -124,4 +128,27 @@ func TestSEM12ForeignRecords(t *testing.T) {
 		require.ErrorContains(t, err, key)
 		require.NoError(t, s.Close())
 	}
+}
+
+// TestSEM12NoControllerNoRuns: a controller that cannot listen takes up nothing: no tick is used up, and nothing is left that writes to its store.
+func TestSEM12NoControllerNoRuns(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "s.db"))
+	defer s.Close()
+	c := controller.New(controller.Options{Store: s})
+	n, err := daffi.Connect(t.Context(), daffi.Options{Name: "owner", Controller: c})
+	require.NoError(t, err)
+	_, err = testkit.NewKit(n).Prepare().Note("x").Schedule(t.Context(), daffi.Every(10*time.Millisecond))
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+	require.NoError(t, c.Close())
+
+	here, err := controller.Listen(t.Context(), controller.Options{Addr: "unix://" + filepath.Join(t.TempDir(), "sock")})
+	require.NoError(t, err)
+	defer here.Close()
+	kept := load(t, s)
+	time.Sleep(15 * time.Millisecond) // a tick is missed
+	_, err = controller.Listen(t.Context(), controller.Options{Addr: here.Addr(), Store: s})
+	require.ErrorIs(t, err, transport.ErrInUse)
+	time.Sleep(10 * time.Millisecond)
+	require.Equal(t, kept, load(t, s))
 }

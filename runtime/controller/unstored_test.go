@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
+	"github.com/daffi-rpc/daffi/runtime/internal/control"
+)
+
+type fullStore struct{}
+
+func (fullStore) Load(func(string, []byte) error) error    { return nil }
+func (fullStore) Commit(map[string][]byte, []string) error { return errors.New("no space left") }
+
+func unstored(t *testing.T, id string) *task {
+	times, err := schedule.New(control.Plan{Timing: control.Cron, Expression: "@daily"}, time.Now())
+	require.NoError(t, err)
+	return &task{TaskKey: control.TaskKey{Owner: "owner", ID: id}, times: times, index: -1, work: work{args: make([]byte, 100)}}
+}
+
+// TestSEM12UnstoredEndsOnce: a schedule that has ended before it turns out that it could not be stored does not end again, so what is counted stays right.
+func TestSEM12UnstoredEndsOnce(t *testing.T) {
+	c := New(Options{Store: fullStore{}})
+	defer c.Close()
+	q := c.schedules
+	now := time.Now()
+	stays, ends := unstored(t, "stays"), unstored(t, "ends")
+	q.mu.Lock()
+	q.insert(stays, now)
+	q.insert(ends, now)
+	q.finish(ends, completed, now)
+	q.mu.Unlock()
+	p := pass{answers: []answer{{message: &control.Scheduled{}, stored: true, undone: true, task: ends}}}
+	p.refuse(q, errors.New("no space left"))
+	require.Equal(t, []int{1, 1, 100}, []int{q.count, q.wall, q.bytes})
+	require.IsType(t, &control.Failure{}, p.answers[0].message)
+}
+
+// TestSEM12UnstoredIsBounded: what is to be removed from a store that takes nothing does not grow with each attempt.
+func TestSEM12UnstoredIsBounded(t *testing.T) {
+	c := New(Options{Store: fullStore{}})
+	defer c.Close()
+	q := c.schedules
+	c.mu.Lock()
+	s := &session{c: c, link: &operator{}, name: "owner", number: 7}
+	r := c.intern(s, routeKey{methodKey{"S", "M"}, "print"})
+	c.mu.Unlock()
+	q.mu.Lock()
+	q.failing = errors.New("no space left")
+	for n := range maxUnstored - 1 {
+		q.remove[fmt.Sprint(n)] = struct{}{}
+	}
+	q.running = true // and nobody looks
+	q.mu.Unlock()
+	ask := func(id string) *control.Failure {
+		return q.add(s, 1, &control.Schedule{ID: id, Route: r.number, Plan: control.Plan{Timing: control.Every, Interval: time.Hour}})
+	}
+	require.Nil(t, ask("one"), "it is tried again")
+	q.remove["one more"] = struct{}{}
+	why := ask("two")
+	require.NotNil(t, why)
+	require.Equal(t, reasonStore, why.Reason)
+}
