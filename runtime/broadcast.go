@@ -39,8 +39,8 @@ func (x *extra) needs() int {
 // are kept as long as the sequence is: at most a message's limit for each node. [Collect], [First] and [Quorum] do what is usually wanted.
 func (c Call[R]) Broadcast(ctx context.Context) iter.Seq2[string, Result[R]] {
 	b, m, dec := c.b.self, c.m, c.dec
-	k, e := b.cast(ctx, m, c.x, c.enc, 0)
-	return entries(k, e, func(p *pending) (r Result[R], err error) {
+	k, err := b.cast(ctx, m, c.x, c.enc, 0)
+	return entries(k, err, func(p *pending) (r Result[R], err error) {
 		r.Value, err = finish(b, p, m, dec)
 		return r, err
 	}, func(err error) Result[R] { return Result[R]{Err: err} })
@@ -56,8 +56,8 @@ func (a Action) Broadcast(ctx context.Context) iter.Seq2[string, error] {
 			b = b.admitting()
 		}
 	}
-	k, e := b.cast(ctx, a.m, a.x, a.enc, mode)
-	return entries(k, e, func(p *pending) (error, error) {
+	k, err := b.cast(ctx, a.m, a.x, a.enc, mode)
+	return entries(k, err, func(p *pending) (error, error) {
 		p.release()
 		return nil, nil
 	}, func(err error) error { return err })
@@ -74,9 +74,9 @@ func (s Stream[T]) Broadcast(ctx context.Context) iter.Seq2[string, Result[T]] {
 			yield("", Result[T]{Err: ErrStreamConsumed})
 			return
 		}
-		c, e := b.cast(ctx, m, x, enc, transport.Output)
-		if e != nil {
-			yield("", Result[T]{Err: e})
+		c, err := b.cast(ctx, m, x, enc, transport.Output)
+		if err != nil {
+			yield("", Result[T]{Err: err})
 			return
 		}
 		defer c.close()
@@ -133,15 +133,15 @@ func receiveTurn[T any](c *cast, k *copied, d *codec.Decoder, read func(*codec.D
 }
 
 // entries are the results of a cast, or one entry where e is the result. reply reads one that went well, and releases it.
-func entries[E any](c *cast, e *Error, reply func(*pending) (E, error), failure func(error) E) iter.Seq2[string, E] {
+func entries[E any](c *cast, err error, reply func(*pending) (E, error), failure func(error) E) iter.Seq2[string, E] {
 	var used atomic.Bool
 	return func(yield func(string, E) bool) {
 		switch {
 		case used.Swap(true):
 			yield("", failure(ErrStreamConsumed))
 			return
-		case e != nil:
-			yield("", failure(e))
+		case err != nil:
+			yield("", failure(err))
 			return
 		}
 		defer c.leave()

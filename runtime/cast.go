@@ -51,7 +51,7 @@ type copied struct {
 const sendTogether = 64
 
 // cast sends the call to its targets. An error says that nothing was sent, or that an interceptor has failed it.
-func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Encoder), mode transport.Mode) (*cast, *Error) {
+func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Encoder), mode transport.Mode) (*cast, error) {
 	c := &cast{b: b, m: m, caller: ctx, ctx: ctx, quorum: x.needs(), wake: make(chan struct{}, 1), cancel: func() {}}
 	if mode&transport.Output != 0 && c.quorum > 0 {
 		return nil, &Error{Code: InvalidArgument, Reason: ReasonShape, Outcome: NotRun, Method: c.method(), Message: "a broadcast of a method that returns a sequence has no quorum"}
@@ -109,7 +109,7 @@ func (b *Binding) cast(ctx context.Context, m int, x *extra, enc func(*codec.Enc
 		err = b.intercept(ctx, m, x, i, do)
 	}
 	if err != nil {
-		return nil, asError(err)
+		return nil, err
 	}
 	sent = true
 	return c, nil

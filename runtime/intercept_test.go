@@ -515,3 +515,43 @@ func TestE10NamesOfSidesAndShapes(t *testing.T) {
 	require.Equal(t, "caller callee unknown", fmt.Sprint(daffi.AtCaller, daffi.AtCallee, daffi.Side(9)))
 	require.Equal(t, "unary item unknown", fmt.Sprint(daffi.ShapeUnary, daffi.ShapeItem, daffi.Shape(99)))
 }
+
+// The error of another call that an interceptor makes says nothing of whether this one has run.
+func TestE10InterceptorFailsByACallOfItsOwn(t *testing.T) {
+	choirBubble(t, 2, func(t *testing.T, c *choir) {
+		other := c.p.Prepare().Add(1).With(daffi.To("nobody"))
+		errMine := errors.New("mine")
+		bad := func(before bool) daffi.CallOption {
+			return daffi.Intercept(func(ctx context.Context, _ *daffi.Interception, next func(context.Context) error) error {
+				if !before {
+					if err := next(ctx); err != nil {
+						return err
+					}
+				}
+				return fmt.Errorf("%w: %w", errMine, other.Do(ctx))
+			})
+		}
+		for _, before := range []bool{true, false} {
+			calls, ran, sent := c.p.Prepare(), daffi.Ran, daffi.MayHaveRun
+			if before {
+				ran, sent = daffi.NotRun, daffi.NotRun
+			}
+			_, unary := calls.Echo(nil).With(bad(before)).Do(t.Context())
+			_, stream := daffi.Items(calls.Count(1, "").With(bad(before)).Do(t.Context()))
+			_, cast := daffi.Collect(calls.Echo(nil).With(bad(before)).Broadcast(t.Context()))
+			for err, want := range map[error]daffi.Outcome{unary: ran, stream: ran, cast: sent} {
+				require.ErrorIs(t, err, errMine)
+				e := requireError(t, err, daffi.Unavailable, "", want)
+				require.Regexp(t, `^Kit\.(Echo|Count)$`, e.Method)
+			}
+		}
+
+		// In other words, it keeps what it says.
+		words := daffi.Intercept(func(ctx context.Context, _ *daffi.Interception, next func(context.Context) error) error {
+			return fmt.Errorf("%w: %w", errMine, next(ctx))
+		})
+		_, err := daffi.Collect(c.p.Prepare().Echo(nil).With(words, daffi.Quorum(3)).Broadcast(t.Context()))
+		require.ErrorIs(t, err, errMine)
+		requireError(t, err, daffi.Unavailable, daffi.ReasonQuorum, daffi.NotRun)
+	})
+}

@@ -78,12 +78,12 @@ func Fold[T, A any](seq iter.Seq2[T, error], start A, fn func(have A, item T) A)
 type failures struct {
 	good  int
 	all   []error
-	whole *Error // of the call, not of one node
+	whole error // of the call, not of one node
 }
 
 func (f *failures) add(node string, err error) {
-	if e, ok := errors.AsType[*Error](err); ok && node == "" {
-		f.whole = e
+	if _, ok := errors.AsType[*Error](err); ok && node == "" {
+		f.whole = err
 		return
 	}
 	f.all = append(f.all, err)
@@ -95,8 +95,8 @@ func (f *failures) err() error {
 	case f.whole != nil && len(f.all) == 0:
 		return f.whole
 	case f.whole != nil:
-		e, text := *f.whole, named(f.all)
-		e.Message, e.cause = e.Message+text, errors.Join(append([]error{f.whole.cause}, f.all...)...)
+		e, text := *asError(f.whole), named(f.all)
+		e.Message, e.cause = e.Message+text, errors.Join(append([]error{e.cause}, f.all...)...)
 		return &e
 	case len(f.all) == 0:
 		return nil
