@@ -85,3 +85,32 @@ func TestD68Apart(t *testing.T) {
 		}
 	})
 }
+
+// TestD68ApartOfCaught sends a second call of a method that nobody serves to another node than the first, of those that take it all the same.
+func TestD68ApartOfCaught(t *testing.T) {
+	over(t, func(t *testing.T, w *world) {
+		first, caller := w.join("first"), w.join("caller")
+		require.Nil(t, caught(t, first, "Svc"))
+		plain := caller.Route(t, "Svc", "M", "sig")
+		route, f := choose(t, caller, control.Choice{Apart: true})
+		require.Nil(t, f)
+		caller.Call(plain, 7, 1, "first")
+		first.Expect(t, transport.Control)
+		first.Served(t)
+		id := transport.CallID(8, 1)
+		caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Peer: 8}})
+		require.Equal(t, reasonNoProvider, caller.Failed(t, id).Reason)
+
+		second := w.join("second")
+		require.Nil(t, caught(t, second, "Svc"))
+		for generation := range uint64(10) {
+			id := transport.CallID(8, generation+2)
+			caller.Send(frame{Header: header{Kind: transport.Request, Call: id, Route: route, Peer: 8}})
+			if generation == 0 {
+				second.Expect(t, transport.Control)
+			}
+			second.Reply(second.Served(t).Call, "")
+			require.Equal(t, id, caller.Expect(t, transport.Reply).Call)
+		}
+	})
+}

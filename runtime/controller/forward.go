@@ -82,10 +82,13 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		n = r.pick(s, rand.Uint64(), &picked)
 	}
 	if n == 0 {
-		switch n, why = s.unserved(r, f, wanted, &picked); {
-		case why != nil:
+		if n, why = s.unserved(r, f, wanted, &picked); why != nil {
 			return nil, 0, why
-		case n == 0:
+		}
+		if r.choice.Apart && !keyed {
+			n = s.but(f.Peer, &picked, n)
+		}
+		if n == 0 {
 			return nil, 0, s.c.explain(r, wanted)
 		}
 	}
