@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,6 +156,61 @@ func TestI9RemoteWriter(t *testing.T) {
 		require.NoError(t, w.Close())
 		_, err = w.Write([]byte("late"))
 		require.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+// late is a writer that is chosen later.
+type late struct{ w atomic.Pointer[daffi.Writer] }
+
+func (l *late) Write(p []byte) (int, error) {
+	if w := l.w.Load(); w != nil {
+		return w.Write(p)
+	}
+	return len(p), nil
+}
+
+// TestI9RemoteWriterOfTheNodesLog carries the log of the node that writes, which says that it is lost.
+func TestI9RemoteWriterOfTheNodesLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var log late
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		child := net.NodeWith(daffi.Options{Name: "child", Logger: logger})
+		w := daffi.RemoteWriter(child, "log")
+		log.w.Store(w)
+		logger.Info("hello")
+		synctest.Wait()
+		require.NotZero(t, w.Lost())
+		require.NoError(t, w.Close()) // the line that says so was told
+	})
+}
+
+// TestI9RemoteWriterCloses ends who waits for room when the writer is closed, and loses nothing that was taken.
+func TestI9RemoteWriterCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := daffitest.New(t)
+		var got atomic.Int64
+		_, err := daffi.HandleWriter(net.Node("parent"), "out", func(_ context.Context, _ string, p []byte) error {
+			time.Sleep(time.Second)
+			got.Add(int64(len(p)))
+			return nil
+		})
+		require.NoError(t, err)
+		w := daffi.RemoteWriter(net.Node("child"), "out")
+		var taken atomic.Int64
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				n, err := w.Write(make([]byte, 1<<20))
+				taken.Add(int64(n))
+				require.ErrorIs(t, err, io.ErrClosedPipe)
+			})
+		}
+		time.Sleep(3500 * time.Millisecond)
+		require.NoError(t, w.Close())
+		wg.Wait()
+		require.Equal(t, taken.Load(), got.Load())
+		require.Zero(t, w.Lost())
 	})
 }
 

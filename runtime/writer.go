@@ -32,6 +32,7 @@ type Writer struct {
 	closed  bool
 	err     error // of what was lost since somebody was told
 	lost    int64
+	failing bool // the last piece was lost
 }
 
 // RemoteWriter writes to whoever handles name with [HandleWriter]: the standard output of a worker, for its parent. It holds at most 64 KiB, for which a Write that does not fit
@@ -125,14 +126,17 @@ func (w *Writer) send() {
 		w.mu.Unlock()
 		err := NewAction(w.b, 0, func(e *codec.Encoder) { e.Array(1); e.Blob(piece) }).With(w.opts...).Do(context.Background())
 		w.mu.Lock()
-		if err != nil {
+		first := err != nil && !w.failing
+		if w.failing = err != nil; w.failing {
 			w.lost += int64(len(piece))
 			w.err = errors.Join(w.err, err)
-			w.b.node.log.Warn("what was written is lost", "writer", w.b.methods[0].full, "bytes", len(piece), "error", err)
 		}
 		w.buf = append([]byte(nil), w.buf[len(piece):]...) // piece may be a part of it
 		w.wake()
 		w.mu.Unlock()
+		if first { // once for all that are lost one after the other, and without the lock: the log may be what is written here
+			w.b.node.log.Warn("what is written is lost", "writer", w.b.methods[0].full, "bytes", len(piece), "error", err)
+		}
 	}
 }
 
