@@ -168,3 +168,48 @@ func TestE23DrainWaitsForHandlersWithoutACaller(t *testing.T) {
 		require.NoError(t, <-drained)
 	})
 }
+
+// TestD63ControllerLetsCallsEnd, and those that their handlers make, before it goes.
+func TestD63ControllerLetsCallsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		free := make(chan struct{})
+		_, err := daffi.Handle(k.net.Node("other"), "slow.work", func(ctx context.Context, n int) (int, error) {
+			<-free
+			return n + 1, testkit.NewKit(daffi.NodeFrom(ctx)).Add(ctx, 1)
+		})
+		require.NoError(t, err)
+		var got any
+		running := waiting(func() (err error) {
+			got, err = daffi.Invoke(t.Context(), k.client, "slow.work", 1)
+			return err
+		})
+		require.NoError(t, k.p.Add(t.Context(), 1))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ended := waiting(func() error { return k.net.Controller.Shutdown(ctx) })
+		requireWaiting(t, ended)
+		requireWaiting(t, running)
+		err = k.p.Prepare().Add(1).With(daffi.Retry(0)).Do(t.Context())
+		e := requireError(t, err, daffi.Unavailable, daffi.ReasonDraining, daffi.NotRun)
+		require.Contains(t, e.Message, "the controller is shutting down")
+		close(free)
+		require.NoError(t, <-running)
+		require.EqualValues(t, 2, got)
+		require.NoError(t, <-ended)
+	})
+}
+
+// TestD63ControllerWaitsNoLongerThanItMay for a call that does not end.
+func TestD63ControllerWaitsNoLongerThanItMay(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		running := waiting(func() error { return k.p.Block(t.Context()) })
+		requireWaiting(t, running)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		begin := time.Now()
+		require.NoError(t, k.net.Controller.Shutdown(ctx))
+		require.InDelta(t, 9, time.Since(begin).Seconds(), 0.1)
+		requireError(t, <-running, daffi.Unavailable, daffi.ReasonLinkLost, daffi.MayHaveRun)
+	})
+}

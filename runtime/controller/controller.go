@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,8 @@ const (
 	tablePause    = 20 * time.Millisecond  // between two changes that a watcher is told of
 	refuseTimeout = time.Second            // for handing over why a node was refused
 	flushTimeout  = 10 * time.Second       // for handing over what is queued at a shutdown without a deadline
+	drainTimeout  = 30 * time.Second       // for calls under way at one (LIM-23)
+	drainTick     = 5 * time.Millisecond   // between looks at them
 	maxMethods    = 1024                   // of one node (LIM-19)
 	maxWord       = 128                    // bytes of the name of a method or service (LIM-10)
 	maxResolved   = 4096                   // methods in one question
@@ -102,6 +105,8 @@ type Controller struct {
 	counts  counters
 	kept    *transport.KeepBudget
 	closing chan struct{} // closed by Close
+
+	draining atomic.Bool // no calls are let in
 
 	schedules *scheduler
 
@@ -299,10 +304,13 @@ func (c *Controller) forgetPending(s *session) {
 	}
 }
 
-// Shutdown stops accepting, says goodbye to every node, and closes their links when everything queued was handed over or ctx ends. Then
-// it is closed, as by Close. It may be called again, and at any time.
+// Shutdown lets no node and no call in any more, but for calls that handlers make, and waits until those under way have ended, for at most nine tenths of what ctx allows, or
+// 30 s where it has no deadline (LIM-23). Then it says goodbye to every node, and closes their links when everything queued was handed over or ctx ends. Then it is closed, as by Close. It
+// may be called again, and at any time.
 func (c *Controller) Shutdown(ctx context.Context) error {
-	links, err := c.refuseNew()
+	_, err := c.refuseNew()
+	c.drainCalls(ctx)
+	links, _ := c.refuseNew()
 	timeout := flushTimeout
 	if d, ok := ctx.Deadline(); ok {
 		timeout = time.Until(d) + time.Second // ctx shall be what ends it
@@ -323,6 +331,39 @@ func (c *Controller) Shutdown(ctx context.Context) error {
 	c.Close()
 	<-done // Close has closed the links, so Finish has nothing to wait for
 	return err
+}
+
+// drainCalls waits until no call is under way. Nothing tells of that, since calls pay nothing for it: it looks now and then.
+func (c *Controller) drainCalls(ctx context.Context) {
+	c.draining.Store(true)
+	timeout := drainTimeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = time.Until(d) / 10 * 9
+	}
+	deadline := time.Now().Add(timeout)
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for c.busy() && time.Now().Before(deadline) {
+		select {
+		case <-tick.C:
+		case <-c.closing:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// busy reports whether a node has made a call that has not ended.
+func (c *Controller) busy() bool {
+	c.mu.Lock()
+	sessions := slices.Clone(c.sessions)
+	c.mu.Unlock()
+	return slices.ContainsFunc(sessions, func(s *session) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.calls.live > 0
+	})
 }
 
 // refuseNew lets nobody in from now on and returns the links that there are.

@@ -53,6 +53,9 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		return nil, 0, &control.Failure{Code: resourceExhausted, Reason: reasonDepth, Outcome: notRun,
 			Message: fmt.Sprintf("calls within calls are nested %d deep, at most %d are allowed", f.Depth, transport.MaxDepth)}
 	}
+	if f.Depth == 0 && s.c.draining.Load() { // what handlers call must go on, so that they end
+		return nil, 0, &control.Failure{Code: unavailable, Reason: reasonDraining, Outcome: notRun, Message: "the controller is shutting down"}
+	}
 	r := s.c.route(f.Route)
 	if r == nil {
 		return nil, 0, unknownRoute(f.Route)
