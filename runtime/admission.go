@@ -362,6 +362,9 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn, of *Registration) (nex
 		a.ended = signal(a.ended)
 	}
 	if t != nil {
+		if t.room >= 0 {
+			t.ending--
+		}
 		t.give(ctx)
 	}
 	next = a.next(&gone)

@@ -97,11 +97,13 @@ func (in *Incoming) serve() {
 	exited := true
 	defer func() {
 		if exited {
+			in.node.admission.ends(in.turn)
 			in.complete(in.panicked("the handler has called runtime.Goexit"))
 		}
 	}()
 	err := in.handle()
 	exited = false
+	in.node.admission.ends(in.turn)
 	in.complete(err)
 }
 

@@ -16,6 +16,7 @@ type turn struct {
 	holders []uint64    // ids of those that have it
 	waiting []*Incoming // in order of arrival, calls and items
 	calls   int         // of those that wait
+	ending  int         // of the holders, where room is bounded: their handlers have returned, and they give it back once their replies are sent
 }
 
 func newTurn(name string, places, room int) *turn {
@@ -25,8 +26,8 @@ func newTurn(name string, places, room int) *turn {
 // free reports whether another may have it.
 func (t *turn) free() bool { return len(t.holders) < t.places }
 
-// full reports whether as many calls wait for it as may. For no turn none wait.
-func (t *turn) full() bool { return t != nil && t.room >= 0 && t.calls >= t.room }
+// full reports whether as many calls wait for it as may, beside those that take the places of such that end: a caller that has its reply must find room for its next call. For no turn none wait.
+func (t *turn) full() bool { return t != nil && t.room >= 0 && t.calls >= t.room+t.ending }
 
 // take makes ctx a holder. Calls that its handler makes carry the id, so that one that comes back here is known.
 func (t *turn) take(ctx *callCtx) {
@@ -35,6 +36,16 @@ func (t *turn) take(ctx *callCtx) {
 	}
 	t.holders = append(t.holders, t.last)
 	ctx.turn.Store(t.last)
+}
+
+// ends notes that the handler of a holder has returned. [admission.leave] follows.
+func (a *admission) ends(t *turn) {
+	if t == nil || t.room < 0 {
+		return
+	}
+	a.mu.Lock()
+	t.ending++
+	a.mu.Unlock()
 }
 
 // give takes it from ctx.

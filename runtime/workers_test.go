@@ -193,6 +193,30 @@ func TestE14QueueIsBounded(t *testing.T) {
 	}
 }
 
+// A reply is sent before its call gives its place back, and the next call of whoever has got it may come in between.
+func TestE14CallersThatWaitForTheirRepliesFindRoom(t *testing.T) {
+	for callers := range 3 {
+		net := daffitest.New(t)
+		_, err := testkit.RegisterKit(net.Node("server"), new(testkit.Impl), daffi.Workers(1), daffi.Queue(callers))
+		require.NoError(t, err)
+		p := testkit.NewKit(net.Node("client"))
+		var all sync.WaitGroup
+		for range 1 + callers {
+			all.Go(func() {
+				for i := range 1000 {
+					if _, err := p.Prepare().Fail("coded").With(daffi.Retry(0)).Do(t.Context()); !assert.Equal(t, daffi.NotFound, daffi.CodeOf(err), "call %d: %v", i, err) {
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		e := asError(t, func() error { _, err := p.Fail(t.Context(), "goexit"); return err }())
+		require.Equal(t, daffi.ReasonPanic, e.Reason)
+		require.NoError(t, p.Add(t.Context(), 1))
+	}
+}
+
 // What has waited past its deadline makes room.
 func TestE14QueueForgetsWhatIsLate(t *testing.T) {
 	crewBubble(t, daffi.Options{}, func(t *testing.T, k *kit, c *crew) {
