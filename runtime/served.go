@@ -195,12 +195,12 @@ func (s *session) requestChunk(c *servedCall, f *transport.Frame) error {
 // admit lets a call run, wait, or be refused (LIM-11).
 func (s *session) admit(in *Incoming) error {
 	id, oneway, m := in.id, in.mode&transport.Oneway != 0, in.method
-	if oneway {
-		s.served.remove(id) // from here on nobody can cancel it
-	}
 	e := in.readTag()
 	if e == nil {
 		e = s.node.admission.enter(in)
+	}
+	if oneway { // afterwards, lest Drain finds it nowhere
+		s.served.remove(id) // from here on nobody can cancel it
 	}
 	if e == nil {
 		if oneway {
