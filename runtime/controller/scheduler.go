@@ -174,13 +174,16 @@ func (q *scheduler) idle() (d time.Duration, ok bool) {
 	return d, ok
 }
 
+// passMost is how long nodes wait while ticks are counted that were missed in a long absence. The rest is for the next pass.
+const passMost = 100 * time.Millisecond
+
 // pass does what is due.
 func (q *scheduler) pass() {
 	now := time.Now()
 	q.mu.Lock()
 	q.take(now)
 	q.readClock(now)
-	for len(q.queue) > 0 && !q.queue[0].at.After(now) {
+	for len(q.queue) > 0 && !q.queue[0].at.After(now) && time.Since(now) < passMost {
 		q.step(q.queue[0], now)
 	}
 	p := q.collect()

@@ -192,10 +192,18 @@ func (t *task) content() (digest [16]byte) {
 func (q *scheduler) list(m *control.Tasks) *control.TaskList {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	const most = pageBytes/128 + 2 // more than fit, by the least that a row takes
 	var all []*task
+	var before control.TaskKey // what all that matter are before, if there is a name in it
+	sort := func() { slices.SortFunc(all, func(a, b *task) int { return compareKeys(a.TaskKey, b.TaskKey) }) }
 	wanted := func(t *task) {
-		if (m.Owner == "" || t.Owner == m.Owner) && (m.Method == "" || t.String() == m.Method) && compareKeys(t.TaskKey, m.After) > 0 {
-			all = append(all, t)
+		if m.Owner != "" && t.Owner != m.Owner || compareKeys(t.TaskKey, m.After) <= 0 || before.Owner != "" && compareKeys(t.TaskKey, before) > 0 ||
+			m.Method != "" && t.String() != m.Method {
+			return
+		}
+		if all = append(all, t); len(all) == 2*most { // all of them are not sorted for each page
+			sort()
+			all, before = all[:most], all[most-1].TaskKey
 		}
 	}
 	for _, o := range q.owners {
@@ -208,7 +216,7 @@ func (q *scheduler) list(m *control.Tasks) *control.TaskList {
 			wanted(t)
 		}
 	}
-	slices.SortFunc(all, func(a, b *task) int { return compareKeys(a.TaskKey, b.TaskKey) })
+	sort()
 	answer := &control.TaskList{}
 	for size := 0; len(all) > 0; all = all[1:] {
 		row := all[0].row(q.store != nil)

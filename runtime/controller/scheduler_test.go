@@ -66,3 +66,32 @@ func TestSEM12UnstoredIsBounded(t *testing.T) {
 	require.NotNil(t, why)
 	require.Equal(t, reasonStore, why.Reason)
 }
+
+// TestD21TasksInPages: every schedule is on one page, in order, however many there are.
+func TestD21TasksInPages(t *testing.T) {
+	c := New(Options{})
+	defer c.Close()
+	q := c.schedules
+	var want []string
+	q.mu.Lock()
+	for n := range 5000 {
+		id := fmt.Sprintf("%04d", n)
+		want = append(want, id)
+		q.insert(unstored(t, id), time.Now())
+	}
+	q.mu.Unlock()
+	var got []string
+	pages := 0
+	for m := (control.Tasks{}); ; pages++ {
+		page := q.list(&m)
+		for _, row := range page.Tasks {
+			got = append(got, row.ID)
+		}
+		if !page.More {
+			break
+		}
+		m.After = control.TaskKey{Owner: "owner", ID: got[len(got)-1]}
+	}
+	require.Equal(t, want, got)
+	require.Greater(t, pages, 10)
+}
