@@ -916,3 +916,22 @@ func TestSEM12CronInBerlin(t *testing.T) {
 		}
 	})
 }
+
+// TestSEM12RunNowCountsForTheLimit: it is the last run that the plan allows, also while it goes on.
+func TestSEM12RunNowCountsForTheLimit(t *testing.T) {
+	for name, overlap := range map[string]daffi.Overlap{"skip": daffi.SkipOverlap, "queue": daffi.QueueOverlap, "allow": daffi.AllowOverlap} {
+		t.Run(name, func(t *testing.T) {
+			scheduled(t, func(t *testing.T, k *station) {
+				task, err := k.calls.Add(1000).Schedule(t.Context(), daffi.Every(time.Second).Limit(1).Overlap(overlap))
+				require.NoError(t, err)
+				pass(500 * time.Millisecond)
+				require.NoError(t, task.RunNow(t.Context()))
+				pass(5 * time.Second)
+				require.Equal(t, milliseconds(500), k.times())
+				info, err := task.Info(t.Context())
+				require.NoError(t, err)
+				require.True(t, info.Over)
+			})
+		})
+	}
+}

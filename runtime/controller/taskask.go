@@ -311,6 +311,7 @@ func (q *scheduler) act(t *task, action control.TaskAction) (done bool, why *con
 			return false, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: notRun, Method: t.String(), Message: "a run goes on"}
 		}
 		q.begin(t, now, now, true)
+		t.plan(now) // it may be the last
 	}
 	q.arm(t, now)
 	return done, nil
