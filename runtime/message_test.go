@@ -181,7 +181,7 @@ func TestI9RemoteWriterOfTheNodesLog(t *testing.T) {
 		logger.Info("hello")
 		synctest.Wait()
 		require.NotZero(t, w.Lost())
-		require.NoError(t, w.Close()) // the line that says so was told
+		_ = w.Close() // the line that says so may have been told, or what came after it
 	})
 }
 
