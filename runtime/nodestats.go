@@ -11,7 +11,7 @@ type NodeStats struct {
 	Late uint64 // frames that came for calls that had ended
 }
 
-// Stats counts. What it tells of calls per method, of their errors and of how long they take, an [Interceptor] counts, so that only those pay for it who want it.
+// Stats counts. What it tells of calls per method, of their errors and of how long they take, an [Interceptor] counts, for example that of the package callstats, so that only those pay for it who want it.
 func (n *Node) Stats() NodeStats {
 	st := NodeStats{Late: n.lates.Load()}
 	if s := n.current.Load(); s != nil {
