@@ -13,6 +13,7 @@ import (
 type background struct {
 	mu     sync.Mutex
 	n      int
+	drains bool // Shutdown waits, for what there is
 	closed bool
 	idle   chan struct{} // closed when n gets zero; nil while nobody waits for that
 }
@@ -27,6 +28,8 @@ func (b *background) begin() *Error {
 	switch {
 	case b.closed:
 		return &Error{Code: Unavailable, Reason: ReasonClosed, Outcome: NotRun, Message: "the node is closed"}
+	case b.drains:
+		return shuttingDown()
 	case b.n >= maxBackground:
 		return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: fmt.Sprintf("%d calls are in the background of this node already", maxBackground)}
 	}
@@ -48,6 +51,14 @@ func (b *background) end() {
 		close(b.idle)
 		b.idle = nil
 	}
+}
+
+// drain refuses more from now on, since whoever goes on and on would keep it from ending, and waits for what there is.
+func (b *background) drain(ctx context.Context) error {
+	b.mu.Lock()
+	b.drains = true
+	b.mu.Unlock()
+	return b.wait(ctx)
 }
 
 // wait returns when there is nothing, or when ctx ends.

@@ -382,6 +382,25 @@ func TestD42ShutdownWaitsForFutures(t *testing.T) {
 	})
 }
 
+// TestSEM21ShutdownDoesNotWaitForMoreAndMore ends, also when each call in the background begins another.
+func TestSEM21ShutdownDoesNotWaitForMoreAndMore(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		ended := make(chan error)
+		var again func(daffi.Result[struct{}])
+		again = func(r daffi.Result[struct{}]) {
+			if r.Err != nil {
+				ended <- r.Err
+				return
+			}
+			k.p.Prepare().Add(1).With(daffi.After(time.Second)).Go(t.Context()).OnDone(again)
+		}
+		again(daffi.Result[struct{}]{})
+		down := waiting(func() error { return k.client.Shutdown(t.Context()) })
+		requireError(t, <-ended, daffi.Unavailable, daffi.ReasonDraining, daffi.NotRun)
+		require.NoError(t, <-down)
+	})
+}
+
 // BenchmarkGo is a call in the background that is waited for.
 func BenchmarkGo(b *testing.B) {
 	net := daffitest.New(b)

@@ -418,8 +418,8 @@ func (n *Node) left(s *session) {
 	n.table.left(s)
 }
 
-// Shutdown leaves in order: the controller stops sending calls here, running ones are waited for, and so are the node's own calls in the background and delayed ones, then
-// the node is closed. When ctx ends first, what still runs is cancelled, and ctx's error is returned. It may be called at any time, from any goroutine, more than once.
+// Shutdown leaves in order: the controller stops sending calls here, running ones are waited for, and so are the node's own calls in the background and delayed ones, of which
+// no further ones are taken then, and the node is closed. When ctx ends first, what still runs is cancelled, and ctx's error is returned. It may be called at any time, from any goroutine, more than once.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.mu.Lock()
 	n.drain = true
@@ -436,7 +436,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		err = n.admission.drained(ctx)
 	}
 	if err == nil {
-		err = n.work.wait(ctx)
+		err = n.work.drain(ctx)
 	}
 	if err != nil {
 		n.Close()
