@@ -536,3 +536,29 @@ func TestD44UnknownMethodsOnSchedule(t *testing.T) {
 		require.NoError(t, info.Last.Err)
 	})
 }
+
+// TestE16ForwardIsNoFailureOfTheNode has a gateway hand on that its calls reach nobody: it is chosen for what it serves itself all the same (LIM-42).
+func TestE16ForwardIsNoFailureOfTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		empty, outer := daffitest.New(t), daffitest.New(t)
+		nobody, gateway := empty.Node("gateway"), outer.Node("gateway")
+		for _, n := range []*daffi.Node{gateway, outer.Node("other")} {
+			_, err := daffi.Handle(n, "S.X", func(ctx context.Context, _ struct{}) (string, error) { return daffi.NodeFrom(ctx).Name(), nil })
+			require.NoError(t, err)
+		}
+		_, err := daffi.HandleUnknown(gateway, "", func(ctx context.Context, c *daffi.RawCall) error { return c.Forward(ctx, nobody) })
+		require.NoError(t, err)
+		client := outer.Node("client")
+		for range 6 {
+			_, err := asks(t, client, "No", "Such")
+			requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+		}
+		got := map[string]int{}
+		for range 100 {
+			name, err := asks(t, client, "S", "X")
+			require.NoError(t, err)
+			got[name]++
+		}
+		require.NotZero(t, got["gateway"])
+	})
+}

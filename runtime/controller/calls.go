@@ -32,6 +32,7 @@ const (
 	streaming            // it has a sequence
 	moved                // of such a call: something came since rest looked last
 	resting              // and nothing does: it does not count as running
+	strange              // the callee takes what nobody serves, so that its errors may be those of another node
 )
 
 // outCall is the caller's end of a call.

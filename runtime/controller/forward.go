@@ -98,6 +98,9 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	var err error
 	for _, p := range picked[:n] {
 		var first bool
+		if p.number >= control.Introduced {
+			flags |= strange
+		}
 		id, first, err = p.s.open(s, f, p.number, flags, r.timed(p))
 		if first {
 			s.touched.add(p.s.link)
@@ -308,6 +311,7 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	s.mu.Unlock()
 
 	switch {
+	case f.Kind == transport.Error && call.flags&strange != 0:
 	case f.Kind == transport.Error:
 		s.judge(f.Payload)
 	case s.health.failures == 0 && s.health.trial.Load() == fit:
