@@ -309,7 +309,7 @@ func TestEarlierControllerTakesNoChoices(t *testing.T) {
 		l.answer(t, control.OpSelect, unknown.Append)
 		e := requireError(t, <-called, daffi.Unimplemented, "", daffi.NotRun)
 		require.Contains(t, e.Message, "the controller is of an earlier version")
-		require.Contains(t, l.log.String(), "takes no labels")
+		require.Contains(t, l.log.String(), "does not take labels")
 	})
 }
 
