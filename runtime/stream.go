@@ -25,6 +25,7 @@ type stream struct {
 	part  *part     // of a broadcast's output
 	known func() []KnownError
 	left  bool // its consumer has ended the call; of the consumer's goroutine
+	wide  bool // the output may begin with InitialCredit
 }
 
 var errNoCredit = &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: "the node receives as many streams as it may already"}
@@ -36,6 +37,7 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 		if recv == nil {
 			return errNoCredit
 		}
+		st.wide = recv.window >= transport.InitialCredit // now: who has the call may change the window
 		st.recv, recv.part = recv, st.part
 	}
 	st.s, st.id = s, id
@@ -47,7 +49,7 @@ func (st *stream) open(s *session, id uint64, w *transport.Worth, remote bool) e
 
 // opening is what the Request's mode says beside the call's own: how much the output may send at once.
 func (st *stream) opening() transport.Mode {
-	if st.recv == nil || st.recv.window < transport.InitialCredit {
+	if !st.wide {
 		return 0
 	}
 	return transport.Wide
