@@ -262,6 +262,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 		}, nil
 	}
 	addr, err := transport.ParseAddr(n.opts.Addr)
+	if err == nil && n.opts.TLS != nil {
+		err = errors.New("TLS is not there yet")
+	}
 	if err != nil {
 		return nil, invalid(err)
 	}

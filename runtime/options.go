@@ -30,6 +30,15 @@ type Options struct {
 	// TokenFile holds the token that a controller on TCP asks for. Empty: where a controller of the same user puts it.
 	TokenFile string
 
+	// TLS has the connection encrypted, nil does not. Its files say who the node is, which is then named like its certificate, and whom it believes to be the controller.
+	TLS *TLS
+
+	// Users are further users of this system, beside the node's own, of whom one may own the controller at a unix socket. Linux only.
+	Users []int
+
+	// Insecure is why a node goes without TLS to a controller on another host, as a sentence that is logged at each start. Empty: it does not.
+	Insecure string
+
 	// Logger gets what happens to the node's link. Nil: nothing is logged, except by Connect and Run that the controller is awaited.
 	Logger *slog.Logger
 
@@ -103,6 +112,9 @@ type Options struct {
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration
 }
+
+// TLS names the files by which the two ends of a connection know each other.
+type TLS = transport.TLS
 
 // A Controller is one in the same process: *controller.Controller.
 type Controller interface {

@@ -23,6 +23,15 @@ type Options struct {
 	// TokenFile holds the token of a TCP address, 64 hexadecimal digits. Empty means that the controller makes one, in a file that nodes
 	// of the same user find by themselves.
 	TokenFile string
+	// TokensFile holds the hashes of the tokens of several nodes, for TLS without client certificates: on each line a token's SHA-256 in hexadecimal digits and the
+	// name of the node that has it, in which one * stands for anything; what follows # is a comment. It is read again when it changes.
+	TokensFile string
+	// TLS has connections encrypted, nil does not. With a CAFile nodes must have certificates of that authority, and are named like them; without, they need tokens.
+	TLS *TLS
+	// Users are further users of this system, beside the controller's own, whose nodes may join at a unix socket. Linux only.
+	Users []int
+	// Insecure is why the controller listens without TLS where other hosts reach it, as a sentence that is logged at each start. Empty: it does not.
+	Insecure string
 	// Logger gets joins, leaves, refusals and broken links, never payloads; nil discards them.
 	Logger *slog.Logger
 
@@ -58,6 +67,9 @@ type Options struct {
 	OnNodeJoined func(name string)
 	OnNodeLeft   func(name string, why LeftReason)
 }
+
+// TLS names the files by which the two ends of a connection know each other.
+type TLS = transport.TLS
 
 // Bounds that are not options.
 const (

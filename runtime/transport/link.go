@@ -85,6 +85,9 @@ type Info struct {
 	Remote  string // the peer's address, for logs
 	Local   bool   // the peer is a process on this host
 	UID     int    // the peer's user where the system tells (unix sockets on linux), else -1
+
+	TLS         bool   // the connection is encrypted, and if this end has dialed, it knows that the other is the host that it meant
+	Certificate string // whom the peer's certificate names, in the form daffi://cluster/name; "" if it has shown none
 }
 
 var (

@@ -36,6 +36,8 @@ type ListenOptions struct {
 	// TokenFile is where the token for a TCP address lies; "" is a file in [RuntimeDir] that is named after the address. A file that
 	// is there already must hold a token and is kept, else one is made and removed by Close. Unix sockets need no token.
 	TokenFile string
+	// TLS has connections encrypted, nil does not.
+	TLS *TLS
 	// Report is told what Accept overcomes by itself: the system's errors, which it retries, and peers that it turns away. It is called
 	// by Accept; nil is fine.
 	Report func(error)
@@ -71,6 +73,9 @@ func Listen(ctx context.Context, a Addr, o ListenOptions) (*Listener, error) {
 	listen := l.listenUnix
 	if a.Network == "tcp" {
 		listen = func(ctx context.Context) error { return l.listenTCP(ctx, o.TokenFile) }
+	}
+	if o.TLS != nil {
+		return nil, fmt.Errorf("listening at %v: TLS is not there yet", a)
 	}
 	if err := listen(ctx); err != nil {
 		return nil, fmt.Errorf("listening at %v: %w", a, errors.Join(err, l.Close()))
@@ -227,6 +232,12 @@ func (l *Listener) Accept() (net.Conn, Info, error) {
 		tune(c)
 		return c, info, nil
 	}
+}
+
+// Secure makes the handshake of TLS over a connection that Accept has returned, where the listener has TLS, and says what is known of the peer then. It waits for the
+// peer until ctx ends, so call it where nobody else has to wait. It returns c and info as they are where there is no TLS. If there is an error it has closed c.
+func (l *Listener) Secure(ctx context.Context, c net.Conn, info Info) (net.Conn, Info, error) {
+	return c, info, nil
 }
 
 // Close ends Accept and removes the socket, the lock and the token that Listen made. It may be called more than once.
