@@ -25,6 +25,7 @@ type awkward struct {
 	begun time.Time
 	mu    sync.Mutex
 	r     *rand.Rand
+	used  int // reads and writes since it has joined
 }
 
 // manners are how it reads and writes, where it is not as others do.
@@ -50,6 +51,18 @@ func (c *awkward) n(n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.r.IntN(n)
+}
+
+// breaks reports whether a read or write is to fail: one in a hundred, and the twentieth, so that each connection that is used breaks.
+func (c *awkward) breaks() bool {
+	if time.Since(c.begun) <= 100*time.Millisecond { // it has not joined
+		return false
+	}
+	one := c.n(100) == 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used++
+	return one || c.used == 20
 }
 
 var errTemporary = errors.New("connection reset by something in between")
@@ -80,13 +93,13 @@ var awkwardConns = map[string]manners{
 	}},
 	"errors that pass": {
 		reads: func(c *awkward, b []byte) (int, error) {
-			if time.Since(c.begun) > 100*time.Millisecond && c.n(100) == 0 { // it has joined
+			if c.breaks() {
 				return 0, errTemporary
 			}
 			return c.Conn.Read(b)
 		},
 		write: func(c *awkward, b []byte) (int, error) {
-			if time.Since(c.begun) > 100*time.Millisecond && c.n(100) == 0 {
+			if c.breaks() {
 				n, _ := c.Conn.Write(b[:c.n(len(b))])
 				return n, errTemporary
 			}
