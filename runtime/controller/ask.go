@@ -174,30 +174,11 @@ type message interface{ Append(*codec.Encoder) }
 
 // validWord says what is wrong with the name of a service or method (LIM-10). A name may have parts separated by dots.
 func validWord(what, name string) *control.Failure {
-	fail := func(why string) *control.Failure {
-		if len(name) > maxWord {
-			name = name[:maxWord]
-		}
-		return &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("%s name %q %s", what, name, why)}
+	err := transport.ValidWord(name)
+	if err == nil {
+		return nil
 	}
-	if name == "" || len(name) > maxWord {
-		return fail(fmt.Sprintf("has %d bytes: a name has 1 to %d", len(name), maxWord))
-	}
-	part := false // the part before has a letter
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
-			part = true
-		case c == '.' && part:
-			part = false
-		default:
-			return fail("is not made of ASCII letters, digits, _ and -, in parts separated by dots")
-		}
-	}
-	if !part {
-		return fail("ends with a dot")
-	}
-	return nil
+	return &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("%s name %q %v", what, name[:min(len(name), transport.MaxWord)], err)}
 }
 
 // intern notes what the node registers or resolves. Call with the lock held.

@@ -25,10 +25,10 @@ func TestRegisterRefused(t *testing.T) {
 	for i := range maxMethods {
 		many = append(many, fmt.Sprintf("M%d", i))
 	}
-	long := strings.Repeat("x", maxWord)
+	long := strings.Repeat("x", transport.MaxWord)
 	var wide []string
-	for i := range tableBytes / maxWord {
-		wide = append(wide, fmt.Sprintf("M%0*d", maxWord-1, i))
+	for i := range tableBytes / transport.MaxWord {
+		wide = append(wide, fmt.Sprintf("M%0*d", transport.MaxWord-1, i))
 	}
 	for name, test := range map[string]struct {
 		service string

@@ -80,7 +80,6 @@ const (
 	drainTimeout  = 30 * time.Second       // for calls under way at one (LIM-23)
 	drainTick     = 5 * time.Millisecond   // between looks at them
 	maxMethods    = 1024                   // of one node (LIM-19)
-	maxWord       = 128                    // bytes of the name of a method or service (LIM-10)
 	maxResolved   = 4096                   // methods in one question
 	maxInterned   = 16384                  // routes that one session may add
 	maxInternedBy = 8 << 20                // bytes of their names, signatures and documentation

@@ -12,6 +12,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // long is a signature that has a hash for a fingerprint, sized n bytes.
@@ -167,10 +168,10 @@ func TestDescribeLongest(t *testing.T) {
 	over(t, func(t *testing.T, w *world) {
 		p := w.join("node")
 		row := control.Description{
-			Name: strings.Repeat("m", maxWord), Sig: long("A", signature.MaxText), Doc: strings.Repeat("d", control.MaxDoc), Alias: strings.Repeat("a", maxWord), Oneway: true,
+			Name: strings.Repeat("m", transport.MaxWord), Sig: long("A", signature.MaxText), Doc: strings.Repeat("d", control.MaxDoc), Alias: strings.Repeat("a", transport.MaxWord), Oneway: true,
 			Params: strings.Split(strings.Repeat("n,", control.MaxNames/2-1)+"n", ","),
 		}
-		service := strings.Repeat("s", maxWord)
+		service := strings.Repeat("s", transport.MaxWord)
 		register := &control.Register{Service: service, Methods: rawpeer.Methods(row.Sig, row.Name)}
 		op, _ := answered(t, p, register.Append)
 		require.Equal(t, control.OpMissing, op)
