@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,10 +38,20 @@ type Options struct {
 
 	PingInterval     time.Duration // of a silent link; 0 means 5 s (LIM-17)
 	DeadInterval     time.Duration // after which a silent node is dead; 0 means 15 s (LIM-17)
-	HandshakeTimeout time.Duration // from the start of a link until its node has joined; 0 means 5 s (LIM-2)
+	HandshakeTimeout time.Duration // from accept, TLS handshake included, until the node has joined; 0 means 5 s (LIM-2)
 	MaxMessage       int           // bytes of one message; 0 means 4 MiB (LIM-6)
 	MaxNodes         int           // nodes at a time; 0 means 8 192 (LIM-4)
-	MaxPending       int           // links at a time that were not authenticated, without those in memory; 0 means 256 (LIM-3)
+
+	// MaxPending is how many links there may be at a time that are not authenticated, without those in memory; 0 means 256 (LIM-3). For one more the oldest that has not begun to speak
+	// within a second gives way, or else the oldest.
+	MaxPending int
+	// MaxPendingPerAddress is how many of them one address of TCP may have, or one /64 of IPv6; 0 means 64 (LIM-3). For one more another of that address gives way.
+	MaxPendingPerAddress int
+	// MaxAuthFailures is how many wrong proofs an address may send within a minute; 0 means 10, negative any number (LIM-21). With the last of them it is barred: its connections are closed
+	// as they are accepted, for AuthFailurePause. Those that nodes have joined over stay. Loopback addresses are never barred: whoever has an account on the
+	// host could keep everybody else out.
+	MaxAuthFailures  int
+	AuthFailurePause time.Duration // 0 means 1 min
 
 	// EjectAfter is how many failures of a node in a row leave it out of the choice of calls that name no provider and have no key, for 1 s and twice as long each further time, up to 30 s
 	// (LIM-42): calls that its handlers have panicked in, or that it has refused without being busy or about to leave. An error that a handler returns is none. 0 means 5; negative
@@ -97,6 +108,7 @@ var (
 	errReplaced  = errors.New("the same node joined by a newer link")
 	errSlow      = errors.New("handshake took too long")
 	errCrowded   = errors.New("too many links that are not authenticated")
+	errBarred    = errors.New("too many wrong proofs from this address")
 	errGoodbye   = errors.New("goodbye")
 	errShutdown  = errors.New("controller shuts down")
 	errNoSession = errors.New("no such session")
@@ -114,6 +126,7 @@ type Controller struct {
 
 	routes  atomic.Pointer[[]*route] // by number; the first is nil
 	counts  counters
+	gate    *gate
 	kept    *transport.KeepBudget
 	closing chan struct{} // closed by Close
 
@@ -126,7 +139,6 @@ type Controller struct {
 	mu         sync.Mutex
 	closed     bool // nothing new is served
 	links      map[*session]struct{}
-	pending    []*session // not authenticated, oldest first
 	names      map[string]*session
 	waiting    map[string][]*session // for a name, in order of arrival
 	sessions   []*session            // that joined, by number
@@ -194,8 +206,12 @@ func build(o Options) *Controller {
 	or(&c.opts.MaxNodes, 8192)
 	or(&c.opts.EjectAfter, ejectAfter)
 	or(&c.opts.MaxPending, 256)
+	or(&c.opts.MaxPendingPerAddress, 64)
+	or(&c.opts.MaxAuthFailures, 10)
+	or(&c.opts.AuthFailurePause, time.Minute)
 	or(&c.opts.ResumeMemory, transport.KeepBytes)
 	or(&c.opts.MaxSchedules, 1000)
+	c.gate = newGate(&c.opts, &c.counts)
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
@@ -216,7 +232,7 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	}
 	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
 		TokenFile: o.TokenFile,
-		Report:    func(err error) { c.log.Warn("accepting", "reason", cut(err.Error())) },
+		Report:    func(err error) { c.gate.note(c.log, slog.LevelWarn, "accepting", "reason", cut(err.Error())) },
 	})
 	if err != nil {
 		return nil, err
@@ -227,15 +243,7 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	c.addr = ln.Addr().String()
 	c.unlisten = ln.Close
 	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "authenticates", ln.Token() != nil)
-	c.wg.Go(func() {
-		for {
-			conn, info, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			c.serve(transport.NewConn(conn, info), ln.Token())
-		}
-	})
+	c.wg.Go(func() { c.accept(ln) })
 	return c, nil
 }
 
@@ -256,8 +264,8 @@ func (c *Controller) check() error {
 	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
 		return fmt.Errorf("%w: PingInterval is %v and DeadInterval %v: want at least 1ms, the latter longer, and at most a day",
 			errBadOption, o.PingInterval, o.DeadInterval)
-	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.ResumeMemory < 0 || o.MaxSchedules < 0:
-		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending, ResumeMemory and MaxSchedules must not be negative", errBadOption)
+	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.MaxPendingPerAddress < 0 || o.AuthFailurePause < 0 || o.ResumeMemory < 0 || o.MaxSchedules < 0:
+		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending, MaxPendingPerAddress, AuthFailurePause, ResumeMemory and MaxSchedules must not be negative", errBadOption)
 	}
 	return nil
 }
@@ -278,41 +286,60 @@ func (c *Controller) Attach() (transport.Link, error) {
 func (c *Controller) Serve(l transport.Link, token []byte) { c.serve(l, token) }
 
 func (c *Controller) serve(l transport.Link, token []byte) bool {
-	s := &session{c: c, link: l, token: token}
-	var oldest *session
+	info := l.Info()
+	v := c.gate.enter(&info, l.Close)
+	if v == nil {
+		l.Close(transport.ErrClosed)
+		return false
+	}
+	return c.attend(l, token, v)
+}
+
+// accept lets in who connects.
+func (c *Controller) accept(ln *transport.Listener) {
+	for {
+		conn, info, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		if v := c.gate.enter(&info, func(error) { conn.Close() }); v != nil {
+			c.wg.Go(func() { c.secure(ln, conn, info, v) }) // what waits for the peer, within the gate's bounds
+		} else {
+			conn.Close()
+		}
+	}
+}
+
+// secure makes a link of a connection. What it waits for the gate ends by closing the connection, so it needs no time of its own.
+func (c *Controller) secure(ln *transport.Listener, conn net.Conn, info transport.Info, v *visitor) {
+	secured, info, err := ln.Secure(context.Background(), conn, info)
+	if err != nil {
+		v.leave()
+		c.gate.note(c.log, slog.LevelWarn, "connection turned away", "remote", info.Remote, "reason", cut(err.Error()))
+		return
+	}
+	c.attend(transport.NewConn(secured, info), ln.Token(), v)
+}
+
+// attend begins to serve a link.
+func (c *Controller) attend(l transport.Link, token []byte, v *visitor) bool {
+	s := &session{c: c, link: l, token: token, visitor: v}
+	err := v.link(l.Close)
 	c.mu.Lock()
 	if c.closed {
+		err = transport.ErrClosed
+	}
+	if err != nil {
 		c.mu.Unlock()
-		l.Close(transport.ErrClosed)
+		v.leave()
+		l.Close(err)
 		return false
 	}
 	c.wg.Add(1)
 	c.links[s] = struct{}{}
-	if l.Info().Network != "memory" {
-		c.pending = append(c.pending, s)
-		if len(c.pending) > c.opts.MaxPending {
-			oldest = c.pending[0]
-			c.forgetPending(oldest)
-		}
-	}
-	s.deadline = time.AfterFunc(c.opts.HandshakeTimeout, s.expire)
 	c.mu.Unlock()
-	if oldest != nil {
-		c.counts.refused.Add(1)
-		oldest.link.Close(errCrowded)
-	}
 	l.Start(s)
 	return true
-}
-
-// forgetPending is called with the lock held.
-func (c *Controller) forgetPending(s *session) {
-	for i, p := range c.pending {
-		if p == s {
-			c.pending = append(c.pending[:i], c.pending[i+1:]...)
-			return
-		}
-	}
 }
 
 // Shutdown lets no node and no call in any more, but for calls that handlers make, and waits until those under way have ended, for at most nine tenths of what ctx allows, or
@@ -389,6 +416,7 @@ func (c *Controller) refuseNew() ([]transport.Link, error) {
 		links = append(links, s.link)
 	}
 	c.mu.Unlock()
+	c.gate.close()
 	c.schedules.halt()
 	return links, c.unlisten()
 }

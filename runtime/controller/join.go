@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -47,6 +48,7 @@ func (s *session) greet(payload []byte) error {
 		challenge.Auth = transport.AuthToken
 		challenge.Proof = transport.ControllerProof(s.token, payload, transport.AppendChallengeWithoutProof(nil, &challenge))
 	}
+	s.visitor.hello()
 	s.hello = hello
 	s.rawHello = append([]byte(nil), payload...)
 	s.challenge = transport.AppendChallenge(nil, &challenge)
@@ -65,6 +67,7 @@ func (s *session) prove(payload []byte) error {
 	if s.token != nil {
 		want := transport.NodeProof(s.token, s.rawHello, s.challenge)
 		if !transport.EqualProof(proof[:], want[:]) {
+			s.visitor.fail()
 			s.refuse(unauthenticated, "", "the token is not that of this controller")
 			return nil
 		}
@@ -74,9 +77,9 @@ func (s *session) prove(payload []byte) error {
 	}
 	s.rawHello, s.challenge = nil, nil
 	s.name, s.nameHash = s.hello.Name, transport.NameHash(s.hello.Name)
+	s.visitor.known()
 	c := s.c
 	c.mu.Lock()
-	c.forgetPending(s)
 	why := c.askName(s)
 	c.tell(&s.touched)
 	c.mu.Unlock()
@@ -99,7 +102,7 @@ func (s *session) refuse(code uint8, reason, message string) {
 	c.wg.Add(1) // while the session's own count keeps the group from being done: it may end at any time after this
 	c.mu.Unlock()
 	c.counts.refused.Add(1)
-	c.log.Warn("node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "reason", cut(message))
+	c.gate.note(c.log, slog.LevelWarn, "node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "reason", cut(message))
 	payload := transport.AppendRefuse(nil, &transport.RefusePayload{Code: code, Reason: reason, Message: message})
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Refuse}, Payload: payload})
 	err := fmt.Errorf("node refused: %s", message)
@@ -107,16 +110,6 @@ func (s *session) refuse(code uint8, reason, message string) {
 		defer c.wg.Done()
 		s.link.Finish(err, refuseTimeout)
 	}()
-}
-
-// expire ends a handshake that takes too long (LIM-2).
-func (s *session) expire() {
-	s.c.mu.Lock()
-	late := !s.is(joined)
-	s.c.mu.Unlock()
-	if late {
-		s.link.Close(errSlow)
-	}
 }
 
 // askName lets s join under its name, or wait for it, or says why not. Call with the lock held.
@@ -190,7 +183,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	}
 	c.lastNumber++
 	s.number, s.since = c.lastNumber, time.Now()
-	s.deadline.Stop()
+	s.visitor.leave()
 	c.names[s.name] = s
 	c.sessions = append(c.sessions, s)
 	c.noteJoined(s.name)
@@ -247,7 +240,7 @@ func (s *session) resume(payload []byte) error {
 			return over
 		}
 	}
-	c.log.Warn("resumption refused", "remote", s.link.Info().Remote, "session", ask.Session, "reason", cut(refused.Error()))
+	c.gate.note(c.log, slog.LevelWarn, "resumption refused", "remote", s.link.Info().Remote, "session", ask.Session, "reason", cut(refused.Error()))
 	s.refuse(unavailable, reasonNotResumed, "no session of this number can be resumed with this proof and these offsets: join anew")
 	return nil
 }

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -34,7 +33,7 @@ type session struct {
 	state atomic.Int32 // changed with the controller's lock held, but for the first steps
 
 	// Of the handshake.
-	deadline   *time.Timer // until it has joined
+	visitor    *visitor    // until it has joined
 	patience   *time.Timer // while it waits for a name
 	hello      transport.HelloPayload
 	rawHello   []byte
@@ -202,11 +201,10 @@ func (s *session) HandleClosed(err error) {
 		w.Elsewhere()
 	}
 	c, b := s.c, s.touched
+	s.visitor.leave()
 	c.mu.Lock()
 	was := state(s.state.Swap(int32(gone)))
-	s.deadline.Stop()
 	delete(c.links, s)
-	c.forgetPending(s)
 	switch was {
 	case awaitName:
 		s.patience.Stop()
@@ -232,7 +230,7 @@ func (s *session) HandleClosed(err error) {
 		if errors.Is(err, transport.ErrProtocol) {
 			level = slog.LevelWarn
 		}
-		c.log.Log(context.Background(), level, "link ended before its node had joined", "remote", s.link.Info().Remote, "reason", cut(err.Error()))
+		c.gate.note(c.log, level, "link ended before its node had joined", "remote", s.link.Info().Remote, "reason", cut(err.Error()))
 	}
 	b.flush()
 	c.reap(s.link)

@@ -25,7 +25,11 @@ type Stats struct {
 	Kept          int // bytes, for links that may resume
 
 	Late    uint64            // frames for calls that had ended
-	Refused uint64            // links that were not let in
+	Refused uint64            // links that were not let in, without those of barred addresses
+	Dropped uint64            // of those: gave way to others, since too many were not authenticated (LIM-3)
+	Slow    uint64            // of those: took too long (LIM-2)
+	Failed  uint64            // of those: whose proof was wrong
+	Barred  uint64            // connections that were closed since their address had failed too often (LIM-21)
 	Resumed uint64            // times that a link went on over another connection
 	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
@@ -36,6 +40,10 @@ type Stats struct {
 type counters struct {
 	late    atomic.Uint64
 	refused atomic.Uint64
+	dropped atomic.Uint64
+	slow    atomic.Uint64
+	failed  atomic.Uint64
+	barred  atomic.Uint64
 	resumed atomic.Uint64
 
 	mu     sync.Mutex
@@ -47,8 +55,9 @@ type counters struct {
 func (c *Controller) Stats() Stats {
 	c.mu.Lock()
 	st := Stats{
-		Links: len(c.links), Pending: len(c.pending), Nodes: len(c.sessions), Watchers: len(c.watchers),
-		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(), Kept: c.kept.Used(), Ejected: c.ejections,
+		Links: len(c.links), Pending: c.gate.pending(), Nodes: len(c.sessions), Watchers: len(c.watchers),
+		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(),
+		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Ejected: c.ejections,
 	}
 	for _, list := range c.waiting {
 		st.Waiting += len(list)

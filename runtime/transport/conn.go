@@ -139,7 +139,8 @@ func (l *conn) read() {
 }
 
 // Sizes of the read buffer. It begins small, since most links are idle, and grows when a read fills it or a frame needs it. The large one has room
-// for the longest frame; a payload that takes most of it goes to the handler with the buffer, and reading goes on in another.
+// for the longest frame; a payload that takes most of it goes to the handler with the buffer, and reading goes on in another. A peer that has not shown who it is gets no more than
+// its longest frame needs.
 const (
 	idleRead = 4 << 10
 	busyRead = frameSize
@@ -173,6 +174,14 @@ func (r *intake) give() *Buffer {
 	r.buf = nil
 	r.resize(busyRead)
 	return given
+}
+
+// roomy is what the buffer grows to.
+func (l *conn) roomy() int {
+	if l.limit.Load() <= MaxUnproven {
+		return HeaderSize + MaxUnproven
+	}
+	return busyRead
 }
 
 // readFrames returns nil when this goroutine is not to read any more.
@@ -220,8 +229,8 @@ func (l *conn) readSome() (err error) {
 		return err
 	}
 	switch {
-	case full && len(r.b) < busyRead:
-		r.resize(busyRead)
+	case full && len(r.b) < l.roomy():
+		r.resize(l.roomy())
 	case n > idleRead/2:
 		r.calm = 0
 	case len(r.b) > idleRead && r.to == 0:
@@ -265,7 +274,7 @@ func (l *conn) parse(r *intake) error {
 		k.took(l.count)
 	}
 	if need > len(r.b) {
-		r.resize(max(need, busyRead))
+		r.resize(max(need, l.roomy()))
 		return nil
 	}
 	if r.from > 0 { // else it lies there already: a slow peer's bytes come one by one
