@@ -22,6 +22,8 @@ import (
 
 type commands struct {
 	Controller controllerCommand `cmd:"" help:"Run a controller in the foreground until it is interrupted."`
+	Cert       certCommand       `cmd:"" help:"Make the certificates by which nodes and controllers know each other."`
+	Token      tokenCommand      `cmd:"" help:"Make the tokens by which nodes without certificates are known."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 

@@ -34,6 +34,11 @@ func (a *Authority) Write(dir string) error {
 	return Pair{Certificate: a.PEM(), Key: encode(keyBlock, key)}.Write(filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile), false)
 }
 
+// WriteCertificate puts the authority's certificate alone into a file, for those who trust it. What is there is never replaced.
+func (a *Authority) WriteCertificate(file string) error {
+	return writeFile(file, a.PEM(), 0o644, false)
+}
+
 // Write puts the pair into two files, in directories that are made if they are not there. Only this user can read the key. What is there is replaced if
 // replace is set, each file by a rename and the key first; else both files are written or none, and if one is there the error matches [fs.ErrExist].
 func (p Pair) Write(certificateFile, keyFile string, replace bool) error {

@@ -73,6 +73,9 @@ func tokenPath(addr netip.AddrPort) (string, error) {
 	return filepath.Join(dir, "tcp-"+ip+"-"+strconv.Itoa(int(addr.Port()))+".token"), nil
 }
 
+// MakeToken writes a new token to file, which only this user can read then. What is there already stays; the error then matches [os.ErrExist].
+func MakeToken(file string) ([]byte, error) { return makeToken(file, false) }
+
 // makeToken writes a new token to file, whole or not at all. What is there already is replaced if replace is set, else the error matches
 // os.ErrExist.
 func makeToken(file string, replace bool) (token []byte, err error) {
