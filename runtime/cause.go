@@ -5,6 +5,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -30,11 +31,11 @@ func (n *Node) appendCause(why *Error) []byte {
 	if why == nil {
 		return nil
 	}
-	f := control.Failure{Code: uint8(why.Code), Reason: string(why.Reason), Message: why.Message, Node: n.opts.Name}
+	f := control.Failure{Code: uint8(why.Code), Reason: string(why.Reason), Message: told(why.Message, why), Node: n.opts.Name}
 	if first, ok := errors.AsType[*Error](why.cause); ok && first.Node != "" {
-		f.Code, f.Reason, f.Message, f.Node = uint8(first.Code), string(first.Reason), first.Message, first.Node
+		f.Code, f.Reason, f.Message, f.Node = uint8(first.Code), string(first.Reason), told(first.Message, first), first.Node
 	}
-	f.Reason, f.Message = cut(f.Reason, maxCause), cut(f.Message, maxCause)
+	f.Reason, f.Message = safetext.Cut(f.Reason, maxCause), safetext.Cut(f.Message, maxCause)
 	var e codec.Encoder
 	f.AppendTo(&e)
 	return e.Bytes()

@@ -3,10 +3,12 @@ package daffi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // Code classifies an error. The names and meanings are those of the canonical gRPC codes. The zero Code is Unknown; there is
@@ -118,36 +120,51 @@ type Error struct {
 	Code    Code
 	Reason  Reason
 	Outcome Outcome
-	Message string
+	Message string // of a handler's error its text, as the handler has it, cut at 1 KiB: bytes that may be anything, so quote it where it is shown
 	Node    string // the node that failed the call, empty where the error was made at the caller; of a broadcast, the node that the entry is of
 	Method  string // "Service.Method", empty where no call is involved
 
 	cause      error
+	local      string             // the part of Message that speaks of this machine and its controller, which no other node is told
 	identities []control.Identity // on their way: to be sent, or as they came
 	metadata   map[string]string  // the same of the callee's metadata
 }
 
-// Error is one line: method, node, code and reason, message.
+// Error is one line: method, node, code and reason, message. What others may have written is quoted as a Go string, and cut at 1 KiB, where it has newlines or other characters
+// that are not to be shown (LIM-68); the fields have it as it came.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Method != "" {
-		b.WriteString(e.Method)
+		b.WriteString(safetext.Line(e.Method, safetext.MaxError))
 		if e.Node != "" {
 			b.WriteString(" at ")
-			b.WriteString(e.Node)
+			b.WriteString(safetext.Line(e.Node, safetext.MaxLog))
 		}
 		b.WriteString(": ")
 	}
 	b.WriteString(e.Code.String())
 	if e.Reason != "" {
 		b.WriteByte('/')
-		b.WriteString(string(e.Reason))
+		b.WriteString(safetext.Line(string(e.Reason), safetext.MaxLog))
 	}
 	if e.Message != "" {
 		b.WriteString(": ")
-		b.WriteString(e.Message)
+		if safetext.Printable(e.Message) { // where a peer has written it, it was cut when it came
+			b.WriteString(e.Message)
+		} else {
+			b.WriteString(safetext.Line(e.Message, safetext.MaxError))
+		}
 	}
 	return b.String()
+}
+
+// Format shows what Error gives, whatever the verb: values of errors and metadata came with e that may be secret.
+func (e *Error) Format(f fmt.State, verb rune) {
+	if e == nil {
+		safetext.Format(f, verb, "<nil>")
+		return
+	}
+	safetext.Format(f, verb, e.Error())
 }
 
 // Unwrap gives the local cause: a context's error, an encoder's. Of an error that came over the wire it gives the errors that keep their identity

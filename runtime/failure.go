@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -42,8 +42,8 @@ func errorOf(f *control.Failure) *Error {
 	if outcome > Ran { // of a later version
 		outcome = MayHaveRun
 	}
-	return &Error{Code: Code(f.Code), Reason: Reason(f.Reason), Outcome: outcome, Message: f.Message, Node: f.Node, Method: f.Method,
-		identities: f.Identities, metadata: f.Metadata}
+	return &Error{Code: Code(f.Code), Reason: Reason(safetext.Cut(f.Reason, safetext.MaxLog)), Outcome: outcome, Message: safetext.Cut(f.Message, safetext.MaxError),
+		Node: safetext.Cut(f.Node, safetext.MaxLog), Method: safetext.Cut(f.Method, safetext.MaxError), identities: f.Identities, metadata: f.Metadata}
 }
 
 // readFailure reads the payload of an Error frame; what cannot be read is an error of its own.
@@ -59,28 +59,30 @@ func readFailure(payload []byte) *Error {
 
 // appendFailure is the payload of an Error frame.
 func appendFailure(e *Error) []byte {
-	f := control.Failure{Code: uint8(e.Code), Reason: cut(string(e.Reason), maxErrorText), Outcome: uint8(e.Outcome),
-		Message: cut(e.Message, maxErrorText), Node: e.Node, Method: e.Method, Identities: e.identities, Metadata: e.metadata}
+	f := control.Failure{Code: uint8(e.Code), Reason: safetext.Cut(string(e.Reason), safetext.MaxLog), Outcome: uint8(e.Outcome),
+		Message: safetext.Cut(told(e.Message, e), safetext.MaxError), Node: e.Node, Method: e.Method, Identities: e.identities, Metadata: e.metadata}
 	var enc codec.Encoder
 	enc.Reset(make([]byte, 0, 128+len(f.Message)))
 	f.AppendTo(&enc)
 	return enc.Bytes()
 }
 
-// cut shortens text that crosses the wire to about n bytes. It keeps both ends: where errors are wrapped, the first says what failed and the
-// last says why.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
+// told is text, in which err or a part of its tree was put into words, without what errors of daffi's own in it say of this machine: addresses, files, what the system has said.
+func told(text string, err error) string {
+	switch x := err.(type) {
+	case *Error:
+		if x.local != "" {
+			text = strings.ReplaceAll(text, x.local, "…")
+		}
+		return told(text, x.cause)
+	case interface{ Unwrap() error }:
+		return told(text, x.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range x.Unwrap() {
+			text = told(text, err)
+		}
 	}
-	head, tail := n/2, len(s)-n/2
-	for head > 0 && !utf8.RuneStart(s[head]) {
-		head--
-	}
-	for tail < len(s) && !utf8.RuneStart(s[tail]) {
-		tail++
-	}
-	return s[:head] + " … " + s[tail:]
+	return text
 }
 
 // handlerError is what the caller is told when a handler has returned err.
@@ -88,17 +90,17 @@ func handlerError(err error, method, node string) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:
-		return &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error(), Node: node, Method: method, cause: err}
+		return &Error{Code: CodeOf(err), Outcome: Ran, Message: told(err.Error(), err), Node: node, Method: method, cause: err}
 	case e.Method == "": // made by the handler, or by daffi for this call
 		x := *e
 		x.Outcome, x.Node, x.Method = Ran, node, method
 		if err != error(e) {
-			x.Message = strings.TrimSpace(err.Error())
+			x.Message = told(strings.TrimSpace(err.Error()), err)
 		}
 		return &x
 	}
 	// A call that the handler made has failed: the code is worth handing on, its reason and outcome speak of the other call.
-	return &Error{Code: e.Code, Outcome: Ran, Message: err.Error(), Node: node, Method: method, cause: err}
+	return &Error{Code: e.Code, Outcome: Ran, Message: told(err.Error(), err), Node: node, Method: method, cause: err}
 }
 
 // notMapped is how a call ends whose arguments could not be made (//daffi:map).

@@ -174,7 +174,7 @@ func (f *feeder) pump() {
 		f.mu.Lock()
 		f.broken = err
 		f.mu.Unlock()
-		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: err.Error(), identities: identify(err, f.known)}
+		e := &Error{Code: CodeOf(err), Outcome: Ran, Message: told(err.Error(), err), identities: identify(err, f.known)}
 		if e.Code == Unknown {
 			e.Code = Aborted
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // A Future is a call in the background. It settles once: by its result, its error, the end of the context that it was started with, its deadline, [Future.Cancel] or the
@@ -77,7 +79,7 @@ func (f *Future[R]) run(ctx context.Context, method string, call func(ctx contex
 	defer func() {
 		if !returned {
 			f.panic = recover()
-			r = Result[R]{Err: &Error{Code: Internal, Reason: ReasonPanic, Method: method, Message: fmt.Sprintf("the call has panicked: %s", cut(fmt.Sprint(f.panic), 256))}}
+			r = Result[R]{Err: &Error{Code: Internal, Reason: ReasonPanic, Method: method, Message: fmt.Sprintf("the call has panicked: %s", safetext.Line(fmt.Sprint(f.panic), safetext.MaxLog))}}
 		}
 		if f.settle(r) {
 			f.tell()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // hooks runs the user's functions that are told of something and that nothing waits for, one at a time and in the order of what they tell, on a goroutine that is
@@ -87,7 +89,7 @@ func (n *Node) runHooks() {
 func (n *Node) guard(what string, fn func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			n.log.Error(what+" panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			n.log.Error(what+" panicked", "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
 		}
 	}()
 	fn()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -222,13 +223,13 @@ func (in *Incoming) decodeError(err error) *Error {
 	return in.failure(InvalidArgument, ReasonDecode, NotRun, err.Error())
 }
 
-// panicked logs a panic with its stack under an id, and tells the caller the id.
+// panicked logs a panic with its text and stack under an id, and tells the caller the id and nothing else: the rest may speak of what the caller must not know.
 func (in *Incoming) panicked(r any) error {
 	var x [4]byte
 	rand.Read(x[:])
 	id := hex.EncodeToString(x[:])
-	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-	return in.failure(Internal, ReasonPanic, Ran, fmt.Sprintf("handler panicked (id %s): %s", id, cut(fmt.Sprint(r), 256)))
+	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
+	return in.failure(Internal, ReasonPanic, Ran, fmt.Sprintf("handler panicked (id %s)", id))
 }
 
 // serveEach runs the handler for every item of an item stream, in order, until one fails.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -86,7 +87,7 @@ func New(o Options) *Node {
 		n.opts.Name = generatedName()
 	}
 	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name}
-	n.log = n.opts.Logger.With("node", n.opts.Name)
+	n.log = safetext.Logger(n.opts.Logger).With("node", n.opts.Name)
 	rand.Read(n.token[:])
 	n.kept = transport.NewKeepBudget(n.opts.ResumeMemory)
 	n.admission.node = n
@@ -151,8 +152,8 @@ func (n *Node) Join(ctx context.Context) error {
 		case <-hint.C:
 			n.awaitLog().Warn("waiting for the controller", "addr", n.where(), "error", last)
 		case <-ctx.Done():
-			return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: errors.Join(ctx.Err(), last),
-				Message: fmt.Sprintf("no controller at %s (%v)%s", n.where(), ctx.Err(), lastAttempt(last))}
+			local := fmt.Sprintf("%s (%v)%s", n.where(), ctx.Err(), lastAttempt(last))
+			return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: errors.Join(ctx.Err(), last), Message: "no controller at " + local, local: local}
 		}
 	}
 }
@@ -162,7 +163,7 @@ func lastAttempt(err error) string {
 	if err == nil {
 		return "; the first attempt was still under way"
 	}
-	return "; last attempt: " + err.Error()
+	return "; last attempt: " + safetext.Line(err.Error(), safetext.MaxError)
 }
 
 // awaitLog is the node's logger, or the process's where the user has set none: who waits wants to know for what.
@@ -170,7 +171,7 @@ func (n *Node) awaitLog() *slog.Logger {
 	if n.log.Enabled(context.Background(), slog.LevelWarn) {
 		return n.log
 	}
-	return slog.Default().With("node", n.opts.Name)
+	return safetext.Logger(slog.Default()).With("node", n.opts.Name)
 }
 
 // where is the controller's address, for people.
@@ -409,7 +410,8 @@ func (n *Node) session(ctx context.Context) (*session, error) {
 			return nil, errClosed
 		case <-ctx.Done():
 			e := notSent(ctx, "")
-			e.Message = fmt.Sprintf("%s while waiting for the controller at %s%s", e.Message, n.where(), lastAttempt(last))
+			e.local = n.where() + lastAttempt(last)
+			e.Message += " while waiting for the controller at " + e.local
 			return nil, e
 		}
 	}

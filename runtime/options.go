@@ -173,9 +173,8 @@ const (
 	waitHint          = 3 * time.Second // after which Connect says what it waits for
 	workerIdle        = 5 * time.Second
 	attendFrom        = 100 * time.Millisecond // that a lone call still has at least, if its caller reads: the end of its context may be noticed 5 ms late
-	maxErrorText      = 1 << 10
-	maxHint           = 128 << 10 // up to which a message's buffer is made as large as the last one was
-	maxAttempts       = 3         // the first and two more (SEM-6), where the call says nothing else
+	maxHint           = 128 << 10              // up to which a message's buffer is made as large as the last one was
+	maxAttempts       = 3                      // the first and two more (SEM-6), where the call says nothing else
 	maxRetries        = 7
 	retryPauseMin     = 10 * time.Millisecond
 	retryPauseMax     = 100 * time.Millisecond

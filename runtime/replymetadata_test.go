@@ -96,7 +96,7 @@ func TestLIM9ReplyMetadata(t *testing.T) {
 			}{
 				"action":            {do: func(ctx context.Context) error { return k.p.Add(ctx, 3) }, want: map[string]string{"took": "7ms", "n": "3"}},
 				"error":             {do: func(ctx context.Context) error { _, err := k.p.Fail(ctx, "coded"); return err }, fail: "no item 7", want: md},
-				"panic":             {do: func(ctx context.Context) error { _, err := k.p.Fail(ctx, "panic"); return err }, fail: "boom", want: md},
+				"panic":             {do: func(ctx context.Context) error { _, err := k.p.Fail(ctx, "panic"); return err }, fail: "handler panicked", want: md},
 				"input":             {do: func(ctx context.Context) error { _, err := k.p.Sum(ctx, 0, numbers(100)); return err }, want: md},
 				"output":            {do: func(ctx context.Context) error { return drain(k.p.Count(ctx, 100, "")) }, want: md},
 				"empty output":      {do: func(ctx context.Context) error { return drain(k.p.Count(ctx, 0, "")) }, want: md},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -278,14 +279,14 @@ func (s *session) challenge(payload []byte) error {
 	case c.Auth == transport.AuthToken && s.token != nil:
 		want := transport.ControllerProof(s.token, s.hello, payload)
 		if !transport.EqualProof(want[:], c.Proof[:]) {
-			err := &Error{Code: Unauthenticated, Outcome: NotRun, Message: fmt.Sprintf(
+			err := &Error{Code: Unauthenticated, Outcome: NotRun, local: s.node.where(), Message: fmt.Sprintf(
 				"whoever listens at %s does not know the token; it is another program, or the token file is of another controller", s.node.where())}
 			s.settle(err)
 			return err
 		}
 		proof = transport.NodeProof(s.token, s.hello, payload)
 	default: // both sides know from the kind of address what they need
-		err := &Error{Code: Unauthenticated, Outcome: NotRun, Message: fmt.Sprintf("the controller at %s asks for another proof than this kind of address has", s.node.where())}
+		err := &Error{Code: Unauthenticated, Outcome: NotRun, local: s.node.where(), Message: fmt.Sprintf("the controller at %s asks for another proof than this kind of address has", s.node.where())}
 		s.settle(err)
 		return err
 	}
@@ -341,7 +342,11 @@ func (s *session) HandleClosed(err error) {
 	s.node.left(s)
 	s.node.disconnected(s, err)
 	if s.stage == joined && !errors.Is(err, errClosed) {
-		s.node.log.Warn("link lost", "addr", s.node.where(), "error", err)
+		attrs := []any{"addr", s.node.where(), "error", err}
+		if p, ok := errors.AsType[*transport.PanicError](err); ok {
+			attrs = append(attrs, "panic", fmt.Sprint(p.Value), "stack", safetext.Block(p.Stack))
+		}
+		s.node.log.Warn("link lost", attrs...)
 	}
 	code, reason, text := Unavailable, ReasonLinkLost, "the link to the controller was lost: "+linkError(err)
 	switch {
@@ -350,7 +355,7 @@ func (s *session) HandleClosed(err error) {
 	case errors.Is(err, transport.ErrProtocol):
 		code, reason = Internal, ReasonProtocol
 	}
-	lost := &Error{Code: code, Reason: reason, Outcome: MayHaveRun, Message: text, cause: errors.Unwrap(err)}
+	lost := &Error{Code: code, Reason: reason, Outcome: MayHaveRun, Message: text, local: localPart(err), cause: errors.Unwrap(err)}
 	for _, p := range s.calls.close(lost) {
 		p.fail(lost)
 	}
@@ -374,7 +379,15 @@ func linkError(err error) string {
 	if errors.Is(err, io.EOF) {
 		return "the controller has gone"
 	}
-	return err.Error()
+	return safetext.Line(err.Error(), safetext.MaxError)
+}
+
+// localPart is what of linkError no other node is told.
+func localPart(err error) string {
+	if errors.Is(err, io.EOF) {
+		return ""
+	}
+	return linkError(err)
 }
 
 // goodbye leaves, once what was enqueued before is with the system, at the latest after timeout.
@@ -435,7 +448,7 @@ func (s *session) ask(write func(*codec.Encoder), frames int) (*question, error)
 			err = &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, cause: err, Message: fmt.Sprintf(
 				"the names of what is served or called take %d bytes, more than the %d that one message to the controller may have: split the service", e.Len(), transport.MaxPayload)}
 		default:
-			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err)}
+			err = &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: err, Message: "the link to the controller was lost: " + linkError(err), local: localPart(err)}
 		}
 		return nil, err
 	}

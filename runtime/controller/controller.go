@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -198,6 +199,7 @@ func build(o Options) *Controller {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.log = safetext.Logger(c.log)
 	or(&c.opts.Name, "controller")
 	or(&c.opts.PingInterval, 5*time.Second)
 	or(&c.opts.DeadInterval, 3*c.opts.PingInterval)

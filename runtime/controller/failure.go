@@ -5,6 +5,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -50,14 +51,8 @@ func protocolError(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", transport.ErrProtocol, fmt.Sprintf(format, args...))
 }
 
-// cut bounds a text that a peer may have had a hand in, for the log.
-func cut(s string) string {
-	const most = 256
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
+// cut is a text that a peer may have had a hand in, on one line of bounded length.
+func cut(s string) string { return safetext.Line(s, safetext.MaxLog) }
 
 // encode returns what fill appends.
 func encode(fill func(e *codec.Encoder)) []byte {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -131,7 +132,7 @@ func (c *Controller) call() {
 func (c *Controller) guard(fn func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("a hook panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			c.log.Error("a hook panicked", "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
 		}
 	}()
 	fn()

@@ -151,5 +151,5 @@ func TestWords(t *testing.T) {
 	for outcome, want := range map[uint8]daffi.Outcome{mayHaveRun: daffi.MayHaveRun, notRun: daffi.NotRun, ran: daffi.Ran} {
 		require.Equal(t, want, daffi.Outcome(outcome))
 	}
-	require.Len(t, cut(strings.Repeat("x", 1000)), 256+len("…"))
+	require.LessOrEqual(t, len(cut(strings.Repeat("x", 1000))), 256)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -239,6 +241,9 @@ func (s *session) HandleClosed(err error) {
 // log says why a node left.
 func (s *session) log(err error) {
 	attrs := []any{"node", s.name, "session", s.number, "reason", cut(err.Error())}
+	if p, ok := errors.AsType[*transport.PanicError](err); ok {
+		attrs = append(attrs, "panic", fmt.Sprint(p.Value), "stack", safetext.Block(p.Stack))
+	}
 	switch {
 	case errors.Is(err, transport.ErrProtocol):
 		s.c.log.Error("node broke the protocol", attrs...)

@@ -34,7 +34,7 @@ type Stats struct {
 	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
 
-	LostMethods map[string]uint64 // the same, by "Service.Method"
+	LostMethods map[string]uint64 // the same, by "Service.Method"; past 1 024 methods those of all others are under "" (LIM-34)
 }
 
 type counters struct {
@@ -83,7 +83,10 @@ func (c *Controller) Stats() Stats {
 	return st
 }
 
-// lose counts a one-way call that did not run after it was accepted (SEM-9). route is what the caller has called, so there are no more methods than routes.
+// maxLost is how many methods are told apart (LIM-34); the others are one.
+const maxLost = 1024
+
+// lose counts a one-way call that did not run after it was accepted (SEM-9). route is what the caller has called.
 func (c *Controller) lose(reason string, route uint32) {
 	method := c.route(route).String()
 	c.counts.mu.Lock()
@@ -92,6 +95,9 @@ func (c *Controller) lose(reason string, route uint32) {
 		c.counts.lost, c.counts.lostBy = map[string]uint64{}, map[string]uint64{}
 	}
 	c.counts.lost[reason]++
+	if _, ok := c.counts.lostBy[method]; !ok && len(c.counts.lostBy) >= maxLost {
+		method = ""
+	}
 	c.counts.lostBy[method]++
 }
 

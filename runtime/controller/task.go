@@ -6,6 +6,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // Bounds of schedules that are not options.
@@ -215,7 +216,7 @@ func (q *scheduler) end(r *run, why *control.Failure, now time.Time) {
 	rec := control.Run{Tick: r.no, Due: r.due.UnixNano(), Start: r.start.UnixNano(), Duration: now.Sub(r.start), Node: r.node, Missed: r.missed, Forced: r.forced}
 	if why != nil {
 		f := *why
-		f.Message, f.Method, f.Identities = cut(f.Message), t.String(), nil
+		f.Message, f.Method, f.Identities = safetext.Cut(f.Message, safetext.MaxLog), t.String(), nil
 		rec.Failed = []control.Failure{f}
 		q.c.log.Warn("scheduled call failed", "task", t.ID, "owner", t.Owner, "method", t.String(), "tick", r.no, "node", f.Node, "reason", f.Message)
 	}

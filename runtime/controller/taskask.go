@@ -11,6 +11,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // onTasks takes the control messages about schedules.
@@ -80,7 +81,7 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 		err = checkMetadata(m.Metadata)
 	}
 	if err == nil && !validTaskID(m.ID) {
-		err = fmt.Errorf("the id %q of a schedule: it has 1 to %d letters, digits, dots, - and _", cut(m.ID), control.MaxTaskID)
+		err = fmt.Errorf("the id %q of a schedule: it has 1 to %d letters, digits, dots, - and _", safetext.Cut(m.ID, safetext.MaxLog), control.MaxTaskID)
 	}
 	if err == nil && len(m.Args)+len(m.Metadata) > control.MaxScheduleBytes {
 		err = fmt.Errorf("arguments and metadata of %d bytes: a schedule keeps at most %d", len(m.Args)+len(m.Metadata), control.MaxScheduleBytes)
@@ -254,11 +255,11 @@ func (q *scheduler) authorize(s *session, k control.TaskKey) (*task, *control.Fa
 }
 
 func noTask(k control.TaskKey) *control.Failure {
-	return &control.Failure{Code: notFound, Reason: reasonNoTask, Outcome: notRun, Message: fmt.Sprintf("node %q has no schedule %q, and of those that are over only the last %d are remembered", k.Owner, cut(k.ID), maxPast)}
+	return &control.Failure{Code: notFound, Reason: reasonNoTask, Outcome: notRun, Message: fmt.Sprintf("node %q has no schedule %q, and of those that are over only the last %d are remembered", k.Owner, safetext.Cut(k.ID, safetext.MaxLog), maxPast)}
 }
 
 func notYours(id, owner string) *control.Failure {
-	return &control.Failure{Code: permissionDenied, Outcome: notRun, Message: fmt.Sprintf("the schedule %q is that of node %q, which alone may do this", cut(id), owner)}
+	return &control.Failure{Code: permissionDenied, Outcome: notRun, Message: fmt.Sprintf("the schedule %q is that of node %q, which alone may do this", safetext.Cut(id, safetext.MaxLog), owner)}
 }
 
 // control does something with a schedule.

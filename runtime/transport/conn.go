@@ -204,7 +204,7 @@ func (l *conn) readFrames() error {
 func (l *conn) readSome() (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a bug of ours that a peer can reach ends this link, not the process
-			err = fmt.Errorf("%w: panic while handling a frame: %v\n%s", ErrProtocol, r, debug.Stack())
+			err = fmt.Errorf("%w: %w", ErrProtocol, &PanicError{Value: r, Stack: debug.Stack()})
 		}
 	}()
 	r := &l.r

@@ -146,3 +146,11 @@ func credited(k Kind) bool { return k == Data || k == Chunk }
 // window reports whether a frame says what the other end of a call may send. Nothing bounds how many of them a node forwards to another,
 // so they leave room to what must not find the queue full.
 func window(k Kind) bool { return k == Credit || k == Grant }
+
+// PanicError is why a link ended whose handler has panicked on a frame, together with [ErrProtocol]. Value and Stack are for this process's own log.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (*PanicError) Error() string { return "panic while handling a frame" }

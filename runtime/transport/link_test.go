@@ -490,7 +490,11 @@ func TestBugInAHandlerEndsTheLinkOnly(t *testing.T) {
 		near.Flush()
 		err := <-r.closed
 		require.ErrorIs(t, err, ErrProtocol)
-		require.ErrorContains(t, err, "a bug")
+		var p *PanicError
+		require.ErrorAs(t, err, &p)
+		require.Equal(t, "a bug", p.Value)
+		require.Contains(t, string(p.Stack), "HandleFrame")
+		require.NotContains(t, err.Error(), "a bug", "it is for this process's log")
 		near.Wait()
 		far.Wait()
 	})
