@@ -1,0 +1,40 @@
+package testkit
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// LiveHeap is how many bytes of the heap are in use, and not only because the collector has not looked yet.
+func LiveHeap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what pools keep goes with the second
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// WatchHeap looks at the live heap every now and then, until the function that it returns is called, which says by how much it had grown at the most since the start.
+func WatchHeap(every time.Duration) (grown func() int) {
+	before := LiveHeap()
+	most, stop := 0, make(chan struct{})
+	var looking sync.WaitGroup
+	tick := time.NewTicker(every)
+	looking.Go(func() {
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				most = max(most, LiveHeap()-before)
+			}
+		}
+	})
+	return func() int {
+		close(stop)
+		looking.Wait()
+		return max(most, LiveHeap()-before)
+	}
+}
