@@ -8,8 +8,7 @@ import (
 	"time"
 
 	daffi "github.com/daffi-rpc/daffi/runtime"
-	"github.com/daffi-rpc/daffi/runtime/codec"
-	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 	"github.com/daffi-rpc/daffi/testdata/golden/events"
@@ -17,6 +16,7 @@ import (
 
 // rogue is a controller that lets a node join, answers its questions, and otherwise sends what it is told to.
 type rogue struct {
+	host   rawpeer.Host
 	link   transport.Link
 	joined chan struct{}
 	once   sync.Once
@@ -34,38 +34,13 @@ func (r *rogue) HandleBatch()       { r.link.Flush() }
 func (r *rogue) HandleClosed(error) {}
 
 func (r *rogue) HandleFrame(f *transport.Frame) error {
-	say := func(kind transport.Kind, call uint64, payload []byte) error {
-		return r.link.Enqueue(transport.Frame{Header: transport.Header{Kind: kind, Call: call}, Payload: payload})
-	}
-	switch f.Kind {
-	case transport.Hello:
-		return say(transport.Challenge, 0, transport.AppendChallenge(nil, &transport.ChallengePayload{}))
-	case transport.Proof:
-		w := transport.WelcomePayload{Session: 1, Ping: time.Minute, Dead: time.Hour, MessageLimit: 1 << 20, Name: "rogue"}
-		return say(transport.Welcome, 0, transport.AppendWelcome(nil, &w))
-	case transport.Control:
-		var d codec.Decoder
-		var e codec.Encoder
-		d.Reset(f.Payload)
-		switch control.ReadOp(&d) {
-		case control.OpRegister:
-			control.AppendPlain(&e, control.OpOK)
-		case control.OpResolve:
-			var q control.Resolve
-			if err := q.Read(&d); err != nil {
-				return err
-			}
-			var a control.Routes
-			for i := range q.Methods {
-				a.Routes = append(a.Routes, control.Route{Number: uint32(i + 1)})
-			}
-			a.Append(&e)
-		default:
-			return nil
-		}
-		return say(transport.Control, f.Call, e.Bytes())
-	case transport.Request:
+	if f.Kind == transport.Request {
 		r.once.Do(func() { close(r.joined) })
+	}
+	for _, answer := range r.host.Answer(f) {
+		if err := r.link.Enqueue(answer); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -112,7 +87,7 @@ func FuzzSession(f *testing.F) {
 	add(one(transport.Request, transport.Zstd|transport.Meta, 0, served|1, 1, 0, 0, 0, 0x28, 0xb5, 0x2f, 0xfd), one(transport.Control, 0, 0, 0, 0, 0, 0x94, 10, 1, 0x91, 0x93))
 
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := &rogue{joined: make(chan struct{})}
+		r := &rogue{host: rawpeer.Host{Name: "rogue"}, joined: make(chan struct{})}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		n, err := daffi.Connect(ctx, daffi.Options{Name: "n", Controller: r, MaxRunning: 4, MaxQueue: 4})

@@ -1,5 +1,6 @@
 // Package rawpeer is a node made by hand, for tests of what a controller does with frames: it sends whatever it is told to, legal or not, and
-// keeps what it gets. [Replay] is a whole side, nodes or controller, whose bytes were recorded.
+// keeps what it gets. [Guest] and [Host] are a node and a controller that do not care what they say once they have joined, [Feed] is a connection that brings any
+// bytes, and a [Mutator] makes some that are wrong. [Replay] is a whole side, nodes or controller, whose bytes were recorded.
 package rawpeer
 
 import (
