@@ -22,7 +22,7 @@ import (
 
 type certCommand struct {
 	Init  certInitCommand  `cmd:"" help:"Make the authority of a cluster: a certificate that its controllers and nodes trust, and the key that signs theirs."`
-	Issue certIssueCommand `cmd:"" help:"Make a key for a node or a controller, and a certificate for it that the authority signs."`
+	Issue certIssueCommand `cmd:"" help:"Make keys for nodes or controllers, and certificates for them that the authority signs."`
 	Show  certShowCommand  `cmd:"" help:"Say whom a certificate names, what it is for, and until when."`
 }
 
@@ -73,7 +73,7 @@ func dirFlag(dir string) string {
 }
 
 type certIssueCommand struct {
-	Name       string   `arg:"" help:"Name of the node or controller."`
+	Name       []string `arg:"" help:"Names of the nodes or controllers; each gets a certificate."`
 	Controller bool     `help:"It is a controller, else a node. Nodes cannot be servers."`
 	Host       []string `placeholder:"HOST" help:"A name or IP address at which nodes look for the controller; once for each. The default is localhost, 127.0.0.1, ::1 and this machine's name."`
 	Dir        string   `default:"daffi-certs" placeholder:"DIR" help:"Where the authority lies (${default})."`
@@ -83,11 +83,13 @@ type certIssueCommand struct {
 }
 
 func (c *certIssueCommand) Run(out output) error {
-	if err := transport.ValidName(c.Name); err != nil {
-		return fmt.Errorf("name %q: %w", c.Name, err)
-	}
-	if c.Name == "ca" || strings.HasSuffix(c.Name, "-key") {
-		return fmt.Errorf("name %q: its files would have the names of another's key or of the authority: choose a name that is not ca and does not end in -key", c.Name)
+	for _, name := range c.Name {
+		if err := transport.ValidName(name); err != nil {
+			return fmt.Errorf("name %q: %w", name, err)
+		}
+		if name == "ca" || strings.HasSuffix(name, "-key") {
+			return fmt.Errorf("name %q: its files would have the names of another's key or of the authority: choose a name that is not ca and does not end in -key", name)
+		}
 	}
 	hosts, err := c.hosts()
 	if err != nil {
@@ -100,21 +102,31 @@ func (c *certIssueCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	request := authority.Request{Name: c.Name, Controller: c.Controller, Hosts: hosts}
-	if c.Days != 0 {
-		if err := checkDays(c.Days); err != nil {
+	request := authority.Request{Controller: c.Controller, Hosts: hosts}
+	if request.NotAfter, err = c.end(a); err != nil {
+		return err
+	}
+	for _, request.Name = range c.Name {
+		if err := c.issue(out, a, request); err != nil {
 			return err
 		}
-		request.NotAfter = time.Now().Add(time.Duration(c.Days) * day)
-		if last := a.Certificate().NotAfter; request.NotAfter.After(last) {
-			return fmt.Errorf("--days %d: the authority itself ends on %s: choose less, or make a new authority in another directory", c.Days, date(last))
-		}
 	}
-	pair, err := a.Issue(request)
-	if err != nil {
-		return fmt.Errorf("%w: make a new authority in another directory with \"daffi cert init\"", err)
+	return nil
+}
+
+// end is until when certificates are to be valid; zero if nobody has said so.
+func (c *certIssueCommand) end(a *authority.Authority) (time.Time, error) {
+	if c.Days == 0 {
+		return time.Time{}, nil
 	}
-	return c.write(out, a, pair, hosts)
+	if err := checkDays(c.Days); err != nil {
+		return time.Time{}, err
+	}
+	end, last := time.Now().Add(time.Duration(c.Days)*day), a.Certificate().NotAfter
+	if end.After(last) {
+		return time.Time{}, fmt.Errorf("--days %d: the authority itself ends on %s: choose less, or make a new authority in another directory", c.Days, date(last))
+	}
+	return end, nil
 }
 
 // hosts are those of a controller's certificate.
@@ -164,7 +176,11 @@ func checkHost(host string) error {
 	return nil
 }
 
-func (c *certIssueCommand) write(out output, a *authority.Authority, pair authority.Pair, hosts []string) error {
+func (c *certIssueCommand) issue(out output, a *authority.Authority, r authority.Request) error {
+	pair, err := a.Issue(r)
+	if err != nil {
+		return fmt.Errorf("%w: make a new authority in another directory with \"daffi cert init\"", err)
+	}
 	dir := c.Out
 	if dir == "" {
 		dir = c.Dir
@@ -176,7 +192,7 @@ func (c *certIssueCommand) write(out output, a *authority.Authority, pair author
 	if err != nil {
 		return err
 	}
-	certificate, key := authority.Files(dir, c.Name)
+	certificate, key := authority.Files(dir, r.Name)
 	if err := pair.Write(certificate, key, c.Force); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("a certificate is there already, and stays: %w: replace it with --force, or choose another directory with --out", err)
 	} else if err != nil {
@@ -187,13 +203,13 @@ func (c *certIssueCommand) write(out output, a *authority.Authority, pair author
 		return err
 	}
 	what, where := "node", ""
-	if c.Controller {
-		what, where = "controller", ", at "+strings.Join(hosts, ", ")
+	if r.Controller {
+		what, where = "controller", ", at "+strings.Join(r.Hosts, ", ")
 	}
 	fmt.Fprintf(out.stdout, "%s: certificate of the %s %s%s, until %s\n", certificate, what, cert[0].URIs[0], where, date(cert[0].NotAfter))
 	fmt.Fprintf(out.stdout, "%s: its key\n", key)
-	if c.Controller {
-		fmt.Fprintf(out.stdout, "next: daffi controller --addr tcp://%s --tls-cert %s --tls-key %s --tls-ca %s\n", withPort(hosts[0]), certificate, key, trusted)
+	if r.Controller {
+		fmt.Fprintf(out.stdout, "next: daffi controller --addr tcp://%s --tls-cert %s --tls-key %s --tls-ca %s\n", withPort(r.Hosts[0]), certificate, key, trusted)
 	} else {
 		fmt.Fprintf(out.stdout, "next: DAFFI_TLS_CERT=%s DAFFI_TLS_KEY=%s DAFFI_TLS_CA=%s in the environment of the node, or the same files in daffi.Options.TLS\n", certificate, key, trusted)
 	}

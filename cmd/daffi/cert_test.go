@@ -71,6 +71,10 @@ func TestCert(t *testing.T) {
 		require.NoError(t, err)
 	}
 
+	stdout, _ = succeeds(t, "cert", "issue", "a", "b")
+	require.Contains(t, stdout, "daffi://daffi/a")
+	require.Contains(t, stdout, "daffi://daffi/b")
+
 	before, err := os.ReadFile(filepath.Join("daffi-certs", "shop.pem"))
 	require.NoError(t, err)
 	require.Contains(t, fails(t, "cert", "issue", "shop"), "--force")
@@ -130,6 +134,7 @@ func TestCertErrors(t *testing.T) {
 		{"init --dir DIR/file", "no directory"},
 		{"issue Shop", `name "Shop"`},
 		{"issue ../shop", `name "../shop"`},
+		{"issue shop Shop", `name "Shop"`},
 		{"issue ca --force", "choose a name"},
 		{"issue shop-key --force", "choose a name"},
 		{"issue shop --dir DIR/x", `make an authority with "daffi cert init --dir DIR/x"`},
