@@ -97,7 +97,7 @@ func tooBusy() *Error {
 // fits reports whether there is room for in to run.
 func (a *admission) fits(in *Incoming) bool {
 	if in.ctx.depth > 0 {
-		return a.nested < a.node.opts.MaxRunning
+		return a.nested < a.node.opts.Limits.NestedRunning
 	}
 	return a.running < a.node.opts.MaxRunning && in.peer.running < a.node.opts.MaxRunningPerCaller
 }
@@ -109,7 +109,7 @@ func (a *admission) full(in *Incoming) bool {
 
 // heavy reports whether there is no room for a large request to wait among others.
 func (a *admission) heavy(in *Incoming) bool {
-	return large(in) && a.held > 0 && a.held+len(in.payload.B) > maxHeld
+	return large(in) && a.held > 0 && a.held+len(in.payload.B) > a.node.opts.Limits.HeldBytes
 }
 
 // makeRoom refuses calls that wait, the newest of the caller that has the most, so that in can wait in their place. It reports false, and refuses nothing, if the caller of in
@@ -121,7 +121,7 @@ func (a *admission) makeRoom(in *Incoming, gone *[]ended) bool {
 		callers++
 	}
 	many := a.waiting >= places
-	if many && p.waiting >= places/callers || a.heavy(in) && p.held+len(in.payload.B) > maxHeld/callers {
+	if many && p.waiting >= places/callers || a.heavy(in) && p.held+len(in.payload.B) > a.node.opts.Limits.HeldBytes/callers {
 		return false
 	}
 	if many {

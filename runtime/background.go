@@ -12,6 +12,7 @@ import (
 // end. Shutdown waits for it, and so does Close once it has ended what it does.
 type background struct {
 	mu     sync.Mutex
+	limit  int
 	n      int
 	drains bool // Shutdown waits, for what there is
 	closed bool
@@ -30,8 +31,8 @@ func (b *background) begin() *Error {
 		return &Error{Code: Unavailable, Reason: ReasonClosed, Outcome: NotRun, Message: "the node is closed"}
 	case b.drains:
 		return shuttingDown()
-	case b.n >= maxBackground:
-		return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: fmt.Sprintf("%d calls are in the background of this node already", maxBackground)}
+	case b.n >= b.limit:
+		return &Error{Code: ResourceExhausted, Reason: ReasonBusy, Outcome: NotRun, Message: fmt.Sprintf("%d calls are in the background of this node already", b.limit)}
 	}
 	b.n++
 	return nil

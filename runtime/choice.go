@@ -12,7 +12,7 @@ import (
 // leaves it out.
 func AllowSelf() CallOption { return CallOption{func(o *callOptions) { o.choice.Self = true }} }
 
-// maxViews is how many choices a binding keeps the routes of; with further ones each prepared call asks the controller for its own.
+// maxViews is how many choices a binding, by default (LIM-41), keeps the routes of; with further ones each prepared call asks the controller for its own.
 const maxViews = 64
 
 // views are bindings to the same client by the choices that calls are made with. They share what is remembered of its methods.
@@ -45,7 +45,7 @@ func (b *Binding) choosing(x *extra) *Binding {
 		if x != nil {
 			v.choice = x.choice
 		}
-		if len(root.views.byKey) < maxViews {
+		if len(root.views.byKey) < root.node.opts.Limits.Choices {
 			if root.views.byKey == nil {
 				root.views.byKey = map[string]*Binding{}
 			}

@@ -19,7 +19,7 @@ func (n *Node) Held() string {
 	served := s.served.live
 	s.served.mu.Unlock()
 	s.credits.mu.Lock()
-	credit := creditBudget - s.credits.free + s.credits.open
+	credit := n.opts.Limits.StreamMemory - s.credits.free + s.credits.open
 	s.credits.mu.Unlock()
 	s.assemblies.mu.Lock()
 	room, waiting := assemblyBudget+maxWrap-s.assemblies.free, len(s.assemblies.queue)
@@ -52,7 +52,7 @@ func Granted(n *Node) int {
 	c := &n.current.Load().credits
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return creditBudget - c.free
+	return n.opts.Limits.StreamMemory - c.free
 }
 
 // Queued is what the receivers of streams that the node has called hold, in bytes of credit.

@@ -9,7 +9,6 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
-	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // contextError is how a call ends whose context has; Outcome is for the caller to set.
@@ -31,9 +30,9 @@ func notSent(ctx context.Context, method string) *Error {
 }
 
 // tooDeep is the error of calls within calls over LIM-20.
-func tooDeep(method string) *Error {
+func tooDeep(method string, most int) *Error {
 	return &Error{Code: ResourceExhausted, Reason: ReasonDepth, Outcome: NotRun, Method: method, Message: fmt.Sprintf(
-		"calls are nested deeper than %d", transport.MaxDepth)}
+		"calls are nested deeper than %d", most)}
 }
 
 // errorOf is the error in the payload of an Error frame.

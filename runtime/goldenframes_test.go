@@ -177,7 +177,7 @@ func goldenRequests() map[string]goldenFrame {
 				n, err := got.read(b)
 				require.NoError(t, err)
 				require.Equal(t, full, got)
-				values, rest, err := splitMetadata(b[n:])
+				values, rest, err := splitMetadata(b[n:], &Limits{Metadata: maxMetadata, MetadataKeys: maxMetadataKeys})
 				require.NoError(t, err)
 				require.Equal(t, md.values, values)
 				require.Equal(t, args, rest)
@@ -285,7 +285,7 @@ func goldenEnds() map[string]goldenFrame {
 		"reply-meta": {about: "Results behind metadata, which the caller has asked for.", header: transport.Header{Kind: transport.Reply, Flags: transport.Meta, Call: goldenServed},
 			payload: append(append(fields(md.wire[:2], "length", 2), golden.MessagePack(md.wire[2:])...), golden.MessagePack(results)...), check: func(t *testing.T, b []byte) {
 				p := &pending{flags: transport.Meta, reply: &transport.Buffer{B: b}, into: new(ReplyMetadata)}
-				require.Nil(t, new(Binding).headed(p, 0))
+				require.Nil(t, (&Binding{node: New(Options{})}).headed(p, 0))
 				require.Equal(t, md.values, p.into.Values())
 				require.Equal(t, results, b[p.head:])
 			}},

@@ -15,11 +15,12 @@ type hooks struct {
 	queue   []func()
 	running bool
 	closed  bool
+	limit   int // of what waits
 	dropped int // for want of room, since the queue was empty last
 	workers sync.WaitGroup
 }
 
-// maxHooks is how many wait (LIM-32); what comes when the queue is full is dropped, counted, and logged when there is room again.
+// maxHooks is how many wait by default (LIM-32); what comes when the queue is full is dropped, counted, and logged when there is room again.
 const maxHooks = 1024
 
 // notify has fn run soon. It may be called on a reader and with locks held. It reports false if fn will not run.
@@ -30,7 +31,7 @@ func (n *Node) notify(fn func()) bool {
 	switch {
 	case h.closed:
 		return false
-	case len(h.queue) >= maxHooks:
+	case len(h.queue) >= h.limit:
 		h.dropped++
 		return false
 	}

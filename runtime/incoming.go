@@ -139,7 +139,7 @@ func (in *Incoming) handle() error {
 	if in.flags&transport.Meta != 0 {
 		var md map[string]string
 		var err error
-		if md, args, err = splitMetadata(args); err != nil {
+		if md, args, err = splitMetadata(args, &in.node.opts.Limits); err != nil {
 			return in.decodeError(err)
 		}
 		in.ctx.setMetadata(md)

@@ -220,8 +220,8 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 		return 0, false, notRun(err, method.full)
 	}
 	h := transport.Header{Kind: transport.Request, Mode: mode, Route: route.Number}
-	if h.Depth, p.tag.turns = nesting(ctx, mode&transport.Oneway != 0); h.Depth > transport.MaxDepth {
-		return 0, false, tooDeep(method.full)
+	if h.Depth, p.tag.turns = nesting(ctx, mode&transport.Oneway != 0); int(h.Depth) > b.node.opts.Limits.CallDepth {
+		return 0, false, tooDeep(method.full, b.node.opts.Limits.CallDepth)
 	}
 	if p.peer != 0 {
 		h.Peer = p.peer
@@ -245,8 +245,8 @@ func (b *Binding) enqueue(ctx context.Context, s *session, p *pending, m int, x 
 	}
 	md := outgoing(ctx)
 	if md != nil {
-		if md.err != nil {
-			return 0, false, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: md.err.Error()}
+		if err := md.check(&b.node.opts.Limits); err != nil {
+			return 0, false, &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Outcome: NotRun, Method: method.full, Message: err.Error()}
 		}
 		if p.into = md.into; p.into != nil && mode&transport.Oneway == 0 {
 			p.tag.replies = true

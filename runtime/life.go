@@ -35,7 +35,7 @@ type ConnInfo struct {
 	Resumed    bool   // it continues the one before: the session is the same, nothing was lost, and there was no OnDisconnect
 }
 
-// maxLife bounds the events that wait for the user's hooks (LIM-37).
+// maxLife is the default bound of the events that wait for the user's hooks (LIM-37).
 const maxLife = 64
 
 // life is what the node's hooks are told of, in order and each once. Where the hooks are so slow that maxLife events wait, the latest time without a connection that
@@ -73,7 +73,7 @@ func (n *Node) push(gap bool, tell func(o *Options)) {
 	if o := &n.opts; o.OnState == nil && o.OnConnect == nil && o.OnDisconnect == nil {
 		return
 	}
-	if gap && len(l.queue) >= maxLife {
+	if gap && len(l.queue) >= n.opts.Limits.ConnEvents {
 		for i := len(l.queue) - 1; i >= 0; i-- {
 			if l.queue[i].gap {
 				clear(l.queue[i:])

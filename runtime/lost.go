@@ -15,14 +15,15 @@ type LostCall struct {
 
 // losses counts them by method.
 type losses struct {
-	mu sync.Mutex
-	n  map[string]uint64
+	mu    sync.Mutex
+	n     map[string]uint64
+	limit int
 }
 
-// maxLost is how many methods are told apart (LIM-34); the others are one.
+// maxLost is how many methods are told apart by default (LIM-34); the others are one.
 const maxLost = 1024
 
-// Lost counts the one-way calls of which [Options.OnLost] is told, by "Service.Method"; past 1 024 methods those of all others are under "". What is lost between the caller and a
+// Lost counts the one-way calls of which [Options.OnLost] is told, by "Service.Method"; past 1 024 methods (Limits.LostMethods) those of all others are under "". What is lost between the caller and a
 // handler after the controller has accepted it is counted there.
 func (n *Node) Lost() map[string]uint64 {
 	n.lost.mu.Lock()
@@ -45,7 +46,7 @@ func (l *losses) count(method string) {
 	if l.n == nil {
 		l.n = map[string]uint64{}
 	}
-	if _, ok := l.n[method]; !ok && len(l.n) >= maxLost {
+	if _, ok := l.n[method]; !ok && len(l.n) >= l.limit {
 		method = ""
 	}
 	l.n[method]++

@@ -10,7 +10,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 )
 
-// Bounds of a call's metadata (LIM-9).
+// Bounds of a call's metadata (LIM-9), which a node's options may lower.
 const (
 	maxMetadata     = 8 << 10 // encoded
 	maxMetadataKeys = 64
@@ -37,8 +37,7 @@ type metadataKey struct{}
 // metadata is what calls made with a context carry, encoded once.
 type metadata struct {
 	values map[string]string
-	wire   []byte // with its length in front; nil where there is none
-	err    error
+	wire   []byte         // with its length in front; nil where there is none
 	into   *ReplyMetadata // what gets the metadata of replies; nil where nobody wants it
 }
 
@@ -46,7 +45,7 @@ type metadata struct {
 // travels under the key "traceparent". A handler reads it by [MetadataFrom]. Calls that it makes with its context, or one derived from it, carry the trace on, that is the keys
 // "traceparent" and "tracestate" of W3C Trace Context, and besides only what they are given.
 //
-// A call with more than 64 keys or 8 KiB fails with InvalidArgument/too_large (LIM-9). md may be changed afterwards.
+// A call with more than 64 keys or 8 KiB, or what Options.Limits says, fails with InvalidArgument/too_large (LIM-9). md may be changed afterwards.
 func WithMetadata(ctx context.Context, md map[string]string) context.Context {
 	values := map[string]string{}
 	var into *ReplyMetadata
@@ -68,14 +67,26 @@ func newMetadata(values map[string]string) *metadata {
 	codec.WriteMap(&e, m.values, codec.WriteString, codec.WriteString)
 	m.wire = e.Bytes()
 	n := len(m.wire) - 2
-	switch {
-	case len(m.values) > maxMetadataKeys:
-		m.err = fmt.Errorf("%d keys of metadata, at most %d are allowed", len(m.values), maxMetadataKeys)
-	case n > maxMetadata:
-		m.err = fmt.Errorf("metadata of %d bytes, at most %d are allowed", n, maxMetadata)
-	}
 	m.wire[0], m.wire[1] = byte(n), byte(n>>8)
 	return m
+}
+
+// check says which limit of a node m is over.
+func (m *metadata) check(l *Limits) error {
+	if err := checkKeys(len(m.values), l); err != nil {
+		return err
+	}
+	if n := len(m.wire) - 2; n > l.Metadata {
+		return fmt.Errorf("metadata of %d bytes, at most %d are allowed", n, l.Metadata)
+	}
+	return nil
+}
+
+func checkKeys(n int, l *Limits) error {
+	if n > l.MetadataKeys {
+		return fmt.Errorf("%d keys of metadata, at most %d are allowed", n, l.MetadataKeys)
+	}
+	return nil
 }
 
 // traced are the keys that a handler's calls pass on: https://www.w3.org/TR/trace-context/.
@@ -144,13 +155,13 @@ func MetadataFrom(ctx context.Context) map[string]string {
 }
 
 // splitMetadata reads the metadata in front of a message.
-func splitMetadata(b []byte) (values map[string]string, rest []byte, err error) {
+func splitMetadata(b []byte, l *Limits) (values map[string]string, rest []byte, err error) {
 	if len(b) < 2 {
 		return nil, nil, fmt.Errorf("metadata is cut")
 	}
 	n := int(b[0]) | int(b[1])<<8
-	if n > len(b)-2 || n > maxMetadata {
-		return nil, nil, fmt.Errorf("metadata of %d bytes in a message of %d, at most %d are allowed", n, len(b), maxMetadata)
+	if n > len(b)-2 || n > l.Metadata {
+		return nil, nil, fmt.Errorf("metadata of %d bytes in a message of %d, at most %d are allowed", n, len(b), l.Metadata)
 	}
 	var d codec.Decoder
 	d.Reset(b[2 : 2+n])
@@ -158,8 +169,8 @@ func splitMetadata(b []byte) (values map[string]string, rest []byte, err error) 
 	if err := d.Close(); err != nil {
 		return nil, nil, fmt.Errorf("metadata: %w", err)
 	}
-	if len(values) > maxMetadataKeys {
-		return nil, nil, fmt.Errorf("%d keys of metadata, at most %d are allowed", len(values), maxMetadataKeys)
+	if err := checkKeys(len(values), l); err != nil {
+		return nil, nil, err
 	}
 	return values, b[2+n:], nil
 }

@@ -40,6 +40,7 @@ type Node struct {
 	runner runner
 	zstd   *transport.Compressor
 	kept   *transport.KeepBudget
+	wrong  error // in Options.Limits
 
 	pendings  sync.Pool // of *pending
 	incomings sync.Pool // of *Incoming
@@ -86,12 +87,15 @@ func New(o Options) *Node {
 	if n.opts.Name == "" {
 		n.opts.Name = generatedName()
 	}
-	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name}
+	lim := &n.opts.Limits
+	n.wrong = lim.settle(n.opts.MaxRunning, strings.HasPrefix(n.opts.Addr, "tcp:"))
+	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name, Depth: lim.Depth, Memory: lim.DecodeMemory}
 	n.log = safetext.Logger(n.opts.Logger).With("node", n.opts.Name)
 	rand.Read(n.token[:])
 	n.kept = transport.NewKeepBudget(n.opts.ResumeMemory)
 	n.admission.node = n
-	n.retries.left.Store(retryStart)
+	n.retries.init(lim)
+	n.hooks.limit, n.work.limit, n.lost.limit = lim.Hooks, lim.Background, lim.LostMethods
 	n.table.init()
 	return n
 }
@@ -244,6 +248,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	if err := transport.ValidName(n.opts.Name); err != nil {
 		return nil, invalid(fmt.Errorf("Options.Name: %w", err))
 	}
+	if n.wrong != nil {
+		return nil, invalid(fmt.Errorf("Options.%w", n.wrong))
+	}
 	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > maxMessage {
 		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, maxMessage))
 	}
@@ -325,11 +332,12 @@ func permanent(err error) bool {
 
 // backoff is a pause with full jitter (LIM-18).
 func (n *Node) backoff(failures int) time.Duration {
-	limit := backoffMaxLocal
-	if strings.HasPrefix(n.opts.Addr, "tcp:") {
-		limit = backoffMax
+	most := n.opts.Limits.ReconnectMin
+	for range failures {
+		if most = min(2*most, n.opts.Limits.ReconnectMax); most == n.opts.Limits.ReconnectMax {
+			break
+		}
 	}
-	most := min(backoffMin<<min(failures, 16), limit)
 	return time.Duration(mathrand.Int64N(int64(most)) + 1)
 }
 
@@ -352,6 +360,7 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 	n.links++
 	s := newSession(n, l, n.links, token)
 	n.mu.Unlock()
+	transport.Limit(l, n.opts.Limits.link())
 	l.Start(s)
 	defer l.Wait()
 	if err := s.join(ctx); err != nil {

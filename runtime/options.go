@@ -109,6 +109,9 @@ type Options struct {
 	// OnStopRequest is asked before that, among the hooks; false refuses. Nil: the node does not refuse.
 	OnStopRequest func() bool
 
+	// Limits are bounds that few have a reason to change.
+	Limits Limits
+
 	// DrainTimeout is how long Run waits for running calls after its context has ended. 0: 30 s (LIM-23).
 	DrainTimeout time.Duration
 }
@@ -159,31 +162,30 @@ func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), 
 
 // Defaults; see Options for what they mean.
 const (
-	defaultTimeout    = 30 * time.Second
-	defaultRunning    = 1024
-	defaultPerCaller  = 256
-	defaultQueue      = 1024
-	defaultDrain      = 30 * time.Second
-	creditBudget      = 16 << 20 // LIM-13, per link
-	assemblyBudget    = 16 << 20 // of large messages on their way, per link (LIM-6)
-	vastStep          = 4 << 20  // of a message above it that may be on its way at a time
-	maxMessage        = 1 << 30
-	maxHeld           = 64 << 20 // of large requests that wait to run (LIM-11)
-	closeTimeout      = time.Second
-	waitHint          = 3 * time.Second // after which Connect says what it waits for
-	workerIdle        = 5 * time.Second
-	attendFrom        = 100 * time.Millisecond // that a lone call still has at least, if its caller reads: the end of its context may be noticed 5 ms late
-	maxHint           = 128 << 10              // up to which a message's buffer is made as large as the last one was
-	maxAttempts       = 3                      // the first and two more (SEM-6), where the call says nothing else
-	maxRetries        = 7
-	retryPauseMin     = 10 * time.Millisecond
-	retryPauseMax     = 100 * time.Millisecond
-	backoffMin        = 50 * time.Millisecond // LIM-18
-	backoffMaxLocal   = time.Second
-	backoffMax        = 5 * time.Second
-	handshakeTimeout  = 5 * time.Second // LIM-2
-	maxPendingControl = 256             // LIM-15
-	reasonNameTaken   = Reason("name_taken")
+	defaultTimeout   = 30 * time.Second
+	defaultRunning   = 1024
+	defaultPerCaller = 256
+	defaultQueue     = 1024
+	defaultDrain     = 30 * time.Second
+	creditBudget     = 16 << 20 // LIM-13, per link
+	assemblyBudget   = 16 << 20 // of large messages on their way, per link (LIM-6)
+	vastStep         = 4 << 20  // of a message above it that may be on its way at a time
+	maxMessage       = 1 << 30
+	maxHeld          = 64 << 20 // of large requests that wait to run (LIM-11)
+	closeTimeout     = time.Second
+	waitHint         = 3 * time.Second // after which Connect says what it waits for
+	workerIdle       = 5 * time.Second
+	attendFrom       = 100 * time.Millisecond // that a lone call still has at least, if its caller reads: the end of its context may be noticed 5 ms late
+	maxHint          = 128 << 10              // up to which a message's buffer is made as large as the last one was
+	maxAttempts      = 3                      // the first and two more (SEM-6), where the call says nothing else
+	maxRetries       = 7
+	retryPauseMin    = 10 * time.Millisecond
+	retryPauseMax    = 100 * time.Millisecond
+	backoffMin       = 50 * time.Millisecond // LIM-18
+	backoffMaxLocal  = time.Second
+	backoffMax       = 5 * time.Second
+	handshakeTimeout = 5 * time.Second // LIM-2
+	reasonNameTaken  = Reason("name_taken")
 )
 
 func (o *Options) setDefaults() {

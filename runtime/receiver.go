@@ -14,16 +14,22 @@ import (
 // need for that is kept for them; only what is used hard may grow into half of it. A window grows as far as a quarter of what is left then: so there is always something
 // left, and those that come late grow as well, only not as far.
 type credits struct {
-	mu   sync.Mutex
-	free int
-	open int
+	mu      sync.Mutex
+	free    int
+	open    int
+	streams int // LIM-12
+	window  int // of one
+}
+
+func (c *credits) init(l *Limits) {
+	c.free, c.streams, c.window = l.StreamMemory, l.Streams, l.StreamWindow
 }
 
 // enter takes the first window of a stream: want, or transport.MinCredit where that is too much, or 0 if there are too many streams.
 func (c *credits) enter(want int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open == transport.MaxStreams || c.free < transport.MinCredit {
+	if c.open == c.streams || c.free < transport.MinCredit {
 		return 0
 	}
 	c.open++
@@ -45,11 +51,11 @@ func (c *credits) widen(window, want int) int {
 
 // grow is widen. Call with the lock held.
 func (c *credits) grow(window, want int) int {
-	kept := transport.MaxStreams - c.open
+	kept := c.streams - c.open
 	if want > transport.InitialCredit {
-		kept = min(kept, transport.MaxStreams/2)
+		kept = min(kept, c.streams/2)
 	}
-	extra := min(want, (c.free-transport.MinCredit*kept)/4) - window
+	extra := min(want, c.window, (c.free-transport.MinCredit*kept)/4) - window
 	if extra < transport.MinCost {
 		return 0
 	}
@@ -188,7 +194,7 @@ func (r *receiver) begin() {
 
 // grow lets the window grow to want as far as the budget goes; what it has grown by is given with the next credit. Call with the lock held.
 func (r *receiver) grow(want int) bool {
-	extra := r.s.credits.widen(r.window, min(want, transport.MaxCredit))
+	extra := r.s.credits.widen(r.window, want)
 	r.window += extra
 	r.unpaid += extra
 	return extra > 0

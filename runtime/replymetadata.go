@@ -49,7 +49,7 @@ func (r *ReplyMetadata) add(md map[string]string) {
 func WithReplyMetadata(ctx context.Context, into *ReplyMetadata) context.Context {
 	m := &metadata{into: into}
 	if outer := outgoing(ctx); outer != nil {
-		m.values, m.wire, m.err = outer.values, outer.wire, outer.err
+		m.values, m.wire = outer.values, outer.wire
 	}
 	return context.WithValue(ctx, metadataKey{}, m)
 }
@@ -58,7 +58,7 @@ func WithReplyMetadata(ctx context.Context, into *ReplyMetadata) context.Context
 // dropped where the caller has not asked for it ([WithReplyMetadata]), so a handler need not know. What is set after the handler has returned, or its output sequence has
 // ended, may be lost.
 //
-// It fails with InvalidArgument/too_large, and sets nothing, if the call would have more than 64 keys or 8 KiB (LIM-9), and with FailedPrecondition outside a handler.
+// It fails with InvalidArgument/too_large, and sets nothing, if the call would have more than 64 keys or 8 KiB, or what the node's limits say (LIM-9), and with FailedPrecondition outside a handler.
 func SetReplyMetadata(ctx context.Context, md map[string]string) error {
 	c, ok := ctx.Value(callKey{}).(*callCtx)
 	if !ok {
@@ -70,8 +70,8 @@ func SetReplyMetadata(ctx context.Context, md map[string]string) error {
 	values := map[string]string{}
 	maps.Copy(values, more.reply)
 	maps.Copy(values, md)
-	if m := newMetadata(values); m.err != nil {
-		return &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Message: m.err.Error()}
+	if err := newMetadata(values).check(&c.node.opts.Limits); err != nil {
+		return &Error{Code: InvalidArgument, Reason: ReasonTooLarge, Message: err.Error()}
 	}
 	more.reply = values
 	return nil
@@ -96,7 +96,7 @@ func (b *Binding) headed(p *pending, m int) *Error {
 	if p.flags&transport.Meta == 0 || p.reply == nil || p.head > 0 {
 		return nil
 	}
-	md, rest, err := splitMetadata(p.reply.B)
+	md, rest, err := splitMetadata(p.reply.B, &b.node.opts.Limits)
 	if err != nil {
 		return &Error{Code: Internal, Reason: ReasonDecode, Outcome: Ran, Method: b.methods[m].full, Message: "the metadata of the reply cannot be read: " + err.Error(), cause: err}
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/limits"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -138,20 +140,29 @@ func newCallID() (id callID) {
 // retryBudget bounds what is sent again although it may have run to a tenth of the calls of idempotent methods, beside a small allowance. So what is left after the loss of
 // a provider, or of the controller, does not meet a multiple of the load.
 type retryBudget struct {
-	left atomic.Int64 // in tenths of a repetition
+	left        atomic.Int64 // in hundredths of a repetition
+	most, share int64
 }
 
-// The size of the budget (LIM-24).
+// The size of the budget (LIM-24), unless the node's options have another.
 const (
-	retryCost  = 10
-	retryStart = 10 * retryCost
-	retryMost  = 100 * retryCost
+	retryCost  = 100
+	retryMost  = 100 // repetitions
+	retryShare = 10  // percent
 )
+
+func (r *retryBudget) init(l *Limits) {
+	r.most, r.share = int64(l.Retries)*retryCost, int64(l.RetryPercent)
+	r.left.Store(max(r.most/10, retryCost))
+	if l.Retries == limits.Unlimited {
+		r.left.Store(math.MaxInt64)
+	}
+}
 
 // earn is called once for each call.
 func (r *retryBudget) earn() {
-	if r.left.Load() < retryMost {
-		r.left.Add(1)
+	if r.left.Load() < r.most {
+		r.left.Add(r.share)
 	}
 }
 

@@ -58,8 +58,8 @@ func (b *Binding) schedule(ctx context.Context, m int, x *extra, enc func(*codec
 		q.Plan.Timeout = b.runTimeout(m)
 	}
 	if md := outgoing(ctx); md != nil && md.values != nil {
-		if md.err != nil {
-			return nil, invalid(ReasonTooLarge, "%v", md.err)
+		if err := md.check(&b.node.opts.Limits); err != nil {
+			return nil, invalid(ReasonTooLarge, "%v", err)
 		}
 		q.Metadata = md.wire[2:]
 	}

@@ -35,8 +35,8 @@ func (s *session) request(f *transport.Frame) error {
 	switch {
 	case m == nil:
 		return s.refuse(f.Call, &Error{Code: Unimplemented, Message: "the node does not serve this method any more"})
-	case f.Depth > transport.MaxDepth:
-		return s.refuse(f.Call, tooDeep(m.full))
+	case int(f.Depth) > s.node.opts.Limits.CallDepth:
+		return s.refuse(f.Call, tooDeep(m.full, s.node.opts.Limits.CallDepth))
 	case f.Mode.Unknown() != 0:
 		return s.refuse(f.Call, &Error{Code: FailedPrecondition, Reason: ReasonShape, Method: m.full, Message: fmt.Sprintf(
 			"the call has the mode %d, which this node does not know: the caller is of a later version", f.Mode.Unknown())})

@@ -90,7 +90,7 @@ func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *se
 		peers: map[uint32]*peer{}, snapshots: make(chan struct{}, maxSnapshots),
 		ready: make(chan struct{}), drained: make(chan struct{}), ended: make(chan struct{}),
 	}
-	s.credits.free = creditBudget
+	s.credits.init(&n.opts.Limits)
 	s.assemblies.free = assemblyBudget + maxWrap
 	s.expiry.start = time.Now()
 	s.ctl.waiting = map[uint64]chan answerFrame{}

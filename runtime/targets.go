@@ -13,7 +13,7 @@ import (
 
 // Bounds of calls to every provider (LIM-25).
 const (
-	maxFanOut     = 64  // copies of an event that are under way at a time
+	maxFanOut     = 64  // copies of an event that are under way at a time, by default
 	maxSnapshots  = 64  // questions for providers that a session has under way
 	targetAnswers = 128 // frames of the controller's answer: the longest names of all providers that it tells of
 	namedFailures = 3   // that the error spells out
@@ -85,8 +85,8 @@ func (s *session) targets(ctx context.Context, t *targets, names bool) error {
 	return nil
 }
 
-// each calls do for every index below n, on a bounded number of goroutines, and returns when all calls have.
-func each(n int, do func(i int)) {
+// each calls do for every index below n, on at most that many goroutines, and returns when all calls have.
+func each(n, most int, do func(i int)) {
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
@@ -94,7 +94,7 @@ func each(n int, do func(i int)) {
 		}
 	}
 	var others sync.WaitGroup
-	for range min(n, maxFanOut) - 1 {
+	for range min(n, most) - 1 {
 		others.Go(work)
 	}
 	work()
@@ -149,7 +149,7 @@ func (b *Binding) tell(ctx context.Context, p *pending, m int) error {
 		p.pack(b.node, &b.methods[m].worth)
 	}
 	ends := make([]*Error, len(t.sessions))
-	each(len(ends), func(i int) { ends[i] = b.copyTo(ctx, &t, i, p, m, transport.Oneway, deadline, own) })
+	each(len(ends), b.node.opts.Limits.EventCopies, func(i int) { ends[i] = b.copyTo(ctx, &t, i, p, m, transport.Oneway, deadline, own) })
 	return eventError(b.methods[m].full, ends)
 }
 

@@ -3,10 +3,11 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 )
 
-// The memory that one message may occupy once decoded (LIM-8); a message of more than half of maxBudget twice its length.
+// The memory that one message may occupy once decoded (LIM-8), unless a [Scope] has another limit; a message of more than half of it twice its length.
 const (
 	maxBudget     = 16 << 20
 	baseBudget    = 64 << 10
@@ -30,11 +31,12 @@ type Decoder struct {
 	owner    interface{ Forsake() }
 }
 
-// Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, but at most 16 MiB, or twice the
+// Reset starts reading b and forgets any error, but not the scope. The budget is 64 KiB and 64 bytes per byte of b, but at most what the scope says, or twice the
 // length of b if that is more.
 func (d *Decoder) Reset(b []byte) {
-	limit := max(maxBudget, 2*len(b))
-	if len(b) < (maxBudget-baseBudget)/budgetPerByte {
+	most := d.scope.memory()
+	limit := max(most, len(b)+min(len(b), math.MaxInt-len(b)))
+	if len(b) < (most-baseBudget)/budgetPerByte {
 		limit = baseBudget + budgetPerByte*len(b)
 	}
 	*d = Decoder{b: b, budget: limit, limit: limit, scope: d.scope}
@@ -163,7 +165,7 @@ func (d *Decoder) OnClose(fn func()) { d.closed = fn }
 // Enter goes one level down and reports whether what is there can be read. Every Enter needs its Leave, also when it
 // reported false.
 func (d *Decoder) Enter() bool {
-	if d.depth++; d.depth > maxDepth {
+	if d.depth++; d.depth > d.scope.depth() {
 		d.failAt(d.pos, "%w", ErrDepth)
 	}
 	return d.err == nil
@@ -174,7 +176,7 @@ func (d *Decoder) Leave() { d.depth-- }
 
 // follow is Enter for a pointer, which is no level in the message and must end all the same: type P *P.
 func (d *Decoder) follow() bool {
-	if d.pointers++; d.pointers > maxDepth {
+	if d.pointers++; d.pointers > d.scope.depth() {
 		d.failAt(d.pos, "%w", ErrDepth)
 	}
 	return d.err == nil

@@ -9,8 +9,22 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// maxDepth bounds nesting in both directions (LIM-8).
+// maxDepth bounds nesting in both directions (LIM-8), unless a [Scope] has another limit.
 const maxDepth = 64
+
+func (s *Scope) depth() int {
+	if s == nil || s.Depth == 0 {
+		return maxDepth
+	}
+	return s.Depth
+}
+
+func (s *Scope) memory() int {
+	if s == nil || s.Memory == 0 {
+		return maxBudget
+	}
+	return s.Memory
+}
 
 // Encoder appends values to a slice. The zero Encoder is ready and starts with no slice. The first error sticks: what is
 // written after it is meaningless. An Encoder may not be used concurrently.
@@ -52,7 +66,7 @@ func (e *Encoder) Raw(p []byte) { e.b = append(e.b, p...) }
 // Enter goes one level down and reports whether what is there should be written. Every Enter needs its Leave, also
 // when it reported false.
 func (e *Encoder) Enter() bool {
-	if e.depth++; e.depth > maxDepth {
+	if e.depth++; e.depth > e.scope.depth() {
 		e.Fail(ErrDepth)
 	}
 	return e.err == nil
@@ -63,7 +77,7 @@ func (e *Encoder) Leave() { e.depth-- }
 
 // follow is Enter for a pointer, which is no level in the message and must end all the same: type P *P.
 func (e *Encoder) follow() bool {
-	if e.pointers++; e.pointers > maxDepth {
+	if e.pointers++; e.pointers > e.scope.depth() {
 		e.Fail(ErrDepth)
 	}
 	return e.err == nil

@@ -135,6 +135,8 @@ func (c registered) String() string { return fmt.Sprintf("%d (%s)", c.id, c.name
 type Scope struct {
 	Codecs *Registry // nil: the built-in codecs alone
 	Node   string    // for errors
+	Depth  int       // how deep values are nested; 0: 64 (LIM-8)
+	Memory int       // what the values of one message may occupy, as [Decoder.Reset] says; 0: 16 MiB (LIM-8)
 }
 
 // find looks up the codec that a directive names.

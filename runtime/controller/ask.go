@@ -223,9 +223,9 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	} else if why := s.overlap(reg, m); why != nil {
 		return nil, why
 	}
-	if s.methods+len(named) > maxMethods {
+	if s.methods+len(named) > c.opts.Limits.Methods {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
-			Message: fmt.Sprintf("a node serves at most %d methods", maxMethods)}
+			Message: fmt.Sprintf("a node serves at most %d methods", c.opts.Limits.Methods)}
 	}
 	if s.words+words > tableBytes {
 		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,

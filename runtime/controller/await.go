@@ -8,7 +8,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// maxAwaited bounds the routes that one session waits for at a time, each counted as often as it is awaited (LIM-36).
+// maxAwaited is the default bound of the routes that one session waits for at a time, each counted as often as it is awaited (LIM-36).
 const maxAwaited = 65536
 
 // awaiting is a node that wants to know when all of some routes have a provider. It is with one of those that have none, and moves on when that
@@ -56,7 +56,7 @@ func (s *session) await(number uint64, m *control.Await) {
 	}
 	if !s.keep(w) {
 		s.answer(number, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
-			Message: fmt.Sprintf("a node waits for the providers of at most %d methods at a time", maxAwaited)})
+			Message: fmt.Sprintf("a node waits for the providers of at most %d methods at a time", s.c.opts.Limits.Awaited)})
 	}
 }
 
@@ -69,7 +69,7 @@ func (s *session) keep(w *awaiting) bool {
 		s.answer(w.number, nil)
 		return true
 	}
-	if s.awaited+len(w.routes) > maxAwaited {
+	if s.awaited+len(w.routes) > c.opts.Limits.Awaited {
 		return false
 	}
 	s.awaited += len(w.routes)

@@ -90,7 +90,7 @@ func (r *route) pick(caller *session, bits uint64, to *[2]provider) int {
 	if swap {
 		to[0], to[1] = to[1], to[0]
 	}
-	if h := &to[0].s.health; h.trial.Load() != fit && !h.takes(to[0].s.c.clock()) {
+	if h := &to[0].s.health; h.trial.Load() != fit && !h.takes(to[0].s.c.clock(), to[0].s.c.opts.Limits.EjectFirst) {
 		to[0], to[1] = to[1], to[0]
 	}
 	return 2

@@ -73,6 +73,9 @@ type Options struct {
 	// MaxSchedules is how many schedules one node may have at a time; 0 means 1 000 (LIM-19).
 	MaxSchedules int
 
+	// Limits are bounds that few have a reason to change.
+	Limits Limits
+
 	// OnNodeJoined and OnNodeLeft are told who is there, one call after the other, on a goroutine of the controller's own. A node whose connection is to be resumed has not left. One that
 	// blocks holds up further ones; what happens to a name meanwhile is told as what has become of it, so of a node that has come and gone nothing. Close waits for them for at most a
 	// second. A panic is logged.
@@ -83,7 +86,7 @@ type Options struct {
 // TLS names the files by which the two ends of a connection know each other.
 type TLS = transport.TLS
 
-// Bounds that are not options.
+// Bounds that are not options, and defaults of [Limits].
 const (
 	nameWait      = 250 * time.Millisecond // for a name whose session may be about to end
 	tablePause    = 20 * time.Millisecond  // between two changes that a watcher is told of
@@ -123,6 +126,7 @@ type Controller struct {
 	incarnation [16]byte
 	began       time.Time
 	addr        string
+	wrong       error        // in Options.Limits
 	unlisten    func() error // ends the accept loop
 
 	routes  atomic.Pointer[[]*route] // by number; the first is nil
@@ -214,6 +218,7 @@ func build(o Options) *Controller {
 	or(&c.opts.ResumeMemory, transport.KeepBytes)
 	or(&c.opts.MaxSchedules, 1000)
 	c.gate = newGate(&c.opts, &c.counts)
+	c.wrong = c.opts.Limits.settle(&c.opts)
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
@@ -261,6 +266,8 @@ func or[T comparable](v *T, fallback T) {
 func (c *Controller) check() error {
 	o := &c.opts
 	switch {
+	case c.wrong != nil:
+		return c.wrong
 	case transport.ValidName(o.Name) != nil:
 		return fmt.Errorf("%w: Name: %w", errBadOption, transport.ValidName(o.Name))
 	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
@@ -326,6 +333,7 @@ func (c *Controller) secure(ln *transport.Listener, conn net.Conn, info transpor
 // attend begins to serve a link.
 func (c *Controller) attend(l transport.Link, token []byte, v *visitor) bool {
 	s := &session{c: c, link: l, token: token, visitor: v}
+	transport.Limit(l, c.link())
 	err := v.link(l.Close)
 	c.mu.Lock()
 	if c.closed {

@@ -49,9 +49,9 @@ func (s *session) request(f *transport.Frame) error {
 
 // place finds a provider that takes the request, or says why there is none.
 func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id uint64, why *control.Failure) {
-	if f.Depth > transport.MaxDepth {
+	if int(f.Depth) > s.c.opts.Limits.CallDepth {
 		return nil, 0, &control.Failure{Code: resourceExhausted, Reason: reasonDepth, Outcome: notRun,
-			Message: fmt.Sprintf("calls within calls are nested %d deep, at most %d are allowed", f.Depth, transport.MaxDepth)}
+			Message: fmt.Sprintf("calls within calls are nested %d deep, at most %d are allowed", f.Depth, s.c.opts.Limits.CallDepth)}
 	}
 	if f.Depth == 0 && s.c.draining.Load() { // what handlers call must go on, so that they end
 		return nil, 0, &control.Failure{Code: unavailable, Reason: reasonDraining, Outcome: notRun, Message: "the controller is shutting down"}

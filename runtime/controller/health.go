@@ -42,7 +42,7 @@ const (
 
 // takes reports whether a call may go to a node that is not fit: to one that was left out one call at a time, and the next after a while if that has not ended. One that is still
 // out is among those to choose from because too many are, and is as good as they.
-func (h *health) takes(now int64) bool {
+func (h *health) takes(now int64, first time.Duration) bool {
 	switch h.trial.Load() {
 	case due:
 		if h.trial.CompareAndSwap(due, trying) {
@@ -52,7 +52,7 @@ func (h *health) takes(now int64) bool {
 		return false
 	case trying:
 		at := h.tried.Load()
-		return now-at > int64(ejectFirst) && h.tried.CompareAndSwap(at, now)
+		return now-at > int64(first) && h.tried.CompareAndSwap(at, now)
 	}
 	return true
 }
@@ -98,8 +98,11 @@ func (s *session) failed() {
 // eject leaves the node out of the choice for a while.
 func (s *session) eject() {
 	h, c := &s.health, s.c
-	d := min(ejectFirst<<min(h.times, 10), ejectMost)
-	d += rand.N(d / 8) // those that were left out together do not come back together
+	d, most := c.opts.Limits.EjectFirst, c.opts.Limits.EjectMost
+	for range min(h.times, 30) {
+		d = min(2*d, most)
+	}
+	d += rand.N(max(d/8, 1)) // those that were left out together do not come back together
 	h.times++
 	h.failures = 0
 	c.mu.Lock()

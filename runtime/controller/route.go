@@ -89,7 +89,7 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 	if n, ok := c.routeIndex[key]; ok {
 		return routes[n]
 	}
-	if len(routes) > maxRoutes || s.interned >= maxInterned || !s.charge(len(key.service)+len(key.method)+len(key.print)) {
+	if len(routes) > c.opts.Limits.Routes || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key.service)+len(key.method)+len(key.print)) {
 		return nil
 	}
 	s.interned++
@@ -112,7 +112,7 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 
 // charge takes what is to be remembered for ever from the budgets for that. Call with the controller's lock held.
 func (s *session) charge(size int) bool {
-	if s.c.routeBytes+size > maxRouteBytes || s.internBy+size > maxInternedBy {
+	if l := &s.c.opts.Limits; s.c.routeBytes+size > l.RouteBytes || s.internBy+size > l.RouteBytesPerNode {
 		return false
 	}
 	s.c.routeBytes += size
@@ -144,9 +144,9 @@ func (r *route) unsettledTo(list []pair) []pair {
 }
 
 // gather collects the pairs of all routes, or more than may be compared.
-func gather(routes []*route, unsettled func(*route, []pair) []pair) (list []pair) {
+func gather(routes []*route, most int, unsettled func(*route, []pair) []pair) (list []pair) {
 	for _, r := range routes {
-		if list = unsettled(r, list); len(list) > maxCompared {
+		if list = unsettled(r, list); len(list) > most {
 			break
 		}
 	}
@@ -158,13 +158,14 @@ func gather(routes []*route, unsettled func(*route, []pair) []pair) (list []pair
 // Others may add pairs meanwhile, at most up to the size of the groups.
 func (s *session) settle(routes []*route, unsettled func(*route, []pair) []pair) *control.Failure {
 	for {
-		pairs := gather(routes, unsettled)
+		most := s.c.opts.Limits.Comparisons
+		pairs := gather(routes, most, unsettled)
 		if len(pairs) == 0 {
 			return nil
 		}
-		if s.compared+len(pairs) > maxCompared {
+		if s.compared+len(pairs) > most {
 			return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name, Message: fmt.Sprintf(
-				"more than %d pairs of signatures would have to be compared for what the node names: restart the controller to forget old versions", maxCompared)}
+				"more than %d pairs of signatures would have to be compared for what the node names: restart the controller to forget old versions", most)}
 		}
 		s.compared += len(pairs)
 		texts := make([][2]string, len(pairs))

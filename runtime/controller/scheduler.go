@@ -399,7 +399,7 @@ func (q *scheduler) await(s *session, number uint64, t *task) bool {
 		list = map[uint64]*task{}
 		q.waits[s] = list
 	}
-	if _, again := list[number]; again || len(list) >= maxTaskWaits {
+	if _, again := list[number]; again || len(list) >= q.c.opts.Limits.ScheduleAnswers {
 		return false
 	}
 	list[number] = t

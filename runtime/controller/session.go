@@ -171,7 +171,7 @@ func (s *session) ping(f *transport.Frame) error {
 	if now := time.Now(); s.pings == 0 || now.Sub(s.pingsFrom) >= time.Second {
 		s.pings, s.pingsFrom = 0, now
 	}
-	if s.pings++; s.pings > 10+int(time.Second/s.c.opts.PingInterval) {
+	if s.pings++; s.pings > s.c.opts.Limits.PingsPerSecond {
 		return protocolError("more than %d pings in a second", s.pings-1)
 	}
 	s.send(transport.Frame{Header: transport.Header{Kind: transport.Pong, Arg: f.Arg}})

@@ -11,13 +11,13 @@ import (
 
 // Bounds of schedules that are not options.
 const (
-	maxTasks       = 1 << 16                // of all owners
-	maxTaskBytes   = 64 << 20               // of their arguments and metadata (LIM-28)
+	maxTasks       = 1 << 16                // of all owners, by default
+	maxTaskBytes   = 64 << 20               // of their arguments and metadata, by default (LIM-28)
 	maxPast        = 1000                   // that are over and remembered
 	maxHistory     = 100                    // runs of one schedule that are remembered
 	maxUnstored    = 4096                   // records that are to be removed, from which on a store that fails is given no new schedules
 	maxPastHistory = 16                     // the same once it is over
-	maxTaskWaits   = 256                    // answers that one node waits for (LIM-15)
+	maxTaskWaits   = 256                    // answers that one node waits for, by default (LIM-29)
 	missedGrace    = time.Second            // a tick that is later was missed
 	runAttempts    = 3                      // of one tick, as long as no handler has run
 	runPause       = 100 * time.Millisecond // the longest between two of them
@@ -161,7 +161,7 @@ func (q *scheduler) mature(t *task, now time.Time) {
 	switch {
 	case t.times.Misfire == control.SkipMissed && late > missedGrace:
 		t.miss(1)
-	case len(t.running) == 0 || t.times.Overlap == control.AllowOverlap && len(t.running) < control.MaxOverlap:
+	case len(t.running) == 0 || t.times.Overlap == control.AllowOverlap && len(t.running) < q.c.opts.Limits.ScheduleOverlap:
 		q.begin(t, due, now, false)
 	case t.times.Overlap == control.QueueOverlap && t.queued.IsZero():
 		t.queued = due

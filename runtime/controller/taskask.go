@@ -55,15 +55,15 @@ func (s *session) onTasks(op control.Op, number uint64, d *codec.Decoder) error 
 // reply answers a node after the next pass, unless it waits for too many answers. Call with the lock held.
 func (q *scheduler) reply(number uint64, a answer) *control.Failure {
 	if !q.await(a.s, number, nil) {
-		return tooManyWaits()
+		return q.tooManyWaits()
 	}
 	a.number = number
 	q.answers = append(q.answers, a)
 	return nil
 }
 
-func tooManyWaits() *control.Failure {
-	return &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: notRun, Message: fmt.Sprintf("the node waits for %d answers about schedules already", maxTaskWaits)}
+func (q *scheduler) tooManyWaits() *control.Failure {
+	return &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: notRun, Message: fmt.Sprintf("the node waits for %d answers about schedules already", q.c.opts.Limits.ScheduleAnswers)}
 }
 
 // add makes a schedule.
@@ -77,14 +77,17 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	}
 	now := time.Now()
 	times, err := schedule.New(m.Plan, now)
+	if p, least := &m.Plan, s.c.opts.Limits.ScheduleInterval; err == nil && p.Interval < least && (p.Timing == control.Every || p.Timing == control.Delay) {
+		err = fmt.Errorf("an interval of %v is too short: the controller takes at least %v", p.Interval, least)
+	}
 	if err == nil {
 		err = checkMetadata(m.Metadata)
 	}
 	if err == nil && !validTaskID(m.ID) {
 		err = fmt.Errorf("the id %q of a schedule: it has 1 to %d letters, digits, dots, - and _", safetext.Cut(m.ID, safetext.MaxLog), control.MaxTaskID)
 	}
-	if err == nil && len(m.Args)+len(m.Metadata) > control.MaxScheduleBytes {
-		err = fmt.Errorf("arguments and metadata of %d bytes: a schedule keeps at most %d", len(m.Args)+len(m.Metadata), control.MaxScheduleBytes)
+	if err == nil && len(m.Args)+len(m.Metadata) > s.c.opts.Limits.ScheduleSize {
+		err = fmt.Errorf("arguments and metadata of %d bytes: a schedule keeps at most %d", len(m.Args)+len(m.Metadata), s.c.opts.Limits.ScheduleSize)
 	}
 	if err != nil {
 		return invalid(err)
@@ -153,10 +156,10 @@ func (q *scheduler) full(t *task) *control.Failure {
 	switch o := q.owners[t.Owner]; {
 	case o != nil && len(o.tasks) >= q.c.opts.MaxSchedules:
 		f.Message = fmt.Sprintf("node %q has %d schedules, as many as it may", t.Owner, len(o.tasks))
-	case q.count >= maxTasks:
+	case q.count >= q.c.opts.Limits.Schedules:
 		f.Message = fmt.Sprintf("the controller has %d schedules, as many as it may", q.count)
-	case q.bytes+t.size() > maxTaskBytes:
-		f.Message = fmt.Sprintf("the arguments of all schedules take %d bytes, of at most %d", q.bytes, maxTaskBytes)
+	case q.bytes+t.size() > q.c.opts.Limits.ScheduleBytes:
+		f.Message = fmt.Sprintf("the arguments of all schedules take %d bytes, of at most %d", q.bytes, q.c.opts.Limits.ScheduleBytes)
 	default:
 		return nil
 	}
@@ -267,8 +270,8 @@ func (q *scheduler) control(s *session, number uint64, m *control.TaskControl) *
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t, why := q.authorize(s, m.TaskKey)
-	if why == nil && len(q.waits[s]) >= maxTaskWaits {
-		why = tooManyWaits()
+	if why == nil && len(q.waits[s]) >= q.c.opts.Limits.ScheduleAnswers {
+		why = q.tooManyWaits()
 	}
 	if why != nil {
 		return why
@@ -308,7 +311,7 @@ func (q *scheduler) act(t *task, action control.TaskAction) (done bool, why *con
 	case control.TaskResume:
 		t.paused = false
 	case control.TaskRun:
-		if n := len(t.running); n > 0 && (t.times.Overlap != control.AllowOverlap || n >= control.MaxOverlap) {
+		if n := len(t.running); n > 0 && (t.times.Overlap != control.AllowOverlap || n >= q.c.opts.Limits.ScheduleOverlap) {
 			return false, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: notRun, Method: t.String(), Message: "a run goes on"}
 		}
 		q.begin(t, now, now, true)
@@ -352,7 +355,7 @@ func (q *scheduler) awaitRuns(s *session, number uint64, m *control.AwaitRuns) *
 		return q.reply(number, answer{s: s, message: &runs})
 	}
 	if !q.await(s, number, t) {
-		return tooManyWaits()
+		return q.tooManyWaits()
 	}
 	t.waiters = append(t.waiters, waiter{s: s, number: number, after: after})
 	return nil

@@ -22,7 +22,7 @@ func (s *session) choose(m *control.Select) (message, *control.Failure) {
 		if v := r.views[key]; v != nil {
 			return v
 		}
-		if len(r.views) == maxViews {
+		if len(r.views) >= s.c.opts.Limits.Choices {
 			crowded = r
 			return nil
 		}
@@ -30,7 +30,7 @@ func (s *session) choose(m *control.Select) (message, *control.Failure) {
 	})
 	if crowded != nil {
 		why = &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Method: crowded.String(), Message: fmt.Sprintf(
-			"%v was called with %d different choices of providers already: what varies from call to call is a key (HashKey) or the name of a node (To)", crowded, maxViews)}
+			"%v was called with %d different choices of providers already: what varies from call to call is a key (HashKey) or the name of a node (To)", crowded, s.c.opts.Limits.Choices)}
 	}
 	return answer, why
 }
@@ -50,7 +50,7 @@ func validChoice(c *control.Choice) *control.Failure {
 func (s *session) internView(r *route, choice control.Choice, key string) *route {
 	c := s.c
 	routes := *c.routes.Load()
-	if len(routes) > maxRoutes || s.interned >= maxInterned || !s.charge(len(key)) {
+	if len(routes) > c.opts.Limits.Routes || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key)) {
 		return nil
 	}
 	s.interned++

@@ -9,7 +9,7 @@ import (
 // Bounds of what resumable links keep until the peer has acknowledged it (LIM-27).
 const (
 	KeepBytes  = 64 << 20 // default of all links of a node or controller
-	keepLink   = 16 << 20 // of one link
+	KeepLink   = 16 << 20 // default of one link
 	keepFloor  = 64 << 10 // that a link may keep whatever the others do, so that none stops another
 	copyBelow  = 1 << 10  // what is smaller is copied, so that a buffer is not kept for it
 	packSize   = 32 << 10 // of the buffers that it is copied to
@@ -66,6 +66,7 @@ func (b *KeepBudget) wake() {
 // kept are the bytes that were taken for writing and that the peer has not acknowledged, in order. The queue's lock guards it.
 type kept struct {
 	budget  *KeepBudget
+	limit   int // of bytes
 	pieces  []piece
 	head    int     // of pieces
 	sent    uint64  // offset of what is taken next
@@ -184,7 +185,7 @@ func (k *kept) charge(bytes int) {
 
 // open reports whether there is room to keep more.
 func (k *kept) open() bool {
-	return k.bytes < keepFloor || k.bytes < keepLink && k.budget.room()
+	return k.bytes < keepFloor || k.bytes < k.limit && k.budget.room()
 }
 
 // trim forgets what is before an offset.

@@ -103,11 +103,11 @@ var (
 	ErrStalled = errors.New("peer takes nothing")
 )
 
-// Bounds of the queue towards one peer (LIM-14).
+// Bounds of the queue towards one peer (LIM-14). What [Limits] has is the default of a link.
 const (
 	QueueBytes   = 8 << 20 // of everything that no credit covers, for a Request to find room
 	QueueFrames  = 8192
-	AnswerBytes  = 2 * QueueBytes // the same for what follows a Request: as much as the calls of both directions may bring at once
+	AnswerBytes  = 2 * QueueBytes // the same for what follows a Request: as much as the calls of both directions may bring at once; twice what the link's limit is
 	AnswerFrames = 2 * MaxCalls
 	ControlBytes = 1 << 20          // of the control lane: more means that the peer does not take what it asks for
 	WindowBytes  = ControlBytes / 2 // the same for Credit and Grant, which others than the two ends may cause

@@ -44,6 +44,7 @@ type pipeEnd struct {
 func newPipeEnd() *pipeEnd {
 	e := &pipeEnd{done: make(chan struct{}), base: time.Now()}
 	e.limit.Store(MaxUnproven)
+	e.in.limits.setDefaults()
 	return e
 }
 
@@ -268,6 +269,7 @@ func (e *pipeEnd) finish() {
 	err := e.in.err
 	frames := e.inbox
 	e.inbox, e.sources, e.spare = nil, nil, nil
+	e.in.unmeasure()
 	e.told, e.busy = true, false
 	e.in.mu.Unlock()
 	for i := range frames {

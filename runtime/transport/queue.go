@@ -8,14 +8,17 @@ import (
 // queue is what a link has to send: the bound of LIM-14, and the sources of the bulk lane. Its lock is never held across a write, a
 // handler or a source.
 type queue struct {
-	mu     sync.Mutex
-	frames int           // that no credit covers
-	bytes  int           // of those
-	credit int           // bytes that credit or a grant covers
-	shares shares        // who has requests in it
-	room   chan struct{} // closed when there is room again; nil when nobody waits
-	idle   chan struct{} // closed when everything was sent; nil when nobody waits
-	err    error         // why the link was closed
+	mu      sync.Mutex
+	limits  Limits
+	meter   *Meter        // nil where nobody wants to know
+	metered int           // what it knows of
+	frames  int           // that no credit covers
+	bytes   int           // of those
+	credit  int           // bytes that credit or a grant covers
+	shares  shares        // who has requests in it
+	room    chan struct{} // closed when there is room again; nil when nobody waits
+	idle    chan struct{} // closed when everything was sent; nil when nobody waits
+	err     error         // why the link was closed
 }
 
 // admit accounts for a frame, or says why it must not be queued. Call with mu held.
@@ -29,13 +32,14 @@ func (q *queue) admit(h *Header, payload int) error {
 			return ErrFull
 		}
 		q.credit += size
+		q.measure()
 		return nil
 	}
-	frames, bytes := QueueFrames, QueueBytes
+	frames, bytes := q.limits.QueueFrames, q.limits.QueueBytes
 	if h.Kind != Request && (h.Kind != Cancel || payload == 0) { // an answer that is refused would leave a call without its end
-		frames, bytes = AnswerFrames, AnswerBytes
+		frames, bytes = max(AnswerFrames, frames), 2*bytes
 		if window(h.Kind) { // in a pipe, which has no lane for it
-			frames, bytes = AnswerFrames/4*3, AnswerBytes/4*3
+			frames, bytes = frames/4*3, bytes/4*3
 		}
 	}
 	if q.frames+1 > frames || q.bytes+size > bytes || shared(h) && !q.shares.admit(q, h.Peer, size) {
@@ -43,6 +47,7 @@ func (q *queue) admit(h *Header, payload int) error {
 	}
 	q.frames++
 	q.bytes += size
+	q.measure()
 	return nil
 }
 
@@ -51,11 +56,17 @@ func (q *queue) taken(frames, bytes, credit int) {
 	q.frames -= frames
 	q.bytes -= bytes
 	q.credit -= credit
+	q.measure()
 	q.shares.taken(q, frames)
-	if q.room != nil && q.frames <= QueueFrames/2 && q.bytes <= QueueBytes/2 {
+	if q.room != nil && q.roomy() {
 		close(q.room)
 		q.room = nil
 	}
+}
+
+// roomy reports whether half of the room is free. Call with mu held.
+func (q *queue) roomy() bool {
+	return q.frames <= q.limits.QueueFrames/2 && q.bytes <= q.limits.QueueBytes/2
 }
 
 // waitRoom is [Link.Room].
@@ -64,7 +75,7 @@ func (q *queue) waitRoom() <-chan struct{} {
 	defer q.mu.Unlock()
 	if q.room == nil {
 		q.room = make(chan struct{})
-		if q.err != nil || q.frames <= QueueFrames/2 && q.bytes <= QueueBytes/2 {
+		if q.err != nil || q.roomy() {
 			c := q.room
 			close(c)
 			q.room = nil

@@ -9,6 +9,7 @@ import (
 // TestLIM14CauseOfACancel: a queue that is filled by half takes a Cancel only without its cause.
 func TestLIM14CauseOfACancel(t *testing.T) {
 	var q queue
+	q.limits.setDefaults()
 	h := Header{Kind: Cancel}
 	q.bytes = QueueBytes - HeaderSize - 10
 	require.NoError(t, q.admit(&h, 10), "the last that fits")

@@ -89,6 +89,7 @@ func MakeResumable(l Link, o ResumeOptions) {
 	k.budget = o.Budget
 	c.w.q.mu.Lock()
 	defer c.w.q.mu.Unlock()
+	k.limit = c.w.q.limits.KeptBytes
 	if c.w.q.err != nil {
 		return
 	}
@@ -134,9 +135,9 @@ func (k *keep) ready() bool {
 	}
 	k.full = true
 	if k.stall == nil {
-		k.stall = time.AfterFunc(StallTimeout, k.stalled)
+		k.stall = time.AfterFunc(k.link.w.q.limits.StallTimeout, k.stalled)
 	}
-	if k.bytes < keepLink { // else only an Ack helps
+	if k.bytes < k.limit { // else only an Ack helps
 		k.budget.wait(k)
 	}
 	return k.open() // there may have been room just before
@@ -257,7 +258,7 @@ func (k *keep) close() {
 
 // suspend gives the connection up. It returns false if that is the end of the link.
 func (l *conn) suspend(err error) bool {
-	if l.keep.Load() == nil || errors.Is(err, ErrStalled) && l.Silence() < StallTimeout/2 { // it is there and does not want
+	if l.keep.Load() == nil || errors.Is(err, ErrStalled) && l.Silence() < l.w.q.limits.StallTimeout/2 { // it is there and does not want
 		return false
 	}
 	l.w.q.mu.Lock()

@@ -17,7 +17,7 @@ func shared(h *Header) bool { return h.Kind == Request && h.Call&Served != 0 }
 
 // admit accounts for a request of size bytes, and reports whether its caller may have it in q. Call with q's lock held.
 func (s *shares) admit(q *queue, caller uint32, size int) bool {
-	if q.frames < QueueFrames/4 && q.bytes < QueueBytes/4 {
+	if q.frames < q.limits.QueueFrames/4 && q.bytes < q.limits.QueueBytes/4 {
 		if s.young != nil {
 			*s = shares{}
 		}
@@ -27,7 +27,7 @@ func (s *shares) admit(q *queue, caller uint32, size int) bool {
 		s.young, s.leaving = map[uint32]share{}, q.frames
 	}
 	young, old := s.young[caller], s.old[caller]
-	if young.frames+old.frames >= QueueFrames-q.frames || young.bytes+old.bytes+size > QueueBytes-q.bytes {
+	if young.frames+old.frames >= q.limits.QueueFrames-q.frames || young.bytes+old.bytes+size > q.limits.QueueBytes-q.bytes {
 		return false
 	}
 	s.young[caller] = share{young.frames + 1, young.bytes + size}

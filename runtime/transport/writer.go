@@ -34,6 +34,7 @@ type writer struct {
 
 func (w *writer) init(c *conn) {
 	w.conn = c
+	w.q.limits.setDefaults()
 	w.try.init(c.c)
 }
 
@@ -404,7 +405,7 @@ func (w *writer) writeTurn(written int) {
 }
 
 // writeFull writes what bufs hold behind the bytes that are written already, waiting for the peer as long as it takes something now and then: looked
-// at twice in StallTimeout.
+// at twice in the limit for that.
 func (w *writer) writeFull(bufs net.Buffers, written int) error {
 	w.left = append(w.spare[:0], bufs...)
 	w.spare = w.left
@@ -418,7 +419,7 @@ func (w *writer) writeFull(bufs net.Buffers, written int) error {
 	defer clear(w.spare)
 	idle := 0
 	for len(w.left) > 0 {
-		w.conn.c.SetWriteDeadline(time.Now().Add(StallTimeout / 2))
+		w.conn.c.SetWriteDeadline(time.Now().Add(w.q.limits.StallTimeout / 2))
 		n, err := w.left.WriteTo(w.conn.c)
 		switch {
 		case err == nil:
@@ -449,6 +450,7 @@ func (w *writer) close(err error) net.Conn {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
 	w.q.end(err)
+	w.q.unmeasure()
 	for _, bs := range []*blocks{&w.control, &w.small} {
 		for _, b := range bs.list {
 			b.buf.Release()

@@ -1,0 +1,54 @@
+// Package limits gives the fields of the two Limits structs their defaults, and refuses values that they cannot have.
+package limits
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Number is what a limit may be.
+type Number interface{ ~int | ~int64 }
+
+// Unlimited is what a negative value becomes: more than anything comes to, and so little that sums and small multiples of it do not overflow where an int has 32 bits.
+const Unlimited = math.MaxInt32 / 4
+
+// Setter goes through the fields of a struct. Its Err is about the first field that is wrong, which has its default then.
+type Setter struct{ Err error }
+
+// Within sets *v to its default if it is 0, and refuses it unless it is from min to max.
+func Within[T Number](s *Setter, name string, v *T, fallback, min, max T) {
+	switch {
+	case *v == 0:
+		*v = fallback
+	case *v < min || *v > max:
+		s.refuse(fmt.Errorf("Limits.%s is %v: it must be from %v to %v, or 0 for %v", name, *v, min, max, fallback))
+		*v = fallback
+	}
+}
+
+// Open is Within for what may also be unlimited, by any negative value. What is larger than [Unlimited] is so, too.
+func Open(s *Setter, name string, v *int, fallback, min int) {
+	switch {
+	case *v == 0:
+		*v = fallback
+	case *v < 0 || *v > Unlimited:
+		*v = Unlimited
+	case *v < min:
+		s.refuse(fmt.Errorf("Limits.%s is %d: it must be at least %d, or 0 for %d, or negative for no limit", name, *v, min, fallback))
+		*v = fallback
+	}
+}
+
+// Before refuses an interval that ends before it begins.
+func Before(s *Setter, first string, a time.Duration, second string, b time.Duration) {
+	if a > b {
+		s.refuse(fmt.Errorf("Limits.%s is %v, and Limits.%s only %v", first, a, second, b))
+	}
+}
+
+func (s *Setter) refuse(err error) {
+	if s.Err == nil {
+		s.Err = err
+	}
+}
