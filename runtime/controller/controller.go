@@ -89,6 +89,7 @@ type TLS = transport.TLS
 // Bounds that are not options, and defaults of [Limits].
 const (
 	nameWait      = 250 * time.Millisecond // for a name whose session may be about to end
+	maxWaiters    = 16                     // for one name (LIM-55)
 	tablePause    = 20 * time.Millisecond  // between two changes that a watcher is told of
 	refuseTimeout = time.Second            // for handing over why a node was refused
 	flushTimeout  = 10 * time.Second       // for handing over what is queued at a shutdown without a deadline
@@ -146,6 +147,8 @@ type Controller struct {
 	links      map[*session]struct{}
 	names      map[string]*session
 	waiting    map[string][]*session // for a name, in order of arrival
+	waiters    int                   // all of them
+	refusing   int                   // links that are being told why they are refused
 	sessions   []*session            // that joined, by number
 	lastNumber uint32
 	services   map[string]map[*session]*registration

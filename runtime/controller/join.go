@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -77,6 +78,7 @@ func (s *session) prove(payload []byte) error {
 	}
 	s.rawHello, s.challenge = nil, nil
 	s.name, s.nameHash = s.hello.Name, transport.NameHash(s.hello.Name)
+	s.identity = identityOf(s.link.Info(), s.token)
 	s.visitor.known()
 	c := s.c
 	c.mu.Lock()
@@ -100,15 +102,23 @@ func (s *session) refuse(code uint8, reason, message string) {
 	}
 	s.set(refused)
 	c.wg.Add(1) // while the session's own count keeps the group from being done: it may end at any time after this
+	c.refusing++
+	patience := refuseTimeout
+	if c.refusing > c.opts.MaxPending {
+		patience = 0
+	}
 	c.mu.Unlock()
 	c.counts.refused.Add(1)
-	c.gate.note(c.log, slog.LevelWarn, "node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "reason", cut(message))
+	c.gate.note(c.log, slog.LevelWarn, "node refused", "remote", s.link.Info().Remote, "node", s.hello.Name, "identity", s.identity, "reason", cut(message))
 	payload := transport.AppendRefuse(nil, &transport.RefusePayload{Code: code, Reason: reason, Message: message})
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Refuse}, Payload: payload})
 	err := fmt.Errorf("node refused: %s", message)
 	go func() {
 		defer c.wg.Done()
-		s.link.Finish(err, refuseTimeout)
+		s.link.Finish(err, patience)
+		c.mu.Lock()
+		c.refusing--
+		c.mu.Unlock()
 	}()
 }
 
@@ -120,18 +130,48 @@ func (c *Controller) askName(s *session) *transport.RefusePayload {
 		return &transport.RefusePayload{Code: unavailable, Reason: reasonClosed, Message: "the controller shuts down"}
 	case holder == nil:
 		return c.join(s)
+	case holder.identity != s.identity:
+		return &transport.RefusePayload{Code: permissionDenied, Reason: reasonNameTaken,
+			Message: fmt.Sprintf("the name %q belongs to another node, with another identity, as long as that is there", s.name)}
+	case !c.mayWait(s, holder):
+		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit, Message: fmt.Sprintf("too many nodes wait for the name %q, or for names at all", s.name)}
 	}
 	// The holder's end may be known in a moment: the process was killed, or made a new link before it noticed that the old one was cut.
 	s.set(awaitName)
 	c.waiting[s.name] = append(c.waiting[s.name], s)
+	c.waiters++
 	s.patience = time.AfterFunc(nameWait, s.giveUp)
 	c.replace(s, holder)
 	return nil
 }
 
+// mayWait reports whether there is room for another that waits for a name (LIM-55). A newer link of the holder takes the place of the one that came first, if need be. Call with
+// the lock held.
+func (c *Controller) mayWait(s, holder *session) bool {
+	list := c.waiting[s.name]
+	if len(list) < maxWaiters && c.waiters < c.opts.MaxNodes {
+		return true
+	}
+	if len(list) == 0 || !s.follows(holder) {
+		return false
+	}
+	first := list[0]
+	first.patience.Stop()
+	c.forgetWaiting(first)
+	c.wg.Go(func() {
+		first.refuse(resourceExhausted, reasonLimit, fmt.Sprintf("too many nodes wait for the name %q", first.name))
+	})
+	return true
+}
+
+// follows reports whether s is a newer link of other's node: it knows the random number that the node has told nobody but its controller.
+func (s *session) follows(other *session) bool {
+	return s.identity == other.identity && s.hello.Session == other.hello.Session && s.hello.Incarnation > other.hello.Incarnation
+}
+
 // replace ends holder's link if s is a newer link of the same node. Call with the lock held.
 func (c *Controller) replace(s, holder *session) {
-	if s.hello.Session == holder.hello.Session && s.hello.Incarnation > holder.hello.Incarnation {
+	if s.follows(holder) {
 		holder.link.Close(errReplaced)
 	}
 }
@@ -161,7 +201,8 @@ func (c *Controller) forgetWaiting(s *session) {
 	list := c.waiting[s.name]
 	for i, w := range list {
 		if w == s {
-			list = append(list[:i], list[i+1:]...)
+			list = slices.Delete(list, i, i+1)
+			c.waiters--
 			break
 		}
 	}
@@ -197,7 +238,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	s.set(joined)
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
 	c.changed(s.number)
-	c.log.Info("node joined", "node", s.name, "session", s.number, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
+	c.log.Info("node joined", "node", s.name, "session", s.number, "identity", s.identity, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
 	return nil
 }
 
@@ -234,7 +275,9 @@ func (s *session) resume(payload []byte) error {
 	old := c.session(ask.Session)
 	c.mu.Unlock()
 	refused := errNoSession
-	if old != nil {
+	if old != nil && !samePeer(old.link.Info(), s.link.Info()) {
+		refused = errors.New("another peer has that session")
+	} else if old != nil {
 		var over error
 		if over, refused = transport.HandOver(old.link, &ask); refused == nil {
 			return over
@@ -245,11 +288,16 @@ func (s *session) resume(payload []byte) error {
 	return nil
 }
 
-// releaseName lets those in who waited for the name of a session that has ended. Call with the lock held.
+// releaseName lets those in who waited for the name of a session that has ended: first whoever goes on for it, so that nobody else comes between two links of a node. Call with the lock held.
 func (c *Controller) releaseName(s *session, b *batch) {
 	delete(c.names, s.name)
 	for len(c.waiting[s.name]) > 0 {
 		next := c.waiting[s.name][0]
+		for _, w := range c.waiting[s.name] {
+			if w.follows(s) && (!next.follows(s) || w.follows(next)) {
+				next = w
+			}
+		}
 		if holder := c.names[s.name]; holder != nil {
 			for _, w := range c.waiting[s.name] {
 				c.replace(w, holder)

@@ -212,6 +212,23 @@ func TestD62NameOfACutSession(t *testing.T) {
 	require.Less(t, time.Since(begin), 500*time.Millisecond)
 }
 
+// TestSEM15CutSession keeps its name from other identities, and is resumed by none.
+func TestSEM15CutSession(t *testing.T) {
+	w := start(t, Options{ResumeGrace: 700 * time.Millisecond})
+	w.conn = true
+	victim := w.resumer("victim")
+	stranger, ask := w.come(someones["user 7"]), victim.ask(nil) // as if the secret had been stolen
+	stranger.Send(transport.Frame{Header: transport.Header{Kind: transport.Resume}, Payload: transport.AppendResume(nil, &ask)})
+	require.Equal(t, reasonNotResumed, refusal(t, stranger.Next(t)).Reason)
+	victim.Link.Close(nil)
+	for range 3 {
+		r := refusal(t, w.come(someones["user 7"]).Hello(t, hello("victim", 1, 9), nil))
+		require.Equal(t, permissionDenied, r.Code)
+	}
+	w.eventually(func(st Stats) bool { return st.Nodes == 0 }, "the session is not dead")
+	require.Equal(t, transport.Welcome, w.come(someones["user 7"]).Hello(t, hello("victim", 1, 9), nil).Kind)
+}
+
 // TestCallOfACutSession ends with node_lost when the session is dead, and not before.
 func TestCallOfACutSession(t *testing.T) {
 	w := start(t, Options{ResumeGrace: 300 * time.Millisecond})

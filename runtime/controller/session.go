@@ -47,6 +47,7 @@ type session struct {
 	number    uint32
 	name      string
 	nameHash  uint64 // for calls with a key
+	identity  string // as identityOf says
 	since     time.Time
 	keepalive *transport.Keepalive
 	fires     bool // no node is behind it: it makes the scheduled calls of one
