@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -219,7 +220,11 @@ func (in *Incoming) failure(code Code, reason Reason, outcome Outcome, message s
 	return &Error{Code: code, Reason: reason, Outcome: outcome, Message: message, Node: in.node.opts.Name, Method: in.method.full}
 }
 
+// decodeError is how a call fails whose arguments cannot be read. What a codec of the user's has panicked with is for this node's log.
 func (in *Incoming) decodeError(err error) *Error {
+	if p, ok := errors.AsType[*codec.PanicError](err); ok {
+		in.node.log.Error("codec panicked", "codec", p.Codec, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(p.Value), "stack", safetext.Block(p.Stack))
+	}
 	return in.failure(InvalidArgument, ReasonDecode, NotRun, err.Error())
 }
 

@@ -1,6 +1,7 @@
 package daffi
 
 import (
+	"errors"
 	"maps"
 	"sync"
 )
@@ -33,11 +34,22 @@ func (n *Node) Lost() map[string]uint64 {
 
 // lose tells of a lost call.
 func (n *Node) lose(c LostCall) {
-	n.log.Warn("one-way call failed", "method", c.Method, "caller", c.Caller, "error", c.Err)
+	n.log.Warn("one-way call failed", "method", c.Method, "caller", c.Caller, "node", c.Node, "error", withoutArguments(c.Err))
 	n.lost.count(c.Method)
 	if fn := n.opts.OnLost; fn != nil {
 		n.notify(func() { fn(c) })
 	}
+}
+
+// withoutArguments is err for the log: what is wrong with arguments may quote them.
+func withoutArguments(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && (e.Reason == ReasonDecode || e.Reason == ReasonInvalid || e.Reason == ReasonEncode) {
+		return &Error{Code: e.Code, Reason: e.Reason, Outcome: e.Outcome, Node: e.Node, Method: e.Method}
+	}
+	if _, ok := errors.AsType[*InvalidArgumentError](err); ok {
+		return &Error{Code: InvalidArgument, Outcome: OutcomeOf(err)}
+	}
+	return err
 }
 
 func (l *losses) count(method string) {

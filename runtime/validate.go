@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // InvalidArgumentError says what is wrong with a part of an argument, for Validate methods and handlers to return. The call fails with InvalidArgument, and errors.As finds the error
@@ -20,7 +21,7 @@ func (e *InvalidArgumentError) Error() string {
 	if e.Got != nil {
 		text += fmt.Sprintf(" is %v", e.Got)
 	}
-	return text + ", want " + e.Want
+	return safetext.Line(text+", want "+e.Want, safetext.MaxError) // Got may be what a peer has sent, or all of it what one has answered
 }
 
 // builtin are the errors of daffi's own that keep their identity everywhere.

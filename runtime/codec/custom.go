@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"runtime/debug"
 )
 
 // What a method with //daffi:codec carries is a bin: the id of the codec, then what the codec made of the value. Nil is read as the zero
@@ -85,7 +86,7 @@ func (d *Decoder) unmarshal(c registered, v any) (ok bool) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			d.Fail(fmt.Errorf("codec %s%s panicked: %v", c, d.scope, r))
+			d.Fail(&PanicError{Codec: fmt.Sprintf("%s%s", c, d.scope), Value: r, Stack: debug.Stack()})
 			ok = false
 		}
 	}()

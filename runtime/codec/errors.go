@@ -25,3 +25,13 @@ func within(side, err error) error {
 	}
 	return fmt.Errorf("%w: %w", side, err)
 }
+
+// PanicError is what a codec of the user's ends in that panics on what it reads, inside an error that matches [ErrDecode]. Value and Stack are for the log of this process: they may
+// speak of what the other side must not know.
+type PanicError struct {
+	Codec string // its id and name, and where
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return "codec " + e.Codec + " panicked" }

@@ -218,7 +218,7 @@ func (q *scheduler) end(r *run, why *control.Failure, now time.Time) {
 		f := *why
 		f.Message, f.Method, f.Identities = safetext.Cut(f.Message, safetext.MaxLog), t.String(), nil
 		rec.Failed = []control.Failure{f}
-		q.c.log.Warn("scheduled call failed", "task", t.ID, "owner", t.Owner, "method", t.String(), "tick", r.no, "node", f.Node, "reason", f.Message)
+		q.c.log.Warn("scheduled call failed", "task", t.ID, "owner", t.Owner, "method", t.String(), "tick", r.no, "node", f.Node, "code", f.Code, "reason", f.Reason, "outcome", f.Outcome, "why", ownWords(r.node, &f))
 	}
 	q.record(t, rec)
 	switch {
@@ -375,4 +375,12 @@ func (t *task) since(after uint64) control.Runs {
 	m.Last = after + uint64(len(m.Runs))
 	m.Over = t.over != going && len(t.running) == 0 && m.Last == t.ended
 	return m
+}
+
+// ownWords is the text of a failure that no node has had a hand in; that of a handler is for who has made the schedule, and not for the log.
+func ownWords(node string, f *control.Failure) string {
+	if node != "" {
+		return ""
+	}
+	return f.Message
 }
