@@ -79,7 +79,7 @@ func (f *Future[R]) run(ctx context.Context, method string, call func(ctx contex
 	defer func() {
 		if !returned {
 			f.panic = recover()
-			r = Result[R]{Err: &Error{Code: Internal, Reason: ReasonPanic, Method: method, Message: fmt.Sprintf("the call has panicked: %s", safetext.Line(fmt.Sprint(f.panic), safetext.MaxLog))}}
+			r = Result[R]{Err: &Error{Code: Internal, Reason: ReasonPanic, Method: method, Message: fmt.Sprintf("the call has panicked: %s", safetext.Line(safetext.Sprint(f.panic), safetext.MaxLog))}}
 		}
 		if f.settle(r) {
 			f.tell()

@@ -1,7 +1,6 @@
 package daffi
 
 import (
-	"fmt"
 	"runtime/debug"
 	"sync"
 
@@ -90,7 +89,7 @@ func (n *Node) runHooks() {
 func (n *Node) guard(what string, fn func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			n.log.Error(what+" panicked", "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
+			n.log.Error(what+" panicked", "panic", safetext.Sprint(r), "stack", safetext.Block(debug.Stack()))
 		}
 	}()
 	fn()

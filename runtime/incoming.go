@@ -233,7 +233,7 @@ func (in *Incoming) panicked(r any) error {
 	var x [4]byte
 	rand.Read(x[:])
 	id := hex.EncodeToString(x[:])
-	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
+	in.node.log.Error("handler panicked", "id", id, "method", in.method.full, "caller", in.peer.name, "panic", safetext.Sprint(r), "stack", safetext.Block(debug.Stack()))
 	return in.failure(Internal, ReasonPanic, Ran, fmt.Sprintf("handler panicked (id %s)", id))
 }
 

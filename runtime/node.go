@@ -522,13 +522,10 @@ func (n *Node) isClosed() bool {
 
 // decompress unpacks a message of the peer.
 func (n *Node) decompress(b []byte) (*transport.Buffer, error) {
-	raw := transport.NewBuffer(min(4*len(b), n.opts.MaxMessage))
-	out, err := n.zstd.Decompress(raw.B, b, n.opts.MaxMessage)
+	raw, err := n.zstd.Unpack(b, n.opts.MaxMessage)
 	if err != nil {
-		raw.Release()
 		return nil, &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: err.Error(), cause: err}
 	}
-	raw.B = out
 	return raw, nil
 }
 

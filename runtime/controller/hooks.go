@@ -2,7 +2,6 @@ package controller
 
 import (
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -132,7 +131,7 @@ func (c *Controller) call() {
 func (c *Controller) guard(fn func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("a hook panicked", "panic", fmt.Sprint(r), "stack", safetext.Block(debug.Stack()))
+			c.log.Error("a hook panicked", "panic", safetext.Sprint(r), "stack", safetext.Block(debug.Stack()))
 		}
 	}()
 	fn()

@@ -45,7 +45,7 @@ func (bs *blocks) append(h *Header, payload []byte) {
 		last.since = time.Now()
 	}
 	if credited(h.Kind) {
-		last.credit += size
+		last.credit += charge(len(payload))
 	} else {
 		last.counts++
 		last.bytes += size

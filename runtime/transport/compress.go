@@ -96,25 +96,59 @@ func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		panic("transport: " + err.Error()) // our own options are wrong
 	}
 	defer c.decoders.put(d)
-	n, need := len(dst), size
-	if size > maxWindow {
-		need += maxBlock
-	}
+	n, need := len(dst), roomFor(size)
 	room := dst
 	if cap(dst)-n < need {
 		room = make([]byte, n, n+need)
 		copy(room, dst)
 	}
-	// The decoder takes the room that it is given for the limit. It looks after each block whether the content has become longer than the
-	// header says; a long one has room for that block, since the decoder would else double its output before it looks.
-	out, err := d.DecodeAll(src, room[n:n:n+need])
+	out, err := unpack(d, room[n:n:n+need], src, size)
 	if err != nil {
-		return dst, fmt.Errorf("%w: %w", ErrCompressed, err)
-	}
-	if len(out) != size {
-		return dst, fmt.Errorf("%w: %d bytes of content instead of %d", ErrCompressed, len(out), size)
+		return dst, err
 	}
 	return append(room[:n], out...), nil // onto itself
+}
+
+// Unpack is [Compressor.Decompress] into a buffer of its own, which is not taken before others have left this one the decoder either.
+func (c *Compressor) Unpack(src []byte, limit int) (*Buffer, error) {
+	size, err := contentSize(src, limit)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.decoders.get()
+	if err != nil {
+		panic("transport: " + err.Error()) // our own options are wrong
+	}
+	defer c.decoders.put(d)
+	need := roomFor(size)
+	b := NewBuffer(need)
+	out, err := unpack(d, b.B[:0:need], src, size)
+	if err != nil {
+		b.Release()
+		return nil, err
+	}
+	b.B = append(b.B, out...) // onto itself
+	return b, nil
+}
+
+// roomFor is the room that the decoder is given. It takes that for the limit, and looks after each block whether the content has become longer than the
+// header says; a long one has room for that block, since the decoder would else double its output before it looks.
+func roomFor(size int) int {
+	if size > maxWindow {
+		return size + maxBlock
+	}
+	return size
+}
+
+func unpack(d *zstd.Decoder, room, src []byte, size int) ([]byte, error) {
+	out, err := d.DecodeAll(src, room)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCompressed, err)
+	}
+	if len(out) != size {
+		return nil, fmt.Errorf("%w: %d bytes of content instead of %d", ErrCompressed, len(out), size)
+	}
+	return out, nil
 }
 
 // Close lets go of what the compressor holds. Later calls work, but keep nothing.

@@ -111,7 +111,7 @@ const (
 	AnswerFrames = 2 * MaxCalls
 	ControlBytes = 1 << 20          // of the control lane: more means that the peer does not take what it asks for
 	WindowBytes  = ControlBytes / 2 // the same for Credit and Grant, which others than the two ends may cause
-	CreditBytes  = 40 << 20         // of frames that credit or a grant covers; more means that a peer ignores them
+	CreditBytes  = 40 << 20         // of frames that credit or a grant covers, at least MinCost for each; more means that a peer ignores them
 	StallTimeout = 10 * time.Second // without progress the link is closed
 	writeBatch   = MaxContent       // of one lane in one write
 )
@@ -142,6 +142,9 @@ func laneOf(h *Header) lane {
 
 // credited reports whether a frame's room at the destination is guaranteed by credit or a grant.
 func credited(k Kind) bool { return k == Data || k == Chunk }
+
+// charge is what a frame that credit or a grant covers takes of [CreditBytes]: a short one occupies more than it carries.
+func charge(payload int) int { return HeaderSize + max(payload, MinCost) }
 
 // window reports whether a frame says what the other end of a call may send. Nothing bounds how many of them a node forwards to another,
 // so they leave room to what must not find the queue full.

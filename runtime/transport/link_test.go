@@ -249,6 +249,7 @@ func TestQueueIsBounded(t *testing.T) {
 		"answers by number":    {Header{Kind: Reply}, 0, AnswerFrames},
 		"answers by size":      {Header{Kind: Reply, Flags: Bulk}, MaxContent, AnswerBytes / (HeaderSize + MaxContent)},
 		"what credit covers":   {Header{Kind: Data, Flags: Bulk}, MaxContent, CreditBytes / (HeaderSize + MaxContent)},
+		"tiny items of credit": {Header{Kind: Data, Flags: Bulk}, 1, CreditBytes / (HeaderSize + MinCost)},
 		"too long for a frame": {Header{Kind: Reply}, MaxPayload + 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

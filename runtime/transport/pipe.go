@@ -197,11 +197,11 @@ func (e *pipeEnd) run(batches int) (work Work) {
 		nf, nb, nc := 0, 0, 0
 		var err error
 		for i := range frames {
-			size := HeaderSize + len(frames[i].Payload)
+			n := len(frames[i].Payload)
 			if credited(frames[i].Kind) {
-				nc += size
+				nc += charge(n)
 			} else {
-				nf, nb = nf+1, nb+size
+				nf, nb = nf+1, nb+HeaderSize+n
 			}
 			if err == nil {
 				err = e.handle(&frames[i])

@@ -28,6 +28,7 @@ func (q *queue) admit(h *Header, payload int) error {
 	}
 	size := HeaderSize + payload
 	if credited(h.Kind) {
+		size = charge(payload)
 		if q.credit+size > CreditBytes {
 			return ErrFull
 		}

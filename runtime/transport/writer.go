@@ -350,7 +350,7 @@ func (t *load) add(f *Frame, e *bulkEntry) int {
 	switch {
 	case e.source != nil:
 	case credited(f.Kind):
-		t.credit += n
+		t.credit += charge(len(f.Payload))
 	default:
 		t.frames, t.bytes = t.frames+1, t.bytes+n
 	}

@@ -73,3 +73,13 @@ func Format(f fmt.State, verb rune, text string) {
 		fmt.Fprintf(f, fmt.FormatString(f, verb), text)
 	}
 }
+
+// Sprint is [fmt.Sprint] for what somebody has panicked with, and survives what its methods panic with in turn.
+func Sprint(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("a %T, which panics when it is printed", v)
+		}
+	}()
+	return fmt.Sprint(v)
+}
