@@ -42,6 +42,8 @@ type Node struct {
 	kept   *transport.KeepBudget
 	wrong  error // in Options.Limits
 
+	credentials transport.Credentials // nil without TLS
+
 	pendings  sync.Pool // of *pending
 	incomings sync.Pool // of *Incoming
 	services  services
@@ -77,13 +79,16 @@ type Node struct {
 func (n *Node) caller() *Node    { return n }
 func (n *Node) registrar() *Node { return n }
 
-// New returns a node that has not joined yet: register services, then call Run or Join. Nothing is checked or opened before that.
+// New returns a node that has not joined yet: register services, then call Run or Join. Nothing is checked or opened before that, but for the name in a certificate.
 func New(o Options) *Node {
 	n := &Node{
 		opts: o, stop: make(chan struct{}), changed: make(chan struct{}), looping: make(chan struct{}), done: make(chan struct{}),
 		zstd: transport.NewCompressor(),
 	}
 	n.opts.setDefaults()
+	if n.opts.Name == "" && n.opts.TLS != nil {
+		n.opts.Name = transport.CertificateName(n.opts.TLS.Name())
+	}
 	if n.opts.Name == "" {
 		n.opts.Name = generatedName()
 	}
@@ -154,7 +159,7 @@ func (n *Node) Join(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-hint.C:
-			n.awaitLog().Warn("waiting for the controller", "addr", n.where(), "error", last)
+			n.warnLog().Warn("waiting for the controller", "addr", n.where(), "error", last)
 		case <-ctx.Done():
 			local := fmt.Sprintf("%s (%v)%s", n.where(), ctx.Err(), lastAttempt(last))
 			return &Error{Code: Unavailable, Reason: ReasonLinkLost, Outcome: NotRun, cause: errors.Join(ctx.Err(), last), Message: "no controller at " + local, local: local}
@@ -170,8 +175,8 @@ func lastAttempt(err error) string {
 	return "; last attempt: " + safetext.Line(err.Error(), safetext.MaxError)
 }
 
-// awaitLog is the node's logger, or the process's where the user has set none: who waits wants to know for what.
-func (n *Node) awaitLog() *slog.Logger {
+// warnLog is the node's logger, or the process's where the user has set none: who waits wants to know for what, and nobody shall go without TLS unknowingly.
+func (n *Node) warnLog() *slog.Logger {
 	if n.log.Enabled(context.Background(), slog.LevelWarn) {
 		return n.log
 	}
@@ -270,26 +275,69 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 		}, nil
 	}
 	addr, err := transport.ParseAddr(n.opts.Addr)
-	if err == nil && n.opts.TLS != nil {
-		err = errors.New("TLS is not there yet")
-	}
 	if err != nil {
 		return nil, invalid(err)
 	}
-	return func(ctx context.Context) (transport.Link, []byte, error) {
-		c, info, token, err := transport.Dial(ctx, addr, n.opts.TokenFile)
-		if errors.Is(err, transport.ErrNotLoopback) {
-			return nil, nil, invalid(err)
+	how := transport.DialOptions{TokenFile: n.opts.TokenFile, Users: n.opts.Users, Insecure: n.opts.Insecure}
+	if n.opts.TLS != nil {
+		if n.credentials, err = transport.OpenTLS(n.opts.TLS, n.log); err != nil {
+			return nil, invalid(err)
 		}
+		how.TLS = n.credentials
+	}
+	if err := n.checkIdentity(addr, &how); err != nil {
+		n.closeCredentials()
+		return nil, invalid(err)
+	}
+	return func(ctx context.Context) (transport.Link, []byte, error) {
+		c, info, token, err := transport.Dial(ctx, addr, how)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, dialError(err)
 		}
 		again := func(ctx context.Context) (net.Conn, error) {
-			c, _, _, err := transport.Dial(ctx, addr, n.opts.TokenFile)
+			c, _, _, err := transport.Dial(ctx, addr, how)
 			return c, err
 		}
 		return transport.NewDialed(c, info, again), token, nil
 	}, nil
+}
+
+// checkIdentity says what contradicts itself of how the node is to be known.
+func (n *Node) checkIdentity(addr transport.Addr, how *transport.DialOptions) error {
+	if err := how.Check(addr); err != nil {
+		return err
+	}
+	if how.TLS != nil && how.TLS.Name() != "" && transport.CertificateName(how.TLS.Name()) != n.opts.Name {
+		return fmt.Errorf("the certificate is of %s, and the node is named %q: a node is named like its certificate, also if Options.Name is empty",
+			how.TLS.Name(), n.opts.Name)
+	}
+	if how.Insecure != "" && addr.Network == "tcp" {
+		n.warnLog().Warn("the controller is reached without TLS", "addr", addr.String(), "reason", how.Insecure)
+	}
+	return nil
+}
+
+// closeCredentials is called once the node does not dial any more.
+func (n *Node) closeCredentials() {
+	if n.credentials != nil {
+		n.credentials.Close()
+	}
+}
+
+// dialError gives those errors of a dial a code that another attempt will not cure by itself.
+func dialError(err error) error {
+	code := Unknown
+	switch {
+	case errors.Is(err, transport.ErrNotLoopback):
+		code = InvalidArgument
+	case errors.Is(err, transport.ErrNotTLS):
+		code = FailedPrecondition
+	case errors.Is(err, transport.ErrUntrusted):
+		code = Unauthenticated
+	default:
+		return err
+	}
+	return &Error{Code: code, Outcome: NotRun, Message: err.Error(), cause: err}
 }
 
 // loop makes one link after the other until the node is closed.
@@ -489,6 +537,7 @@ func (n *Node) close(flush time.Duration) error {
 	if started {
 		dialing()
 		<-n.looping
+		n.closeCredentials()
 		n.peering.Wait()
 	}
 	n.closes()

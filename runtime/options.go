@@ -30,8 +30,8 @@ type Options struct {
 	// TokenFile holds the token that a controller on TCP asks for. Empty: where a controller of the same user puts it.
 	TokenFile string
 
-	// TLS has the connection encrypted, nil does not. Its files say who the node is, which is then named like its certificate, and whom it believes to be the controller.
-	TLS *TLS
+	// TLS has the connection encrypted: a *TLS. Nil does not. Its files say who the node is, which is then named like its certificate, and whom it believes to be the controller.
+	TLS Security
 
 	// Users are further users of this system, beside the node's own, of whom one may own the controller at a unix socket. Linux only.
 	Users []int
@@ -118,6 +118,9 @@ type Options struct {
 
 // TLS names the files by which the two ends of a connection know each other.
 type TLS = transport.TLS
+
+// Security is a *[TLS].
+type Security = transport.Security
 
 // A Controller is one in the same process: *controller.Controller.
 type Controller interface {

@@ -135,7 +135,7 @@ func (s *session) join(ctx context.Context) error {
 	select {
 	case <-s.ready:
 	case <-s.ended:
-		return fmt.Errorf("the connection ended during the handshake: %w", s.err)
+		return dialError(fmt.Errorf("the connection ended during the handshake: %w", s.err))
 	case <-ctx.Done():
 		return fmt.Errorf("no answer to the handshake: %w", ctx.Err())
 	}
@@ -285,8 +285,10 @@ func (s *session) challenge(payload []byte) error {
 			return err
 		}
 		proof = transport.NodeProof(s.token, s.hello, payload)
-	default: // both sides know from the kind of address what they need
-		err := &Error{Code: Unauthenticated, Outcome: NotRun, local: s.node.where(), Message: fmt.Sprintf("the controller at %s asks for another proof than this kind of address has", s.node.where())}
+	case c.Auth == transport.AuthTokenTLS && s.token != nil && s.link.Info().TLS: // never to anybody but the host that was meant
+		copy(proof[:], s.token)
+	default:
+		err := &Error{Code: Unauthenticated, Outcome: NotRun, local: s.node.where(), Message: s.asksInVain(c.Auth)}
 		s.settle(err)
 		return err
 	}
@@ -295,6 +297,18 @@ func (s *session) challenge(payload []byte) error {
 	}
 	s.stage, s.zstd = awaitWelcome, c.Features&transport.FeatureZstd != 0
 	return s.answer(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
+}
+
+// asksInVain says why the node does not give the controller the proof that it asks for.
+func (s *session) asksInVain(auth uint8) string {
+	switch where := s.node.where(); {
+	case auth == transport.AuthNone:
+		return fmt.Sprintf("the controller at %s asks for no token: it is another one than was meant, or Options.TokenFile is to be unset", where)
+	case s.token == nil:
+		return fmt.Sprintf("the controller at %s asks for a token: set Options.TokenFile", where)
+	default:
+		return fmt.Sprintf("the controller at %s asks for the token itself, which is given away over TLS only: set Options.TLS", where)
+	}
 }
 
 // makeResumable lets the link outlive its connection, if both sides want that.

@@ -117,6 +117,7 @@ var (
 	errGoodbye   = errors.New("goodbye")
 	errShutdown  = errors.New("controller shuts down")
 	errNoSession = errors.New("no such session")
+	errOtherPeer = errors.New("the peer is another than the session's")
 	errBadOption = errors.New("options of the controller")
 )
 
@@ -241,8 +242,8 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 		return nil, err
 	}
 	ln, err := transport.Listen(ctx, addr, transport.ListenOptions{
-		TokenFile: o.TokenFile,
-		Report:    func(err error) { c.gate.note(c.log, slog.LevelWarn, "accepting", "reason", cut(err.Error())) },
+		TokenFile: o.TokenFile, TokensFile: o.TokensFile, TLS: o.TLS, Users: o.Users, Insecure: o.Insecure, Logger: c.log,
+		Report: func(err error) { c.gate.note(c.log, slog.LevelWarn, "accepting", "reason", cut(err.Error())) },
 	})
 	if err != nil {
 		return nil, err
@@ -252,7 +253,8 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	}
 	c.addr = ln.Addr().String()
 	c.unlisten = ln.Close
-	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "authenticates", ln.Token() != nil)
+	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "authenticates", ln.Authenticates())
+	c.warnInsecure(ln.Authenticates())
 	c.wg.Go(func() { c.accept(ln) })
 	return c, nil
 }
@@ -288,23 +290,23 @@ func (c *Controller) Addr() string { return c.addr }
 // Attach returns the node's end of a new link in memory. It returns [transport.ErrClosed] after Close or Shutdown.
 func (c *Controller) Attach() (transport.Link, error) {
 	a, b := transport.Pipe()
-	if !c.serve(b, nil) {
+	if !c.serve(b, credentials{}) {
 		return nil, transport.ErrClosed
 	}
 	return a, nil
 }
 
 // Serve authenticates the peer of l and serves it, as if it had been accepted. A nil token asks for no proof: the caller knows the peer.
-func (c *Controller) Serve(l transport.Link, token []byte) { c.serve(l, token) }
+func (c *Controller) Serve(l transport.Link, token []byte) { c.serve(l, credentials{token: token}) }
 
-func (c *Controller) serve(l transport.Link, token []byte) bool {
+func (c *Controller) serve(l transport.Link, known credentials) bool {
 	info := l.Info()
 	v := c.gate.enter(&info, l.Close)
 	if v == nil {
 		l.Close(transport.ErrClosed)
 		return false
 	}
-	return c.attend(l, token, v)
+	return c.attend(l, known, v)
 }
 
 // accept lets in who connects.
@@ -326,16 +328,19 @@ func (c *Controller) accept(ln *transport.Listener) {
 func (c *Controller) secure(ln *transport.Listener, conn net.Conn, info transport.Info, v *visitor) {
 	secured, info, err := ln.Secure(context.Background(), conn, info)
 	if err != nil {
+		if errors.Is(err, transport.ErrUntrusted) {
+			v.fail()
+		}
 		v.leave()
 		c.gate.note(c.log, slog.LevelWarn, "connection turned away", "remote", info.Remote, "reason", cut(err.Error()))
 		return
 	}
-	c.attend(transport.NewConn(secured, info), ln.Token(), v)
+	c.attend(transport.NewConn(secured, info), credentials{token: ln.Token(), tokens: ln.Tokens()}, v)
 }
 
 // attend begins to serve a link.
-func (c *Controller) attend(l transport.Link, token []byte, v *visitor) bool {
-	s := &session{c: c, link: l, token: token, visitor: v}
+func (c *Controller) attend(l transport.Link, known credentials, v *visitor) bool {
+	s := &session{c: c, link: l, known: known, visitor: v}
 	transport.Limit(l, c.link())
 	err := v.link(l.Close)
 	c.mu.Lock()

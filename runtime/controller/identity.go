@@ -1,12 +1,71 @@
 package controller
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
+
+// credentials are what the peer of a link has to show beside what the system and TLS say of it; nil and nil if nothing.
+type credentials struct {
+	token  []byte            // it proves that it knows this one
+	tokens *transport.Tokens // or shows one of these
+}
+
+// askProof says in a Challenge how the node is to show who it is.
+func (s *session) askProof(challenge *transport.ChallengePayload, hello []byte) {
+	switch {
+	case s.known.tokens != nil:
+		challenge.Auth = transport.AuthTokenTLS
+	case s.known.token != nil:
+		challenge.Auth = transport.AuthToken
+		challenge.Proof = transport.ControllerProof(s.known.token, hello, transport.AppendChallengeWithoutProof(nil, challenge))
+	}
+}
+
+// authenticate finds out who the node is and whether it may have its name, or says why not. What it has proved is its identity.
+func (s *session) authenticate(proof [transport.ProofSize]byte) *transport.RefusePayload {
+	info := s.link.Info()
+	name := s.hello.Name
+	switch {
+	case s.known.tokens != nil:
+		switch err := s.known.tokens.Check(proof, name); {
+		case errors.Is(err, transport.ErrWrongName):
+			return &transport.RefusePayload{Code: permissionDenied, Message: fmt.Sprintf("the token is not for a node named %q: the controller's file of tokens says for which", name)}
+		case err != nil:
+			return &transport.RefusePayload{Code: unauthenticated, Message: err.Error() + ": set TokenFile to a file with one that its file of tokens has the hash of"}
+		}
+		s.secret = append([]byte(nil), proof[:]...)
+	case s.known.token != nil:
+		want := transport.NodeProof(s.known.token, s.rawHello, s.challenge)
+		if !transport.EqualProof(proof[:], want[:]) {
+			return &transport.RefusePayload{Code: unauthenticated, Message: "the token is not that of this controller"}
+		}
+		s.secret = s.known.token
+	}
+	if info.Certificate != "" {
+		if bound := transport.CertificateName(info.Certificate); bound != name {
+			return &transport.RefusePayload{Code: permissionDenied, Message: fmt.Sprintf("the certificate is of %q and not of a node named %q: names are bound to certificates", bound, name)}
+		}
+	}
+	s.identity = identityOf(info, s.secret)
+	return nil
+}
+
+// warnInsecure says at each start that nothing keeps strangers out, also where no logger was set.
+func (c *Controller) warnInsecure(authenticates string) {
+	if c.opts.Insecure == "" {
+		return
+	}
+	log := c.log
+	if c.opts.Logger == nil {
+		log = slog.Default()
+	}
+	log.Warn("the controller listens without TLS", "addr", c.addr, "reason", c.opts.Insecure, "authenticates", authenticates)
+}
 
 // identityOf says who a peer has proved to be, for the log, and to tell whether two sessions are the same one's (SEM-15): the certificate, the token, the user of the system, or the own process. What
 // a Hello claims has no part in it.
@@ -17,7 +76,7 @@ func identityOf(info transport.Info, token []byte) string {
 	case info.Certificate != "":
 		return "certificate " + info.Certificate
 	case token != nil:
-		return tokenIdentity(token)
+		return "token " + transport.TokenID(token)
 	case info.UID >= 0:
 		return "user " + strconv.Itoa(info.UID)
 	}
@@ -25,11 +84,6 @@ func identityOf(info transport.Info, token []byte) string {
 }
 
 // samePeer reports whether two connections come from the same peer, as far as one can tell before it has said anything.
-func samePeer(a, b transport.Info) bool { return a.Certificate == b.Certificate && a.UID == b.UID }
-
-// tokenIdentity names a token without saying anything that would help to find it: 32 bits of the hash of its hash.
-func tokenIdentity(token []byte) string {
-	once := sha256.Sum256(token)
-	twice := sha256.Sum256(once[:])
-	return "token " + hex.EncodeToString(twice[:4])
+func samePeer(a, b transport.Info) bool {
+	return a.Network == b.Network && a.TLS == b.TLS && a.Certificate == b.Certificate && a.UID == b.UID
 }

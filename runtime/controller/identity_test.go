@@ -23,15 +23,15 @@ type someone struct {
 }
 
 var someones = map[string]someone{
-	"process":                             {transport.Info{Network: "memory", UID: -1}, nil},
-	"user 7":                              {transport.Info{Network: "unix", UID: 7}, nil},
-	"user 0":                              {transport.Info{Network: "unix", UID: 0}, nil},
-	"token d9d19f4d":                      {transport.Info{Network: "tcp", Remote: "192.0.2.1:1", UID: -1}, bytes.Repeat([]byte{1}, 32)},
-	"token 2b90cfb5":                      {transport.Info{Network: "tcp", Remote: "192.0.2.1:2", UID: -1}, bytes.Repeat([]byte{2}, 32)},
-	"certificate daffi://shop/a":          {transport.Info{Network: "tcp", Remote: "192.0.2.1:3", UID: -1, TLS: true, Certificate: "daffi://shop/a"}, nil},
-	"certificate daffi://shop/b":          {transport.Info{Network: "tcp", Remote: "192.0.2.1:4", UID: -1, TLS: true, Certificate: "daffi://shop/b"}, nil},
-	"anybody":                             {transport.Info{Network: "tcp", Remote: "192.0.2.1:5", UID: -1}, nil},
-	"certificate daffi://shop/with-token": {transport.Info{Network: "tcp", UID: -1, Certificate: "daffi://shop/with-token"}, []byte("token")},
+	"process":                         {transport.Info{Network: "memory", UID: -1}, nil},
+	"user 7":                          {transport.Info{Network: "unix", UID: 7}, nil},
+	"user 0":                          {transport.Info{Network: "unix", UID: 0}, nil},
+	"token d9d19f4d":                  {transport.Info{Network: "tcp", Remote: "192.0.2.1:1", UID: -1}, bytes.Repeat([]byte{1}, 32)},
+	"token 2b90cfb5":                  {transport.Info{Network: "tcp", Remote: "192.0.2.1:2", UID: -1}, bytes.Repeat([]byte{2}, 32)},
+	"certificate daffi://shop/name":   {transport.Info{Network: "tcp", Remote: "192.0.2.1:3", UID: -1, TLS: true, Certificate: "daffi://shop/name"}, nil},
+	"certificate daffi://store/name":  {transport.Info{Network: "tcp", Remote: "192.0.2.1:4", UID: -1, TLS: true, Certificate: "daffi://store/name"}, nil},
+	"anybody":                         {transport.Info{Network: "tcp", Remote: "192.0.2.1:5", UID: -1}, nil},
+	"certificate daffi://tokens/name": {transport.Info{Network: "tcp", UID: -1, Certificate: "daffi://tokens/name"}, []byte("token")},
 }
 
 // come returns a started peer who is that to the controller.

@@ -45,10 +45,7 @@ func (s *session) greet(payload []byte) error {
 		challenge.Features |= transport.FeatureResume
 		s.resumable = new(transport.ResumeOptions)
 	}
-	if s.token != nil {
-		challenge.Auth = transport.AuthToken
-		challenge.Proof = transport.ControllerProof(s.token, payload, transport.AppendChallengeWithoutProof(nil, &challenge))
-	}
+	s.askProof(&challenge, payload)
 	s.visitor.hello()
 	s.hello = hello
 	s.rawHello = append([]byte(nil), payload...)
@@ -65,20 +62,16 @@ func (s *session) prove(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.token != nil {
-		want := transport.NodeProof(s.token, s.rawHello, s.challenge)
-		if !transport.EqualProof(proof[:], want[:]) {
-			s.visitor.fail()
-			s.refuse(unauthenticated, "", "the token is not that of this controller")
-			return nil
-		}
+	if why := s.authenticate(proof); why != nil {
+		s.visitor.fail()
+		s.refuse(why.Code, why.Reason, why.Message)
+		return nil
 	}
 	if s.resumable != nil {
-		s.resumable.Secret, s.resumable.RTT = transport.ResumeSecret(s.token, s.rawHello, s.challenge), time.Since(s.challenged)
+		s.resumable.Secret, s.resumable.RTT = transport.ResumeSecret(s.secret, s.rawHello, s.challenge), time.Since(s.challenged)
 	}
-	s.rawHello, s.challenge = nil, nil
+	s.rawHello, s.challenge, s.secret = nil, nil, nil
 	s.name, s.nameHash = s.hello.Name, transport.NameHash(s.hello.Name)
-	s.identity = identityOf(s.link.Info(), s.token)
 	s.visitor.known()
 	c := s.c
 	c.mu.Lock()
@@ -276,7 +269,7 @@ func (s *session) resume(payload []byte) error {
 	c.mu.Unlock()
 	refused := errNoSession
 	if old != nil && !samePeer(old.link.Info(), s.link.Info()) {
-		refused = errors.New("another peer has that session")
+		refused = errOtherPeer
 	} else if old != nil {
 		var over error
 		if over, refused = transport.HandOver(old.link, &ask); refused == nil {

@@ -21,7 +21,7 @@ func dial(t *testing.T, addr string) (*rawpeer.Peer, []byte) {
 	t.Helper()
 	a, err := transport.ParseAddr(addr)
 	require.NoError(t, err)
-	conn, info, token, err := transport.Dial(t.Context(), a, "")
+	conn, info, token, err := transport.Dial(t.Context(), a, transport.DialOptions{})
 	require.NoError(t, err)
 	p := rawpeer.New(transport.NewConn(conn, info)).Start()
 	t.Cleanup(p.Close)

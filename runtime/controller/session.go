@@ -31,7 +31,7 @@ const (
 type session struct {
 	c     *Controller
 	link  transport.Link
-	token []byte       // nil if the peer need not prove anything
+	known credentials  // what it must show
 	state atomic.Int32 // changed with the controller's lock held, but for the first steps
 
 	// Of the handshake.
@@ -41,6 +41,7 @@ type session struct {
 	rawHello   []byte
 	challenge  []byte
 	challenged time.Time
+	secret     []byte                   // its token
 	resumable  *transport.ResumeOptions // nil if the link will not resume
 
 	// Set before the session has joined, then constant.

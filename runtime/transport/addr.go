@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -144,15 +145,15 @@ func RuntimeDir() (string, error) {
 	return dir, nil
 }
 
-// loopback resolves host:port to the one address to bind or dial. Every address that the host has must be loopback.
-func loopback(ctx context.Context, hostport string) (netip.AddrPort, error) {
+// resolve returns the addresses that host:port stands for, the first of which is the one to bind or dial. An empty host is every address, of both families.
+func resolve(ctx context.Context, hostport string) ([]netip.AddrPort, error) {
 	host, p, err := net.SplitHostPort(hostport)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return nil, err
 	}
 	port, err := parsePort(p)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("address %s %w", hostport, err)
+		return nil, fmt.Errorf("address %s %w", hostport, err)
 	}
 	var found []netip.Addr
 	if host == "localhost" {
@@ -160,22 +161,31 @@ func loopback(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	} else if ip, err := netip.ParseAddr(host); err == nil {
 		found = []netip.Addr{ip}
 	} else if host == "" {
-		found = []netip.Addr{netip.IPv6Unspecified()} // what others take it for
+		found = []netip.Addr{netip.IPv6Unspecified()}
 	} else if found, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return netip.AddrPort{}, err
+		return nil, err
 	}
-	var best netip.Addr
+	var all []netip.AddrPort
 	for _, ip := range found {
-		if ip = ip.Unmap(); !ip.IsLoopback() || ip.Zone() != "" {
-			return netip.AddrPort{}, fmt.Errorf("%s is %w: others need TLS with identities, which this version does not "+
-				"offer yet; use tcp://127.0.0.1:%d or a unix socket", net.JoinHostPort(ip.String(), p), ErrNotLoopback, port)
-		}
-		if !best.IsValid() || ip.Is4() && best.Is6() {
-			best = ip
+		if at := netip.AddrPortFrom(ip.Unmap(), port); !slices.Contains(all, at) {
+			all = append(all, at)
 		}
 	}
-	if !best.IsValid() {
-		return netip.AddrPort{}, fmt.Errorf("%s has no address", host)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s has no address", host)
 	}
-	return netip.AddrPortFrom(best, port), nil
+	slices.SortStableFunc(all, func(a, b netip.AddrPort) int { return a.Addr().BitLen() - b.Addr().BitLen() }) // IPv4 before IPv6
+	return all, nil
+}
+
+// isLoopback reports whether all of these are addresses that no other host can reach.
+func isLoopback(all []netip.AddrPort) bool {
+	return !slices.ContainsFunc(all, func(at netip.AddrPort) bool { return !at.Addr().IsLoopback() || at.Addr().Zone() != "" })
+}
+
+// notLoopback is the error for addresses of which some are not.
+func notLoopback(all []netip.AddrPort) error {
+	i := slices.IndexFunc(all, func(at netip.AddrPort) bool { return !isLoopback([]netip.AddrPort{at}) })
+	return fmt.Errorf("%v is %w, and other hosts can reach it: set TLS, or Insecure to the reason why this is to go without; or use tcp://127.0.0.1:%d or a unix socket",
+		all[i], ErrNotLoopback, all[i].Port())
 }

@@ -5,10 +5,11 @@ package transport
 import (
 	"context"
 	"net"
+	"os"
 )
 
 // bindSocket listens at a unix socket. Files have no mode here: the directory must keep others out.
-func bindSocket(ctx context.Context, path string) (net.Listener, error) {
+func bindSocket(ctx context.Context, path string, _ os.FileMode) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err

@@ -13,23 +13,23 @@ import (
 	"syscall"
 )
 
-// bindSocket listens at a unix socket that has the mode 0600 from the moment it is there. The umask is the process's, so it stays out of this.
-func bindSocket(ctx context.Context, path string) (net.Listener, error) {
+// bindSocket listens at a unix socket that has that mode from the moment it is there. The umask is the process's, so it stays out of this.
+func bindSocket(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
 	if runtime.GOOS == "linux" {
-		ln, err := bindPrivate(ctx, path)
+		ln, err := bindPrivate(ctx, path, mode)
 		if ln != nil || err != nil {
 			return ln, err
 		}
 	}
-	return bindAside(ctx, path)
+	return bindAside(ctx, path, mode)
 }
 
 // bindPrivate gives the mode to the socket before it has a name. Linux makes the file with it, less the umask. Where that did not
 // come true it returns neither a listener nor an error.
-func bindPrivate(ctx context.Context, path string) (net.Listener, error) {
+func bindPrivate(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var chmodErr error
-		err := c.Control(func(fd uintptr) { chmodErr = syscall.Fchmod(int(fd), 0o600) })
+		err := c.Control(func(fd uintptr) { chmodErr = syscall.Fchmod(int(fd), uint32(mode)) })
 		return errors.Join(err, chmodErr)
 	}}
 	ln, err := config.Listen(ctx, "unix", path)
@@ -37,11 +37,11 @@ func bindPrivate(ctx context.Context, path string) (net.Listener, error) {
 		return nil, err
 	}
 	info, err := os.Lstat(path)
-	if err == nil && info.Mode().Perm()&^0o600 != 0 {
+	if err == nil && info.Mode().Perm()&^mode != 0 {
 		return nil, ln.Close() // removes the file
 	}
-	if err == nil && info.Mode().Perm() != 0o600 {
-		err = os.Chmod(path, 0o600) // what the umask took
+	if err == nil && info.Mode().Perm() != mode {
+		err = os.Chmod(path, mode) // what the umask took
 	}
 	if err != nil {
 		ln.Close()
@@ -52,7 +52,7 @@ func bindPrivate(ctx context.Context, path string) (net.Listener, error) {
 }
 
 // bindAside binds in a new directory that nobody else can enter, and moves the socket to its place when it has its mode.
-func bindAside(ctx context.Context, path string) (net.Listener, error) {
+func bindAside(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".d") // its mode is 0700
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func bindAside(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Chmod(aside, 0o600); err == nil {
+	if err = os.Chmod(aside, mode); err == nil {
 		err = os.Rename(aside, path)
 	}
 	if err != nil {

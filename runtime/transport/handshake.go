@@ -21,8 +21,9 @@ const (
 
 // Ways to authenticate that a Challenge names.
 const (
-	AuthNone  = 0 // the system knows the peer: unix sockets
-	AuthToken = 1 // both sides prove that they know the token
+	AuthNone     = 0 // the system knows the peer, or its certificate says who it is
+	AuthToken    = 1 // both sides prove that they know the token
+	AuthTokenTLS = 2 // the node shows its token, over TLS only: the controller knows a hash of it
 )
 
 // Bounds of what the handshake's frames carry.
@@ -137,7 +138,7 @@ func ParseChallenge(b []byte) (ChallengePayload, error) {
 	r.version()
 	c.Features = r.byte()
 	c.Auth = r.byte()
-	if r.err == nil && c.Auth > AuthToken {
+	if r.err == nil && c.Auth > AuthTokenTLS {
 		r.fail("asks for authentication %d, which is not known", c.Auth)
 	}
 	r.bytes(c.Nonce[:])
@@ -148,7 +149,7 @@ func ParseChallenge(b []byte) (ChallengePayload, error) {
 	return c, nil
 }
 
-// AppendProof appends the payload of a Proof: what [NodeProof] gives, or zero bytes where the Challenge asks for none.
+// AppendProof appends the payload of a Proof: what [NodeProof] gives, or the token under [AuthTokenTLS], or zero bytes where the Challenge asks for none.
 func AppendProof(b []byte, proof [ProofSize]byte) []byte { return append(b, proof[:]...) }
 
 // ParseProof reads the payload of a Proof. It does not look at the proof.

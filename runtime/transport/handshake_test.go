@@ -138,7 +138,7 @@ func TestHandshakeRefused(t *testing.T) {
 		{"no name", Hello, patched(Hello, hello-1, 0)[:hello], "bad name of 0 bytes"},
 		{"long name", Hello, append(patched(Hello, hello-1, MaxName+1)[:hello], strings.Repeat("a", MaxName+1)...), "text of 65 bytes, at most 64"},
 		{"longest name", Hello, append(patched(Hello, hello-1, 255)[:hello], strings.Repeat("a", 255)...), "text of 255 bytes, at most 64"},
-		{"auth 2", Challenge, patched(Challenge, 2, 2), "authentication 2"},
+		{"auth 3", Challenge, patched(Challenge, 2, 3), "authentication 3"},
 		{"session 0", Welcome, changed(func(w *WelcomePayload) { w.Session = 0 }), "session number 0"},
 		{"ping 0", Welcome, changed(func(w *WelcomePayload) { w.Ping = 0 }), "ping every 0s"},
 		{"dead as ping", Welcome, changed(func(w *WelcomePayload) { w.Dead = w.Ping }), "death after 1s"},

@@ -53,8 +53,8 @@ func checkSocketTable(t *testing.T, ip, port string) {
 func TestD5SocketMode(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o777} {
 		for name, bind := range map[string]func(path string) (net.Listener, error){
-			"Private": func(path string) (net.Listener, error) { return bindPrivate(t.Context(), path) },
-			"Aside":   func(path string) (net.Listener, error) { return bindAside(t.Context(), path) },
+			"Private": func(path string) (net.Listener, error) { return bindPrivate(t.Context(), path, 0o600) },
+			"Aside":   func(path string) (net.Listener, error) { return bindAside(t.Context(), path, 0o600) },
 		} {
 			if umask == 0o777 && name == "Aside" && os.Geteuid() != 0 {
 				continue // its directory is of no use then
@@ -192,7 +192,7 @@ func TestOtherUser(t *testing.T) {
 		return
 	}
 	defer ln.Close()
-	if _, _, _, err := Dial(t.Context(), Addr{"unix", squatted}, ""); err == nil || !strings.Contains(err.Error(), "user 12345") {
+	if _, _, _, err := Dial(t.Context(), Addr{"unix", squatted}, DialOptions{}); err == nil || !strings.Contains(err.Error(), "user 12345") {
 		t.Errorf("dialed another user's socket: %v", err)
 	}
 	if _, err := Listen(t.Context(), Addr{"unix", filepath.Join(dir, "z.sock")}, ListenOptions{}); err == nil || !strings.Contains(err.Error(), "every user") {
@@ -217,7 +217,7 @@ func TestOtherUser(t *testing.T) {
 func TestTune(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", shortDir(t))
 	l := listen(t, Addr{"tcp", "127.0.0.1:0"}, ListenOptions{})
-	c, _, _, err := Dial(t.Context(), l.Addr(), "")
+	c, _, _, err := Dial(t.Context(), l.Addr(), DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func exchange(t testing.TB, l *Listener, tokenFile string) (accepted, dialed Inf
 			c.Close()
 		}
 	})
-	c, dialed, token, err := Dial(t.Context(), l.Addr(), tokenFile)
+	c, dialed, token, err := Dial(t.Context(), l.Addr(), DialOptions{TokenFile: tokenFile})
 	if err != nil {
 		l.Close()
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestD5Unix(t *testing.T) {
 	if _, _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept after Close: %v", err)
 	}
-	_, _, _, err := Dial(t.Context(), a, "")
+	_, _, _, err := Dial(t.Context(), a, DialOptions{})
 	if !errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), "no controller at unix://"+a.Path) {
 		t.Errorf("Dial after Close: %v", err)
 	}
@@ -293,7 +293,7 @@ func TestUnixLongPath(t *testing.T) {
 	if _, err := Listen(t.Context(), a, ListenOptions{}); err == nil || !strings.Contains(err.Error(), "shorter directory") {
 		t.Errorf("Listen: %v", err)
 	}
-	if _, _, _, err := Dial(t.Context(), a, ""); err == nil || !strings.Contains(err.Error(), "shorter directory") {
+	if _, _, _, err := Dial(t.Context(), a, DialOptions{}); err == nil || !strings.Contains(err.Error(), "shorter directory") {
 		t.Errorf("Dial: %v", err)
 	}
 	if _, err := Listen(t.Context(), Addr{"unix", "/nowhere/at/all"}, ListenOptions{}); !errors.Is(err, os.ErrNotExist) {
@@ -341,7 +341,7 @@ func TestD4TCP(t *testing.T) {
 		if left := names(t, filepath.Dir(file)); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
-		if _, _, _, err := Dial(t.Context(), l.Addr(), ""); !errors.Is(err, ErrNoController) {
+		if _, _, _, err := Dial(t.Context(), l.Addr(), DialOptions{}); !errors.Is(err, ErrNoController) {
 			t.Errorf("%s: Dial after Close: %v", host, err)
 		}
 	}
@@ -366,7 +366,7 @@ func TestTCPNotLoopback(t *testing.T) {
 			}
 		}
 		a = Addr{"tcp", host + ":7"}
-		if _, _, _, err := Dial(t.Context(), a, ""); err == nil || !strings.Contains(err.Error(), "not a loopback address") {
+		if _, _, _, err := Dial(t.Context(), a, DialOptions{}); err == nil || !strings.Contains(err.Error(), "not a loopback address") {
 			t.Errorf("Dial %v: %v", a, err)
 		}
 	}
@@ -449,7 +449,7 @@ func TestDialWithoutToken(t *testing.T) {
 	other := filepath.Join(dir, "other")
 	check := func(tokenFile, named string) {
 		t.Helper()
-		_, _, _, err := Dial(t.Context(), l.Addr(), tokenFile)
+		_, _, _, err := Dial(t.Context(), l.Addr(), DialOptions{TokenFile: tokenFile})
 		if !errors.Is(err, os.ErrNotExist) {
 			t.Fatalf("%v", err)
 		}
@@ -475,7 +475,7 @@ func TestBadAddr(t *testing.T) {
 		if _, err := Listen(t.Context(), a, ListenOptions{}); err == nil || !strings.Contains(err.Error(), accepted) {
 			t.Errorf("Listen %v: %v", a, err)
 		}
-		if _, _, _, err := Dial(t.Context(), a, ""); err == nil || !strings.Contains(err.Error(), accepted) {
+		if _, _, _, err := Dial(t.Context(), a, DialOptions{}); err == nil || !strings.Contains(err.Error(), accepted) {
 			t.Errorf("Dial %v: %v", a, err)
 		}
 	}
@@ -485,7 +485,7 @@ func TestDialCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	l := listen(t, Addr{"unix", filepath.Join(shortDir(t), "x.sock")}, ListenOptions{})
-	if _, _, _, err := Dial(ctx, l.Addr(), ""); !errors.Is(err, context.Canceled) {
+	if _, _, _, err := Dial(ctx, l.Addr(), DialOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

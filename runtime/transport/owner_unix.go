@@ -40,10 +40,18 @@ func checkPrivate(path string, info os.FileInfo) error {
 	return nil
 }
 
-// checkTokenMode refuses a token that others than the file's user and group can read, or others than its user write.
-func checkTokenMode(file string, info os.FileInfo) error {
+// checkSecretMode refuses a file with a secret that others than the file's user and group can read, or others than its user write.
+func checkSecretMode(what, file string, info os.FileInfo) error {
 	if info.Mode().Perm()&0o027 != 0 {
-		return fmt.Errorf("token file %s has mode %#o, so that others can read or change it: chmod 600 it, or 640 for a group", file, info.Mode().Perm())
+		return fmt.Errorf("%s %s has mode %#o, so that others can read or change it: chmod 600 it, or 640 for a group", what, file, info.Mode().Perm())
+	}
+	return nil
+}
+
+// checkOthersWrite refuses a file without secrets that others than its user can write.
+func checkOthersWrite(what, file string, info os.FileInfo) error {
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s %s has mode %#o, so that others can change it: chmod go-w it", what, file, info.Mode().Perm())
 	}
 	return nil
 }

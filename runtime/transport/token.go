@@ -34,7 +34,7 @@ func LoadToken(file string) ([]byte, error) {
 	if info, err = f.Stat(); err != nil {
 		return nil, fmt.Errorf("reading the token: %w", err)
 	}
-	if err := checkTokenMode(file, info); err != nil {
+	if err := checkSecretMode("token file", file, info); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 2*TokenSize+2))

@@ -148,7 +148,7 @@ func (w *writer) flushBlocks() bool {
 			break
 		}
 		w.q.mu.Lock()
-		if n < len(b.buf.B) && w.q.err == nil {
+		if err != nil && w.q.err == nil {
 			w.drainFrom(b, n)
 			return false
 		}
@@ -169,7 +169,7 @@ func (w *writer) flushBulk() bool {
 			w.conn.fail(err)
 		}
 		w.q.mu.Lock()
-		if n < w.load.size() && w.q.err == nil {
+		if err != nil && w.q.err == nil {
 			w.wg.Go(func() {
 				w.writeTurn(n)
 				w.drainAll()
@@ -407,6 +407,12 @@ func (w *writer) writeTurn(written int) {
 // writeFull writes what bufs hold behind the bytes that are written already, waiting for the peer as long as it takes something now and then: looked
 // at twice in the limit for that.
 func (w *writer) writeFull(bufs net.Buffers, written int) error {
+	if t := w.try.tls; t != nil {
+		if written > 0 { // or rather encrypted, and that is all or nothing
+			bufs = nil
+		}
+		return t.writeFull(bufs)
+	}
 	w.left = append(w.spare[:0], bufs...)
 	w.spare = w.left
 	for written > 0 {
