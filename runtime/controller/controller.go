@@ -43,8 +43,8 @@ type Options struct {
 	MaxMessage       int           // bytes of one message; 0 means 4 MiB (LIM-6)
 	MaxNodes         int           // nodes at a time; 0 means 8 192 (LIM-4)
 
-	// MaxPending is how many links there may be at a time that are not authenticated, without those in memory; 0 means 256 (LIM-3). For one more the oldest that has not begun to speak
-	// within a second gives way, or else the oldest.
+	// MaxPending is how many links there may be at a time that are not authenticated, without those in memory; 0 means 256 (LIM-3). For one more the oldest gives way of those
+	// that have said Hello or of those that have not, whichever are more.
 	MaxPending int
 	// MaxPendingPerAddress is how many of them one address of TCP may have, or one /64 of IPv6; 0 means 64 (LIM-3). For one more another of that address gives way.
 	MaxPendingPerAddress int
@@ -316,10 +316,14 @@ func (c *Controller) accept(ln *transport.Listener) {
 		if err != nil {
 			return
 		}
-		if v := c.gate.enter(&info, func(error) { conn.Close() }); v != nil {
-			c.wg.Go(func() { c.secure(ln, conn, info, v) }) // what waits for the peer, within the gate's bounds
-		} else {
+		v := c.gate.enter(&info, func(error) { conn.Close() })
+		switch {
+		case v == nil:
 			conn.Close()
+		case c.opts.TLS == nil: // nothing to wait for
+			c.secure(ln, conn, info, v)
+		default:
+			c.wg.Go(func() { c.secure(ln, conn, info, v) })
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -13,7 +14,6 @@ import (
 
 // Bounds of the gate that are not options.
 const (
-	silenceFor    = time.Second // after which a link without a Hello gives way before older ones with one
 	failureWindow = time.Minute // in which failed proofs of an address are counted (LIM-21)
 	maxSuspects   = 4096        // addresses with failed proofs that are remembered; of more the oldest is forgotten (LIM-53)
 	gateLines     = 5           // of the log in a second about links whose node has not joined (LIM-54)
@@ -44,8 +44,7 @@ type gate struct {
 type visitor struct {
 	gate    *gate
 	address netip.Prefix // not valid where the peer has none of its own: unix sockets, memory
-	since   time.Time
-	timer   *time.Timer // runs from accept until the node has joined; there is no other deadline
+	timer   *time.Timer  // runs from accept until the node has joined; there is no other deadline
 
 	// Guarded by the gate's lock.
 	counted bool        // it is not authenticated, and not in memory
@@ -85,7 +84,7 @@ func addressOf(info *transport.Info) netip.Prefix {
 
 // enter lets a peer in whose connection close ends, and begins its time; nil if the gate is shut, or its address is barred. Whoever has to give way for it is closed.
 func (g *gate) enter(info *transport.Info, close func(error)) *visitor {
-	v := &visitor{gate: g, address: addressOf(info), since: time.Now(), counted: info.Network != "memory", close: close}
+	v := &visitor{gate: g, address: addressOf(info), counted: info.Network != "memory", close: close}
 	g.mu.Lock()
 	if g.shut || v.counted && g.isBarred(v.address) {
 		g.mu.Unlock()
@@ -109,27 +108,31 @@ func (g *gate) enter(info *transport.Info, close func(error)) *visitor {
 	return v
 }
 
-// makeRoom chooses who gives way to another link of from: one of the same address if it has as many as it may, else any, if there are as many as there may be. Call with the
-// lock held, and what it returns without.
+// makeRoom chooses who gives way to another link of from: one of the same address if it has as many as it may, else any, if there are as many as there may be. It is the oldest of
+// those that have said Hello or of those that have not, whichever are more, so that neither can crowd out the others: not silent peers one that is about to prove who it is, nor
+// those that stop there one that has only just come. Call with the lock held, and what it returns without.
 func (g *gate) makeRoom(from netip.Prefix) (close func(error)) {
 	full := from.IsValid() && g.of[from] >= g.perAddress
 	if !full && len(g.visitors) < g.limit {
 		return nil
 	}
-	var oldest *visitor
-	silent := time.Now().Add(-silenceFor)
+	var silent, greeted *visitor // the oldest
+	balance := 0
 	for _, v := range g.visitors {
-		if full && v.address != from {
-			continue
-		}
-		if !v.greeted && !v.since.After(silent) {
-			return g.end(v, errCrowded)
-		}
-		if oldest == nil {
-			oldest = v
+		switch {
+		case full && v.address != from:
+		case v.greeted:
+			balance--
+			greeted = cmp.Or(greeted, v)
+		default:
+			balance++
+			silent = cmp.Or(silent, v)
 		}
 	}
-	return g.end(oldest, errCrowded)
+	if silent == nil || balance < 0 {
+		return g.end(greeted, errCrowded)
+	}
+	return g.end(silent, errCrowded)
 }
 
 // end takes v out of what is counted and notes why it is ended. Call with the lock held, and what it returns without.

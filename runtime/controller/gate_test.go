@@ -57,25 +57,30 @@ func TestLIM3Address(t *testing.T) {
 	require.EqualValues(t, 1, w.Stats().Dropped)
 }
 
-// TestLIM3Order makes the oldest that has been silent for a second give way, and the oldest of all where there is none: who has only just come is not worse than
-// those that have said Hello and nothing since.
+// TestLIM3Order makes the oldest give way of those that have said Hello or of those that have not, whichever are more.
 func TestLIM3Order(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := start(t, Options{MaxPending: 3})
-		old, mute := w.from("192.0.2.1:1", nil), w.from("192.0.2.2:1", nil)
-		greet(t, old)
-		young := w.from("192.0.2.3:1", nil)
-		time.Sleep(silenceFor)
-		require.Equal(t, 3, w.Stats().Pending)
-		w.from("192.0.2.4:1", nil)
-		require.Error(t, mute.Closed(t))
-		greet(t, young)
-		newest := w.from("192.0.2.5:1", nil) // the one from .4 is silent, but only since now
-		require.Error(t, old.Closed(t))
-		newest.Join(t, "newest")
-		young.Close()
-		w.end()
-	})
+	w := start(t, Options{MaxPending: 4})
+	n := 0
+	come := func(greets bool) *rawpeer.Peer {
+		n++
+		p := w.from(fmt.Sprintf("192.0.2.%d:1", n), nil)
+		if greets {
+			greet(t, p)
+		}
+		return p
+	}
+	greeted := []*rawpeer.Peer{come(true), come(true), come(true)}
+	just := come(false)
+	silent := come(false) // for which the oldest with a Hello goes, though there are silent ones
+	require.Error(t, greeted[0].Closed(t))
+	come(false) // two of each: of those that are silent
+	require.Error(t, just.Closed(t))
+	greet(t, silent)
+	come(false) // three have said Hello
+	require.Error(t, greeted[1].Closed(t))
+	silent.Send(frame{Header: header{Kind: transport.Proof}, Payload: make([]byte, transport.ProofSize)})
+	silent.Expect(t, transport.Welcome)
+	require.EqualValues(t, 3, w.Stats().Dropped)
 }
 
 // TestLIM3Largest does no arithmetic on limits.
