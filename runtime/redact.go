@@ -72,3 +72,24 @@ func (w *Writer) Format(f fmt.State, verb rune) {
 	}
 	safetext.Format(f, verb, text)
 }
+
+// Format shows the service.
+func (r *Registration) Format(f fmt.State, verb rune) {
+	text := "<nil>"
+	if r != nil {
+		text = "registration of " + r.service
+	}
+	safetext.Format(f, verb, text)
+}
+
+// Format shows the schedule's id and method.
+func (t *Task) Format(f fmt.State, verb rune) {
+	text := "<nil>"
+	if t != nil {
+		text = "schedule " + safetext.Line(t.key.ID, safetext.MaxLog) + " of " + safetext.Line(t.method, safetext.MaxLog)
+	}
+	safetext.Format(f, verb, text)
+}
+
+// Format shows nothing of the node.
+func (b *Binding) Format(f fmt.State, verb rune) { safetext.Format(f, verb, "binding") }
