@@ -268,7 +268,7 @@ func TestACC67NothingSecretIsShown(t *testing.T) {
 	require.NoError(t, os.WriteFile(wrong, []byte(token+"x\n"), 0o600)) // almost one
 	_, err = transport.LoadToken(wrong)
 	note(err)
-	conn, dialed, _, err := transport.Dial(ctx, mustAddr(t, ctl.Addr()), file)
+	conn, dialed, _, err := transport.Dial(ctx, mustAddr(t, ctl.Addr()), transport.DialOptions{TokenFile: file})
 	require.NoError(t, err)
 	link := transport.NewConn(conn, dialed)
 	note(link, dialed)
