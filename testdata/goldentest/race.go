@@ -1,0 +1,5 @@
+//go:build race
+
+package goldentest
+
+const race = true
