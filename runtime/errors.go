@@ -68,6 +68,7 @@ const (
 	ReasonNoProvider    Reason = "no_provider"     // no node offers the method
 	ReasonSchema        Reason = "schema"          // caller and provider disagree about the method's signature
 	ReasonBusy          Reason = "busy"            // a bounded queue is full
+	ReasonOverloaded    Reason = "overloaded"      // the controller runs short of memory
 	ReasonTooLarge      Reason = "too_large"       // the request is over the message limit
 	ReasonReplyTooLarge Reason = "reply_too_large" // the result is over the message limit
 	ReasonInvalid       Reason = "invalid"         // an argument says of itself that it is not valid

@@ -61,6 +61,7 @@ type controllerCommand struct {
 	Name      string `placeholder:"NAME" help:"What nodes see; the default is \"controller\"."`
 	TokenFile string `placeholder:"FILE" type:"path" help:"File of the token that nodes on TCP must know; the default is one that nodes of this user find."`
 	Store     string `placeholder:"FILE" type:"path" help:"File that keeps schedules, so that they survive the controller; without it they end with it."`
+	MaxMemory size   `placeholder:"SIZE" help:"What the process may occupy, such as 256MiB; calls are refused before it does. The default is what its control group allows, and else no limit."`
 	Verbose   bool   `short:"v" help:"Log more."`
 }
 
@@ -76,6 +77,7 @@ func (c *controllerCommand) Run(out output) error {
 	}
 	options := controller.Options{
 		Addr: c.Addr, Name: c.Name, TokenFile: c.TokenFile,
+		Limits: controller.Limits{ProcessMemory: ceiling(int64(c.MaxMemory))},
 		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level})),
 	}
 	if c.Store != "" {

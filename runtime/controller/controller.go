@@ -135,6 +135,7 @@ type Controller struct {
 	counts  counters
 	gate    *gate
 	kept    *transport.KeepBudget
+	memory  *memory
 	closing chan struct{} // closed by Close
 
 	draining atomic.Bool // no calls are let in
@@ -224,6 +225,7 @@ func build(o Options) *Controller {
 	c.gate = newGate(&c.opts, &c.counts)
 	c.wrong = c.opts.Limits.settle(&c.opts)
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
+	c.memory = newMemory(c)
 	rand.Read(c.incarnation[:])
 	c.routes.Store(&[]*route{nil})
 	c.schedules = newScheduler(c)
@@ -457,6 +459,7 @@ func (c *Controller) Close() error {
 	for _, l := range links {
 		l.Close(transport.ErrClosed)
 	}
+	c.memory.close()
 	c.wg.Wait()
 	c.awaitHooks()
 	return err

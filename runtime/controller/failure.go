@@ -27,6 +27,7 @@ const (
 	reasonNoProvider = "no_provider"
 	reasonSchema     = "schema"
 	reasonBusy       = "busy"
+	reasonOverloaded = "overloaded"
 	reasonNodeLost   = "node_lost"
 	reasonDraining   = "draining"
 	reasonPanic      = "panic"

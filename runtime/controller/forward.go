@@ -60,6 +60,9 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	if r == nil {
 		return nil, 0, unknownRoute(f.Route)
 	}
+	if level := s.c.memory.level.Load(); level != watched && !s.c.memory.takes(level, f.Depth > 0) {
+		return nil, 0, overloaded(r.String())
+	}
 	if m := f.Mode.Unknown(); m != 0 {
 		return nil, 0, &control.Failure{Code: failedPrecondition, Reason: reasonShape, Outcome: notRun, Method: r.String(),
 			Message: fmt.Sprintf("the call has the mode %d, which this controller does not know: the caller is of a later version", m)}

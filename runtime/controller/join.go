@@ -212,6 +212,9 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit,
 			Message: fmt.Sprintf("the controller has %d nodes, as many as it may", c.opts.MaxNodes)}
 	}
+	if !c.memory.takesNode() {
+		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonOverloaded, Message: "the controller runs short of memory: join later"}
+	}
 	if c.lastNumber == math.MaxUint32 {
 		return &transport.RefusePayload{Code: resourceExhausted, Reason: reasonLimit, Message: "the controller has no session numbers left"}
 	}

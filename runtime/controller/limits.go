@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -12,6 +13,13 @@ import (
 // Limits are the bounds of a controller that few have a reason to change; those that more have are fields of [Options]. 0 is the default, which is finite. A negative value means that
 // there is no limit, where it says so; elsewhere it is refused when the controller starts, as is whatever is out of range. Sizes are bytes. The ids are those of docs/semantics.md.
 type Limits struct {
+	// Memory is what the controller holds for its nodes, in queues and for links that resume, at least 1 MiB. Where 80 % of it are taken calls are refused, overloaded, but for those that handlers make, and
+	// at 90 % all calls and further nodes, until it is 10 % less. 0: 1 GiB, or half of ProcessMemory if that is less; negative: no limit (LIM-16).
+	Memory int64
+	// ProcessMemory is what the process may occupy, at least 16 MiB, with everything else that it does: the same is refused at the same shares of it. 0: what the system's control group or GOMEMLIMIT
+	// allows, and no limit where there is neither; negative: no limit (LIM-16).
+	ProcessMemory int64
+
 	// QueueBytes and QueueFrames bound what waits for one node, but for what credit covers: one more call is refused, busy. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
 	QueueBytes, QueueFrames int
 	// StallTimeout is for how long a node may take nothing until its link is closed, from 10 ms to an hour. 0: 10 s (LIM-14).
@@ -62,6 +70,10 @@ type Limits struct {
 // settle sets defaults; its error says what is out of range.
 func (l *Limits) settle(o *Options) error {
 	var s limits.Setter
+	limits.Open(&s, "Memory", &l.Memory, heldMemory(l.ProcessMemory), 1<<20)
+	if l.ProcessMemory > 0 {
+		limits.Within(&s, "ProcessMemory", &l.ProcessMemory, 0, 16<<20, math.MaxInt64)
+	}
 	limits.Open(&s, "QueueBytes", &l.QueueBytes, transport.QueueBytes, 128<<10)
 	limits.Open(&s, "QueueFrames", &l.QueueFrames, transport.QueueFrames, 16)
 	limits.Within(&s, "StallTimeout", &l.StallTimeout, transport.StallTimeout, 10*time.Millisecond, time.Hour)
@@ -96,7 +108,7 @@ func (l *Limits) settle(o *Options) error {
 // link is what holds for the queue towards a node.
 func (c *Controller) link() transport.Limits {
 	l := &c.opts.Limits
-	return transport.Limits{QueueBytes: l.QueueBytes, QueueFrames: l.QueueFrames, StallTimeout: l.StallTimeout, KeptBytes: l.KeptBytes}
+	return transport.Limits{QueueBytes: l.QueueBytes, QueueFrames: l.QueueFrames, StallTimeout: l.StallTimeout, KeptBytes: l.KeptBytes, Meter: c.memory.meter}
 }
 
 // atMost is d, or most if that is set and less.

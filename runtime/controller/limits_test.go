@@ -19,6 +19,9 @@ func TestLimitsOfAController(t *testing.T) {
 	open := 0
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name
+		if name == "ProcessMemory" { // its default is the system's
+			continue
+		}
 		settled := func(v int64) (int64, error) {
 			var l Limits
 			reflect.ValueOf(&l).Elem().Field(i).SetInt(v)
@@ -37,10 +40,10 @@ func TestLimitsOfAController(t *testing.T) {
 		switch got, err = settled(-1); {
 		case err == nil:
 			open++
-			require.EqualValues(t, limits.Unlimited, got, name)
+			require.GreaterOrEqual(t, got, int64(limits.Unlimited64), name)
 			got, err = settled(largest)
 			require.NoError(t, err, name)
-			require.EqualValues(t, limits.Unlimited, got, name)
+			require.GreaterOrEqual(t, got, int64(limits.Unlimited64), name)
 		default:
 			require.ErrorContains(t, err, "Limits."+name)
 			require.Equal(t, usual, got, "%s keeps its default", name)
@@ -50,7 +53,7 @@ func TestLimitsOfAController(t *testing.T) {
 			require.ErrorContains(t, err, "Limits."+name)
 		}
 	}
-	require.Equal(t, 16, open, "fields without a limit, where that is asked for")
+	require.Equal(t, 17, open, "fields without a limit, where that is asked for")
 
 	require.PanicsWithError(t, "options of the controller: Limits.CallDepth is 33: it must be from 1 to 32, or 0 for 32", func() { New(Options{Limits: Limits{CallDepth: 33}}) })
 }

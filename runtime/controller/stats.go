@@ -23,6 +23,7 @@ type Stats struct {
 	Serving       int // that callees were given and have not ended
 	Introductions int // nodes that know another as a caller
 	Kept          int // bytes, for links that may resume
+	Queued        int // bytes in the queues of all nodes, but for what is less than 64 KiB in one
 
 	Late    uint64            // frames for calls that had ended
 	Refused uint64            // links that were not let in, without those of barred addresses
@@ -30,6 +31,7 @@ type Stats struct {
 	Slow    uint64            // of those: took too long (LIM-2)
 	Failed  uint64            // of those: whose proof was wrong
 	Barred  uint64            // connections that were closed since their address had failed too often (LIM-21)
+	Shed    uint64            // calls that were refused since memory ran short (SEM-27)
 	Resumed uint64            // times that a link went on over another connection
 	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
@@ -57,7 +59,7 @@ func (c *Controller) Stats() Stats {
 	st := Stats{
 		Links: len(c.links), Pending: c.gate.pending(), Nodes: len(c.sessions), Watchers: len(c.watchers),
 		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(),
-		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Ejected: c.ejections,
+		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Queued: int(c.memory.meter.Held()), Shed: c.memory.refused.Load(), Ejected: c.ejections,
 	}
 	for _, list := range c.waiting {
 		st.Waiting += len(list)

@@ -258,7 +258,7 @@ func (r *run) again(why *control.Failure, now, rejoining time.Time) bool {
 		if !now.Before(rejoining) {
 			return false
 		}
-	case reasonBusy, reasonDraining, reasonNodeLost, reasonStaleRoute:
+	case reasonBusy, reasonOverloaded, reasonDraining, reasonNodeLost, reasonStaleRoute:
 		if r.attempt++; r.attempt >= runAttempts {
 			return false
 		}

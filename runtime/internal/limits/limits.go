@@ -10,8 +10,19 @@ import (
 // Number is what a limit may be.
 type Number interface{ ~int | ~int64 }
 
-// Unlimited is what a negative value becomes: more than anything comes to, and so little that sums and small multiples of it do not overflow where an int has 32 bits.
-const Unlimited = math.MaxInt32 / 4
+// Unlimited is what a negative value becomes: more than anything comes to, and so little that sums and small multiples of it do not overflow.
+const (
+	Unlimited   = math.MaxInt / 8
+	Unlimited64 = math.MaxInt64 / 128
+)
+
+func unlimited[T Number](v T) T {
+	if _, ok := any(v).(int); ok {
+		return T(int(Unlimited))
+	}
+	most := int64(Unlimited64)
+	return T(most)
+}
 
 // Setter goes through the fields of a struct. Its Err is about the first field that is wrong, which has its default then.
 type Setter struct{ Err error }
@@ -28,14 +39,14 @@ func Within[T Number](s *Setter, name string, v *T, fallback, min, max T) {
 }
 
 // Open is Within for what may also be unlimited, by any negative value. What is larger than [Unlimited] is so, too.
-func Open(s *Setter, name string, v *int, fallback, min int) {
-	switch {
+func Open[T Number](s *Setter, name string, v *T, fallback, min T) {
+	switch none := unlimited(*v); {
 	case *v == 0:
 		*v = fallback
-	case *v < 0 || *v > Unlimited:
-		*v = Unlimited
+	case *v < 0 || *v > none:
+		*v = none
 	case *v < min:
-		s.refuse(fmt.Errorf("Limits.%s is %d: it must be at least %d, or 0 for %d, or negative for no limit", name, *v, min, fallback))
+		s.refuse(fmt.Errorf("Limits.%s is %v: it must be at least %v, or 0 for %v, or negative for no limit", name, *v, min, fallback))
 		*v = fallback
 	}
 }
