@@ -135,7 +135,7 @@ func as(t *testing.T, uid int, f func()) {
 	}
 }
 
-func TestOtherUser(t *testing.T) {
+func TestACC69OtherUser(t *testing.T) {
 	const stranger = 12345
 	dir := shortDir(t)
 	if err := os.Chmod(dir, 0o711); err != nil {

@@ -141,7 +141,7 @@ func remnant(t testing.TB, path string) {
 	ln.Close()
 }
 
-func TestUnixInTheWay(t *testing.T) {
+func TestACC69InTheWay(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		setup func(path string) error
@@ -288,7 +288,7 @@ func TestUnixTurns(t *testing.T) {
 	group.Wait()
 }
 
-func TestUnixLongPath(t *testing.T) {
+func TestACC69LongPath(t *testing.T) {
 	a := Addr{"unix", filepath.Join(shortDir(t), strings.Repeat("x", 108))}
 	if _, err := Listen(t.Context(), a, ListenOptions{}); err == nil || !strings.Contains(err.Error(), "shorter directory") {
 		t.Errorf("Listen: %v", err)
