@@ -337,7 +337,9 @@ func (c *Controller) secure(ln *transport.Listener, conn net.Conn, info transpor
 		if errors.Is(err, transport.ErrUntrusted) {
 			v.fail()
 		}
-		v.leave()
+		if v.leave() == nil {
+			c.counts.refused.Add(1)
+		}
 		c.gate.note(c.log, slog.LevelWarn, "connection turned away", "remote", info.Remote, "reason", cut(err.Error()))
 		return
 	}

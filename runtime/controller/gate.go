@@ -180,10 +180,13 @@ func (v *visitor) known() {
 	v.gate.mu.Unlock()
 }
 
-// leave ends v: its node has joined, or never will.
-func (v *visitor) leave() {
+// leave ends v: its node has joined, or never will. It returns why, if the gate has ended it.
+func (v *visitor) leave() error {
 	v.timer.Stop()
-	v.known()
+	v.gate.mu.Lock()
+	defer v.gate.mu.Unlock()
+	v.gate.forget(v)
+	return v.over
 }
 
 // expire ends a link that takes too long (LIM-2).
