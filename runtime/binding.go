@@ -41,7 +41,7 @@ type boundMethod struct {
 // routes are a binding's numbers at one session's controller, by method.
 type routes struct {
 	s       *session
-	numbers []control.Route // zero for a method that no controller would take
+	numbers []control.Route // zero for a method that no controller would take, or that this one does not let the node call
 }
 
 // Bind makes what a proxy needs to call through c.
@@ -95,8 +95,23 @@ func (b *Binding) route(ctx context.Context, s *session, m int, deadline time.Ti
 	if err != nil {
 		return control.Route{}, notRun(err, b.methods[m].full)
 	}
+	denied := numbers[m].Number == control.NoRoute
+	for i := range numbers {
+		if numbers[i].Number == control.NoRoute { // the next call asks again: the policy may be another by then
+			numbers[i].Number = 0
+		}
+	}
 	b.routes.Store(&routes{s, numbers})
+	if denied {
+		return control.Route{}, b.denied(m)
+	}
 	return numbers[m], nil
+}
+
+// denied is the error of a method that the controller's policy does not let the node call.
+func (b *Binding) denied(m int) *Error {
+	return &Error{Code: PermissionDenied, Reason: ReasonPolicy, Outcome: NotRun, Method: b.methods[m].full,
+		Message: fmt.Sprintf("the controller's policy does not let node %q call %s", b.node.opts.Name, b.methods[m].full)}
 }
 
 // resolve asks for the routes of all methods but those that no controller would take.

@@ -90,6 +90,7 @@ const (
 	ReasonLimit         Reason = "limit"           // something else is over a limit that the message names
 	ReasonNoTask        Reason = "no_task"         // no schedule of that id is known
 	ReasonStore         Reason = "store"           // the controller's store has failed
+	ReasonPolicy        Reason = "policy"          // the controller's policy does not let the node do it
 )
 
 // Outcome says whether a handler ran for the call that failed. The zero Outcome is the honest default.

@@ -9,7 +9,8 @@ import (
 
 // WaitReady returns when every method of the client has a provider that takes its calls: one that understands the signature, does not drain, is another node
 // than this where the method is an event, and is one of those that the binding's options leave. All have one at the same moment, at once if they have.
-// It ends with ctx, and goes on over the loss of a link. It is for generated code.
+// It ends with ctx, and goes on over the loss of a link. What the controller's policy does not let the node call is not waited for, unless that is everything: then the error
+// says so. It is for generated code.
 func (b *Binding) WaitReady(ctx context.Context) error {
 	for attempt := 1; ; {
 		s, err := b.node.session(ctx)
@@ -35,8 +36,13 @@ func (b *Binding) WaitReady(ctx context.Context) error {
 // awaitAt waits at one session's controller.
 func (b *Binding) awaitAt(ctx context.Context, s *session) error {
 	var q control.Await
+	var denied error
 	for m := range b.client.Methods {
 		r, err := b.route(ctx, s, m, time.Time{}, false)
+		if e, ok := err.(*Error); ok && e.Reason == ReasonPolicy {
+			denied = err
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -45,6 +51,9 @@ func (b *Binding) awaitAt(ctx context.Context, s *session) error {
 		} else {
 			q.Routes = append(q.Routes, r.Number)
 		}
+	}
+	if denied != nil && len(q.Routes)+len(q.Others) == 0 {
+		return denied
 	}
 	if b.ext != nil {
 		q.Nodes = b.ext.to

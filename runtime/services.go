@@ -319,7 +319,7 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 		if err == nil {
 			r.known = s
 		}
-		return err
+		return r.unlessWithdrawn(err)
 	}
 	q := control.Register{Service: r.service, Part: r.part, Balance: control.Balance(r.balance)}
 	for _, m := range r.methods {
@@ -340,7 +340,7 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 		return describe(missing, func(i int) string { return r.methods[i].sig })
 	})
 	if err != nil {
-		return err
+		return r.unlessWithdrawn(err)
 	}
 	r.known = s
 	var a control.Registered
@@ -352,6 +352,16 @@ func (r *Registration) announce(ctx context.Context, s *session) error {
 		r.node.log.Warn("the controller does not take the documentation", "service", r.service, "error", err)
 	}
 	return nil
+}
+
+// unlessWithdrawn is err, unless a controller has taken the registration before and now its policy does not let the node serve it: then the node does without, as it
+// would if it had not lost its connection, and asks again when it joins again. Call in turn.
+func (r *Registration) unlessWithdrawn(err error) error {
+	if e, ok := err.(*Error); ok && e.Reason == ReasonPolicy && r.known != nil {
+		r.node.log.Error("the controller does not let the node serve any more what it has served", "service", r.service, "error", err)
+		return nil
+	}
+	return err
 }
 
 // forget removes a registration from the tables.

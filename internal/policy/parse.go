@@ -3,21 +3,20 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/daffi-rpc/daffi/internal/watchfile"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // The bounds of a file (LIM-57).
 const (
-	MaxBytes = 1 << 20
-	MaxLine  = 8 << 10 // bytes of a line
-	MaxRules = 4096    // rules and groups
-	MaxPairs = 1 << 16 // of all rules: actions times nodes times methods
+	MaxBytes = watchfile.MaxSize // 1 MiB
+	MaxLine  = 8 << 10           // bytes of a line
+	MaxRules = 4096              // rules and groups
+	MaxPairs = 1 << 16           // of all rules: actions times nodes times methods
 )
 
 // maxErrors is how many mistakes of a file are told.
@@ -25,12 +24,7 @@ const maxErrors = 20
 
 // Read reads and parses a file.
 func Read(file string) (*Policy, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	data, err := watchfile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}

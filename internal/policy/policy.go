@@ -134,6 +134,9 @@ func (p *Policy) Decide(who string, a Action, service, method string) Decision {
 	return p.covering(who, a, b).decision()
 }
 
+// Overall says what the rules about * say of the node and a.
+func (p *Policy) Overall(who string, a Action) Decision { return p.covering(who, a, nil).decision() }
+
 // Everything says whether the node may do a with all that is below a name, or with all there is if that is empty: something allows that, and nothing denies any of it.
 func (p *Policy) Everything(who string, a Action, below string) Decision {
 	var buf [full]byte

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/daffi-rpc/daffi/internal/watchfile"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -90,6 +91,8 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, Decision{false, 13}, p.Everything("deep", Call, "shop.v1"))
 	require.Equal(t, Decision{}, p.Everything("kiosk", Call, "Orders")) // only one of them
 	require.True(t, p.Something("kiosk", Call, "Orders"))
+	require.Equal(t, Decision{true, 8}, p.Overall("monitor", Watch))
+	require.Equal(t, Decision{}, p.Overall("deep", Call))
 	require.True(t, p.Something("kiosk", Call, ""))
 	require.False(t, p.Something("shop-test", Call, "Orders"))
 	require.False(t, p.Something("kiosk", Call, "Order"))
@@ -203,7 +206,7 @@ func TestRead(t *testing.T) {
 	require.Equal(t, 1, p.Rules())
 	require.NoError(t, os.WriteFile(file, make([]byte, MaxBytes+1), 0o600))
 	_, err = Read(file)
-	require.ErrorContains(t, err, "more than 1048576 bytes")
+	require.ErrorIs(t, err, watchfile.ErrTooLarge)
 	_, err = Read(t.TempDir())
 	require.Error(t, err)
 }

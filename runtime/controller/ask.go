@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/daffi-rpc/daffi/internal/policy"
 	"github.com/daffi-rpc/daffi/internal/signature"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -85,7 +86,7 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		page, why := s.c.inspect(&m)
+		page, why := s.inspect(&m)
 		if why != nil {
 			s.answer(f.Call, why)
 			return nil
@@ -96,7 +97,7 @@ func (s *session) control(f *transport.Frame) error {
 		if err := m.Read(&d); err != nil {
 			return malformed(op, err)
 		}
-		found := s.c.find(m.Node)
+		found := s.find(m.Node)
 		s.say(f.Call, found.Append)
 	case control.OpTargets:
 		var m control.Targets
@@ -202,7 +203,7 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why := validWord("service", m.Service); why != nil {
 		return nil, why
 	}
-	named, words := make(map[string]bool, len(m.Methods)), 0
+	named := make(map[string]bool, len(m.Methods))
 	for i := range m.Methods {
 		name := m.Methods[i].Name
 		if why := validWord("method", name); why != nil {
@@ -212,24 +213,20 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s is named twice", m.Service, name)}
 		}
 		named[name] = true
-		words += methodWords(name)
+	}
+	for i := range m.Methods {
+		if why := s.authorize(m.Service, m.Methods[i].Name, policy.Serve); why != nil {
+			return nil, why
+		}
+	}
+	if !m.Balance.Known() { // of a later version, which wishes it and does not rely on it
+		m.Balance = control.BalanceDefault
 	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reg := s.services[m.Service]
-	if reg == nil {
-		words += serviceWords(m.Service)
-	} else if why := s.overlap(reg, m); why != nil {
+	if why := s.room(m); why != nil {
 		return nil, why
-	}
-	if s.methods+len(named) > c.opts.Limits.Methods {
-		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
-			Message: fmt.Sprintf("a node serves at most %d methods", c.opts.Limits.Methods)}
-	}
-	if s.words+words > tableBytes {
-		return nil, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
-			Message: fmt.Sprintf("the names of what a node serves take at most %d bytes", tableBytes)}
 	}
 	routes, why := s.intern(m.Service, m.Methods)
 	if why != nil {
@@ -241,6 +238,48 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if why := s.settle(routes, (*route).unsettledTo); why != nil {
 		return nil, why
 	}
+	if not, ok := c.access.serves(s.name, m); !ok { // another policy came meanwhile
+		return nil, s.forbidden(policy.Serve, not)
+	}
+	s.enter(m, routes)
+	c.tell(&s.touched)
+	return &control.Registered{Describe: s.undocumented(routes)}, nil
+}
+
+// room says what stands against a part that the node registers. Call with the lock held.
+func (s *session) room(m *control.Register) *control.Failure {
+	if reg := s.services[m.Service]; reg != nil {
+		if why := s.overlap(reg, m); why != nil {
+			return why
+		}
+	}
+	if s.methods+len(m.Methods) > s.c.opts.Limits.Methods {
+		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+			Message: fmt.Sprintf("a node serves at most %d methods", s.c.opts.Limits.Methods)}
+	}
+	if s.words+s.wordsOf(m) > tableBytes {
+		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
+			Message: fmt.Sprintf("the names of what a node serves take at most %d bytes", tableBytes)}
+	}
+	return nil
+}
+
+// wordsOf is how many bytes a part adds to the node's row of the table. Call with the lock held.
+func (s *session) wordsOf(m *control.Register) (n int) {
+	if s.services[m.Service] == nil {
+		n = serviceWords(m.Service)
+	}
+	for i := range m.Methods {
+		n += methodWords(m.Methods[i].Name)
+	}
+	return n
+}
+
+// enter puts a part into the tables, for which there is room and whose signatures are settled. Call with the lock held.
+func (s *session) enter(m *control.Register, routes []*route) {
+	c := s.c
+	words := s.wordsOf(m)
+	reg := s.services[m.Service]
 	if reg == nil {
 		reg = &registration{methods: make(map[string]method, len(m.Methods))}
 		if s.services == nil {
@@ -253,22 +292,17 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 		c.services[m.Service][s] = reg
 	}
 	reg.parts = append(reg.parts, m.Part)
-	if !m.Balance.Known() { // of a later version, which wishes it and does not rely on it
-		m.Balance = control.BalanceDefault
-	}
 	c.compareBalance(s, routes, m.Balance)
 	s.methods += len(routes)
 	s.words += words
 	for i, r := range routes {
 		number := m.Methods[i].Number
-		reg.methods[m.Methods[i].Name] = method{route: r, number: number, part: m.Part}
+		reg.methods[m.Methods[i].Name] = method{route: r, number: number, part: m.Part, balance: m.Balance}
 		if !s.draining.Load() {
 			c.offer(r, provider{s: s, number: number, balance: m.Balance, speed: new(speed)})
 		}
 	}
 	c.changed(s.number)
-	c.tell(&s.touched)
-	return &control.Registered{Describe: s.undocumented(routes)}, nil
 }
 
 func tooManyRoutes() *control.Failure {
@@ -296,6 +330,7 @@ func (s *session) unregister(service string, part uint32) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.withheld = slices.DeleteFunc(s.withheld, func(m *control.Register) bool { return m.Service == service && m.Part == part })
 	if reg := s.services[service]; reg != nil && slices.Contains(reg.parts, part) {
 		c.dropPart(s, service, reg, part)
 		c.changed(s.number)
@@ -304,7 +339,7 @@ func (s *session) unregister(service string, part uint32) {
 }
 
 // resolve gives numbers to what the node wants to call, whether or not anybody serves it, once all signatures are known. The answer is a
-// Routes or a Missing.
+// Routes or a Missing. What the node may not know of has [control.NoRoute].
 func (s *session) resolve(m *control.Resolve) (message, *control.Failure) {
 	return s.resolveAs(m.Service, m.Methods, func(r *route) *route { return r })
 }
@@ -323,38 +358,49 @@ func (s *session) resolveAs(service string, methods []control.Method, see func(*
 			return nil, why
 		}
 	}
+	left, at := s.mayKnow(service, methods)
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	routes, why := s.intern(service, methods)
+	routes, why := s.intern(service, left)
 	if why != nil {
 		return nil, why
 	}
 	if missing, why := s.missing(routes, asking{sig: 1}); why != nil || len(missing) > 0 {
+		for i, m := range missing {
+			if at != nil {
+				missing[i] = at[m]
+			}
+		}
 		return &control.Missing{Methods: missing}, why
 	}
 	if why := s.settle(routes, (*route).unsettled); why != nil {
 		return nil, why
 	}
-	var answer control.Routes
-	for _, r := range routes {
+	answer := control.Routes{Routes: make([]control.Route, len(methods))}
+	for i := range answer.Routes {
+		answer.Routes[i].Number = control.NoRoute
+	}
+	for i, r := range routes {
 		r.call()
 		if r = see(r); r == nil {
 			return nil, tooManyRoutes()
 		}
-		answer.Routes = append(answer.Routes, control.Route{Number: r.number, Remote: r.remote()})
+		if at != nil {
+			i = int(at[i])
+		}
+		answer.Routes[i] = control.Route{Number: r.number, Remote: r.remote()}
 	}
 	return &answer, nil
 }
 
-// find returns the session of a node.
-func (c *Controller) find(name string) control.Found {
+// find returns the session of a node that this one may know of.
+func (s *session) find(name string) control.Found {
+	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.names[name]; s != nil {
-		if _, ok := c.sessionAt(s.number); ok { // else it is about to leave
-			return control.Found{Session: s.number}
-		}
+	if other := c.names[name]; other != nil && s.visible(other.number) != nil { // else it is about to leave
+		return control.Found{Session: other.number}
 	}
 	return control.Found{}
 }

@@ -43,13 +43,23 @@ func (w *awaiting) advance() bool {
 	return false
 }
 
+// known reports whether the node may know of all the routes.
+func (w *awaiting) known() bool {
+	p := w.s.c.access.enforced()
+	return !slices.ContainsFunc(w.routes, func(r *route) bool { return !allows(p, w.s.name, r.service, r.method, knowing...) })
+}
+
 // await answers the question now or later.
 func (s *session) await(number uint64, m *control.Await) {
 	w := &awaiting{s: s, number: number, others: len(m.Routes), nodes: m.Nodes}
 	for _, n := range slices.Concat(m.Routes, m.Others) {
 		r := s.c.route(n)
 		if r == nil {
-			s.answer(number, unknownRoute(n))
+			s.answer(number, s.noRoute(n))
+			return
+		}
+		if why := s.mayUse(r, knowing...); why != nil {
+			s.answer(number, why)
 			return
 		}
 		w.routes = append(w.routes, r)
@@ -65,6 +75,10 @@ func (s *session) keep(w *awaiting) bool {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !w.known() { // another policy came meanwhile
+		s.answer(w.number, s.forbidden(knowing[0], thisMethod))
+		return true
+	}
 	if !w.advance() {
 		s.answer(w.number, nil)
 		return true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daffi-rpc/daffi/internal/policy"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -25,6 +26,9 @@ func (s *session) catch(m *control.Catch) *control.Failure {
 			return why
 		}
 	}
+	if why := s.authorizeBelow(m.Prefix, policy.Serve); why != nil {
+		return why
+	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,9 +40,9 @@ func (s *session) catch(m *control.Catch) *control.Failure {
 			Message: fmt.Sprintf("a node takes unknown methods of at most %d prefixes", maxCaught)}
 	}
 	if s.caught == nil {
-		s.caught = map[string]struct{}{}
+		s.caught = map[string]bool{}
 	}
-	s.caught[m.Prefix] = struct{}{}
+	s.caught[m.Prefix] = c.access.catches(s.name, m.Prefix)
 	list := c.catchers[m.Prefix]
 	i, _ := position(list, s.number)
 	c.catchers[m.Prefix] = append(list[:i:i], append([]provider{{s: s}}, list[i:]...)...)
@@ -135,7 +139,7 @@ func (c *Controller) catchersOf(r *route, wanted uint32) []provider {
 		prefix, more = shorter(prefix)
 		var list []provider
 		for _, p := range c.catchers[prefix] {
-			if !p.s.draining.Load() && r.admits(p.s) && (wanted == 0 || p.s.number == wanted) {
+			if p.s.caught[prefix] && !p.s.draining.Load() && r.admits(p.s) && (wanted == 0 || p.s.number == wanted) {
 				list = append(list, p)
 			}
 		}

@@ -76,6 +76,12 @@ type Options struct {
 	// Limits are bounds that few have a reason to change.
 	Limits Limits
 
+	// Policy is the file that says which node may do what (SEM-26); docs/semantics.md has its form. It is read again when it changes; one that cannot be used changes nothing, and is logged. Empty
+	// means that every node may call, serve, schedule and watch everything.
+	Policy string
+	// PolicyDryRun refuses nothing: what the policy would deny is logged, once for each node, action and method.
+	PolicyDryRun bool
+
 	// OnNodeJoined and OnNodeLeft are told who is there, one call after the other, on a goroutine of the controller's own. A node whose connection is to be resumed has not left. One that
 	// blocks holds up further ones; what happens to a name meanwhile is told as what has become of it, so of a node that has come and gone nothing. Close waits for them for at most a
 	// second. A panic is logged.
@@ -133,6 +139,7 @@ type Controller struct {
 
 	routes  atomic.Pointer[[]*route] // by number; the first is nil
 	counts  counters
+	access  access
 	gate    *gate
 	kept    *transport.KeepBudget
 	memory  *memory
@@ -180,9 +187,13 @@ func New(o Options) *Controller {
 	if err := c.check(); err != nil {
 		panic(err)
 	}
+	if err := c.openPolicy(); err != nil {
+		panic(err)
+	}
 	if err := c.schedules.load(); err != nil {
 		panic(err)
 	}
+	c.watchPolicy()
 	return c
 }
 
@@ -239,6 +250,9 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := c.openPolicy(); err != nil {
+		return nil, err
+	}
 	addr, err := transport.ParseAddr(o.Addr)
 	if err != nil {
 		return nil, err
@@ -257,6 +271,7 @@ func Listen(ctx context.Context, o Options) (*Controller, error) {
 	c.unlisten = ln.Close
 	c.log.Info("controller listens", "addr", c.addr, "name", c.opts.Name, "authenticates", ln.Authenticates())
 	c.warnInsecure(ln.Authenticates())
+	c.watchPolicy()
 	c.wg.Go(func() { c.accept(ln) })
 	return c, nil
 }
@@ -280,6 +295,8 @@ func (c *Controller) check() error {
 	case o.PingInterval < time.Millisecond || o.DeadInterval <= o.PingInterval || o.DeadInterval > 24*time.Hour:
 		return fmt.Errorf("%w: PingInterval is %v and DeadInterval %v: want at least 1ms, the latter longer, and at most a day",
 			errBadOption, o.PingInterval, o.DeadInterval)
+	case o.PolicyDryRun && o.Policy == "":
+		return fmt.Errorf("%w: PolicyDryRun without a Policy: there is nothing to try", errBadOption)
 	case o.HandshakeTimeout < 0 || o.MaxMessage < 0 || o.MaxMessage > 1<<30 || o.MaxNodes < 0 || o.MaxPending < 0 || o.MaxPendingPerAddress < 0 || o.AuthFailurePause < 0 || o.ResumeMemory < 0 || o.MaxSchedules < 0:
 		return fmt.Errorf("%w: HandshakeTimeout, MaxMessage (at most 1 GiB), MaxNodes, MaxPending, MaxPendingPerAddress, AuthFailurePause, ResumeMemory and MaxSchedules must not be negative", errBadOption)
 	}
@@ -462,6 +479,9 @@ func (c *Controller) Close() error {
 		l.Close(transport.ErrClosed)
 	}
 	c.memory.close()
+	if c.access.files != nil {
+		c.access.files.Close()
+	}
 	c.wg.Wait()
 	c.awaitHooks()
 	return err

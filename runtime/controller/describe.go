@@ -74,6 +74,11 @@ func (s *session) describe(m *control.Describe) *control.Failure {
 		}
 		keys[i] = routeKey{methodKey{m.Service, d.Name}, signature.Fingerprint(d.Sig)}
 	}
+	for i := range m.Methods {
+		if why := s.mayDescribe(m.Service, m.Methods[i].Name, m.Served); why != nil {
+			return why
+		}
+	}
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,14 +194,15 @@ func (r *route) compare(to *route) int {
 	return cmp.Or(cmp.Compare(r.method, to.method), cmp.Compare(r.number, to.number))
 }
 
-// inspect is a page of what is known of a service.
-func (c *Controller) inspect(m *control.Inspect) (page control.Inspected, why *control.Failure) {
-	if why := validWord("service", m.Service); why != nil {
+// inspect is a page of what is known of a service, and may be known to the node.
+func (s *session) inspect(m *control.Inspect) (page control.Inspected, why *control.Failure) {
+	if why := cmp.Or(validWord("service", m.Service), s.authorizeSome(m.Service)); why != nil {
 		return page, why
 	}
+	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := c.served[m.Service]
+	list := s.knownRoutes(c.served[m.Service])
 	first := m.After == (control.Cursor{})
 	if first {
 		if len(list) == 0 {

@@ -15,11 +15,11 @@ type mismatch struct {
 }
 
 // explain says why no provider of r can be picked, or not the wanted one.
-func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
+func (s *session) explain(r *route, wanted uint32) *control.Failure {
 	if r.base != nil {
-		return c.explainView(r, wanted)
+		return s.explainView(r, wanted)
 	}
-	f, other := c.look(r, wanted)
+	f, other := s.look(r, wanted)
 	if other == nil {
 		return f
 	}
@@ -40,13 +40,14 @@ func (c *Controller) explain(r *route, wanted uint32) *control.Failure {
 }
 
 // look is explain, but for the provider whose signature is the reason, if there is one: the one that joined first.
-func (c *Controller) look(r *route, wanted uint32) (*control.Failure, *mismatch) {
+func (s *session) look(r *route, wanted uint32) (*control.Failure, *mismatch) {
+	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &control.Failure{Code: unavailable, Outcome: notRun, Method: r.String()}
 	providers := c.services[r.service]
 	if wanted != 0 {
-		s := c.session(wanted)
+		s := s.visible(wanted)
 		if s == nil {
 			f.Reason, f.Message = reasonStaleRoute, "the node has left"
 			return f, nil
@@ -80,7 +81,7 @@ func (c *Controller) look(r *route, wanted uint32) (*control.Failure, *mismatch)
 		m.caller, _ = r.signature()
 		m.callee, _ = to.signature()
 		return f, &m
-	case len(providers) > 0:
+	case s.anyKnown(r.service, providers):
 		f.Code = unimplemented
 		f.Message = fmt.Sprintf("%s is served, but not with a method %s", r.service, r.method)
 	default:

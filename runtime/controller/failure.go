@@ -41,6 +41,7 @@ const (
 	reasonLimit      = "limit"
 	reasonNoTask     = "no_task"
 	reasonStore      = "store"
+	reasonPolicy     = "policy"
 
 	mayHaveRun uint8 = 0
 	notRun     uint8 = 1

@@ -58,7 +58,10 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 	}
 	r := s.c.route(f.Route)
 	if r == nil {
-		return nil, 0, unknownRoute(f.Route)
+		return nil, 0, s.noRoute(f.Route)
+	}
+	if why := s.permits(r); why != nil {
+		return nil, 0, why
 	}
 	if level := s.c.memory.level.Load(); level != watched && !s.c.memory.takes(level, f.Depth > 0) {
 		return nil, 0, overloaded(r.String())
@@ -95,7 +98,7 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 			n = s.but(f.Peer, &picked, n)
 		}
 		if n == 0 {
-			return nil, 0, s.c.explain(r, wanted)
+			return nil, 0, s.explain(r, wanted)
 		}
 	}
 	var err error

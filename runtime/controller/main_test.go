@@ -36,7 +36,7 @@ func (w *world) end() {
 	}
 	w.eventually(func(st Stats) bool { return st.Links == 0 && st.Serving == 0 }, "links are left")
 	st := w.Stats()
-	st.Routes, st.Late, st.Refused, st.Dropped, st.Slow, st.Failed, st.Barred, st.Resumed, st.Ejected, st.Shed, st.Lost, st.LostMethods = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, nil, nil // what it remembers on purpose
+	st.Routes, st.Late, st.Refused, st.Dropped, st.Slow, st.Failed, st.Barred, st.Resumed, st.Ejected, st.Denied, st.Shed, st.Lost, st.LostMethods = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, nil, nil // what it remembers on purpose
 	require.Equal(w, Stats{}, st)
 	require.Empty(w, w.served)
 	for _, r := range (*w.routes.Load())[1:] {

@@ -83,7 +83,7 @@ func TestD21TasksInPages(t *testing.T) {
 	var got []string
 	pages := 0
 	for m := (control.Tasks{}); ; pages++ {
-		page := q.list(&m)
+		page := q.list(nil, &m)
 		for _, row := range page.Tasks {
 			got = append(got, row.ID)
 		}

@@ -58,6 +58,7 @@ type session struct {
 	work      transport.Work // that the batch has led to in a node of this process
 	pings     int            // in the second that began at pingsFrom
 	pingsFrom time.Time
+	decisions *decisions // of the policy; nil while there is none
 
 	running  atomic.Int64 // calls that it serves, without streams that rest
 	draining atomic.Bool  // changed with mu held
@@ -72,6 +73,7 @@ type session struct {
 
 	// Guarded by the controller's lock.
 	services map[string]*registration
+	withheld []*control.Register // parts that a change of the policy has taken out
 	methods  int                 // of all of them
 	words    int                 // bytes of their names and of the labels
 	labels   []control.Label     // sorted; constant once anything is served
@@ -79,7 +81,7 @@ type session struct {
 	internBy int                 // bytes of those, and of what it said of routes
 	compared int                 // pairs of signatures, because of what it named
 	asked    map[*route]asking   // what it was asked to describe
-	caught   map[string]struct{} // prefixes of what it takes that nobody serves
+	caught   map[string]bool     // prefixes of what it takes that nobody serves, and whether the policy lets it
 	awaits   map[uint64]*awaiting
 	awaited  int // routes of all of them
 

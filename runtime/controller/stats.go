@@ -33,6 +33,7 @@ type Stats struct {
 	Barred  uint64            // connections that were closed since their address had failed too often (LIM-21)
 	Shed    uint64            // calls that were refused since memory ran short (SEM-27)
 	Resumed uint64            // times that a link went on over another connection
+	Denied  uint64            // what the policy has denied, or would have
 	Ejected uint64            // times that a node was left out of the choice since it failed
 	Lost    map[string]uint64 // one-way calls that were accepted and did not run, by reason
 
@@ -59,7 +60,7 @@ func (c *Controller) Stats() Stats {
 	st := Stats{
 		Links: len(c.links), Pending: c.gate.pending(), Nodes: len(c.sessions), Watchers: len(c.watchers),
 		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(),
-		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Queued: int(c.memory.meter.Held()), Shed: c.memory.refused.Load(), Ejected: c.ejections,
+		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Denied: c.access.denied.Load(), Queued: int(c.memory.meter.Held()), Shed: c.memory.refused.Load(), Ejected: c.ejections,
 	}
 	for _, list := range c.waiting {
 		st.Waiting += len(list)

@@ -15,9 +15,10 @@ type registration struct {
 }
 
 type method struct {
-	route  *route
-	number uint32
-	part   uint32
+	route   *route
+	number  uint32
+	part    uint32
+	balance control.Balance
 }
 
 // serviceWords and methodWords are how many bytes a name takes in a row of the table, about.
@@ -79,7 +80,25 @@ func (c *Controller) dropPart(s *session, name string, reg *registration, part u
 	}
 }
 
-// row is what watchers are told of s. Call with the lock held.
+// rowOf is what a watcher is told of a node; ok is false if that is nothing. Call with the lock held.
+func (s *session) rowOf(other *session) (n control.Node, ok bool) {
+	if !s.sees(other) {
+		return n, false
+	}
+	n = other.row()
+	p := s.c.access.enforced()
+	if p == nil || s.name == other.name {
+		return n, true
+	}
+	for i := range n.Services {
+		service := &n.Services[i]
+		service.Methods = slices.DeleteFunc(service.Methods, func(method string) bool { return !allows(p, s.name, service.Name, method, knowing...) })
+	}
+	n.Services = slices.DeleteFunc(n.Services, func(service control.Service) bool { return len(service.Methods) == 0 })
+	return n, true
+}
+
+// row is all that watchers may be told of s. Call with the lock held.
 func (s *session) row() control.Node {
 	n := control.Node{Session: s.number, Name: s.name, Labels: s.labels}
 	if s.draining.Load() { // nobody can be routed to it

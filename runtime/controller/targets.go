@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 
+	"github.com/daffi-rpc/daffi/internal/policy"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -18,7 +19,11 @@ const (
 func (s *session) targets(number uint64, q *control.Targets) {
 	r := s.c.route(q.Route)
 	if r == nil {
-		s.answer(number, unknownRoute(q.Route))
+		s.answer(number, s.noRoute(q.Route))
+		return
+	}
+	if why := s.mayUse(r, policy.Call); why != nil {
+		s.answer(number, why)
 		return
 	}
 	a := &targetsAnswer{s: s, number: number, named: q.Named, self: r.choice.Self, list: *r.providers.Load()}
@@ -43,7 +48,7 @@ func (s *session) targets(number uint64, q *control.Targets) {
 		s.answer(number, &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: r.String(),
 			Message: fmt.Sprintf("no node serves %s but the caller itself, which is left out; AllowSelf or To names it", r.service)})
 	default:
-		s.answer(number, s.c.explain(r, 0))
+		s.answer(number, s.explain(r, 0))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/daffi-rpc/daffi/internal/policy"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
@@ -29,7 +30,7 @@ func (s *session) onTasks(op control.Op, number uint64, d *codec.Decoder) error 
 		if err := m.Read(d); err != nil {
 			return malformed(op, err)
 		}
-		list := s.c.schedules.list(&m)
+		list := s.c.schedules.list(s, &m)
 		s.say(number, list.Append)
 	case control.OpTaskControl:
 		var m control.TaskControl
@@ -70,7 +71,10 @@ func (q *scheduler) tooManyWaits() *control.Failure {
 func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control.Failure {
 	r := q.c.route(m.Route)
 	if r == nil {
-		return unknownRoute(m.Route)
+		return s.noRoute(m.Route)
+	}
+	if why := s.mayUse(r, policy.Schedule); why != nil {
+		return why
 	}
 	invalid := func(err error) *control.Failure {
 		return &control.Failure{Code: invalidArgument, Outcome: notRun, Method: r.String(), Message: cut(err.Error())}
@@ -192,8 +196,8 @@ func (t *task) content() (digest [16]byte) {
 	return digest
 }
 
-// list answers with a page of schedules.
-func (q *scheduler) list(m *control.Tasks) *control.TaskList {
+// list answers with a page of the schedules that a node may know of, or of all if s is nil.
+func (q *scheduler) list(s *session, m *control.Tasks) *control.TaskList {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	const most = pageBytes/128 + 2 // more than fit, by the least that a row takes
@@ -202,7 +206,7 @@ func (q *scheduler) list(m *control.Tasks) *control.TaskList {
 	sort := func() { slices.SortFunc(all, func(a, b *task) int { return compareKeys(a.TaskKey, b.TaskKey) }) }
 	wanted := func(t *task) {
 		if m.Owner != "" && t.Owner != m.Owner || compareKeys(t.TaskKey, m.After) <= 0 || before.Owner != "" && compareKeys(t.TaskKey, before) > 0 ||
-			m.Method != "" && t.String() != m.Method {
+			m.Method != "" && t.String() != m.Method || s != nil && !t.visible(s) {
 			return
 		}
 		if all = append(all, t); len(all) == 2*most { // all of them are not sorted for each page
@@ -237,18 +241,23 @@ func compareKeys(a, b control.TaskKey) int {
 	return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.ID, b.ID))
 }
 
-// authorize says who may change a schedule, and see its runs: whoever has made it. Others see that it is there.
-func (q *scheduler) authorize(s *session, k control.TaskKey) (*task, *control.Failure) {
+// visible reports whether a node may know of a schedule: it is its own, or of a method of which it may know.
+func (t *task) visible(s *session) bool {
+	return t.Owner == s.name || allows(s.c.access.enforced(), s.name, t.service, t.method, knowing...)
+}
+
+// owned is a schedule for who may change it, and see its runs: whoever has made it. Others see at most that it is there. Call with the lock held.
+func (q *scheduler) owned(s *session, k control.TaskKey) (*task, *control.Failure) {
 	t := q.find(k)
 	if k.Owner != s.name {
-		if t == nil {
+		if t == nil || !t.visible(s) {
 			return nil, noTask(k)
 		}
 		return nil, notYours(k.ID, k.Owner)
 	}
 	if t == nil {
 		for name, o := range q.owners {
-			if o.tasks[k.ID] != nil {
+			if other := o.tasks[k.ID]; other != nil && other.visible(s) {
 				return nil, notYours(k.ID, name)
 			}
 		}
@@ -265,11 +274,28 @@ func notYours(id, owner string) *control.Failure {
 	return &control.Failure{Code: permissionDenied, Outcome: notRun, Message: fmt.Sprintf("the schedule %q is that of node %q, which alone may do this", safetext.Cut(id, safetext.MaxLog), owner)}
 }
 
+// mayAct says why a node may not do something with a schedule of its own that leads to runs. To look at it, to pause and to end it the node needs no permission.
+func (q *scheduler) mayAct(s *session, m *control.TaskControl) *control.Failure {
+	if m.Action != control.TaskRun && m.Action != control.TaskResume {
+		return nil
+	}
+	q.mu.Lock()
+	t, why := q.owned(s, m.TaskKey)
+	q.mu.Unlock()
+	if why != nil {
+		return why
+	}
+	return s.authorize(t.service, t.method, policy.Schedule)
+}
+
 // control does something with a schedule.
 func (q *scheduler) control(s *session, number uint64, m *control.TaskControl) *control.Failure {
+	if why := q.mayAct(s, m); why != nil {
+		return why
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t, why := q.authorize(s, m.TaskKey)
+	t, why := q.owned(s, m.TaskKey)
 	if why == nil && len(q.waits[s]) >= q.c.opts.Limits.ScheduleAnswers {
 		why = q.tooManyWaits()
 	}
@@ -343,7 +369,7 @@ func (r *run) sent() uint8 {
 func (q *scheduler) awaitRuns(s *session, number uint64, m *control.AwaitRuns) *control.Failure {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t, why := q.authorize(s, m.TaskKey)
+	t, why := q.owned(s, m.TaskKey)
 	if why != nil {
 		return why
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/daffi-rpc/daffi/internal/policy"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -178,6 +179,9 @@ func (q *scheduler) call(s *session, r *run, f *transport.Frame) (node string, w
 	if s == nil {
 		return "", &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Message: "the controller has no session numbers left"}
 	}
+	if why = s.authorize(r.service, r.method, policy.Schedule); why != nil {
+		return "", why
+	}
 	if f.Route, why = q.routeOf(s, r.task); why != nil {
 		return "", why
 	}
@@ -186,7 +190,7 @@ func (q *scheduler) call(s *session, r *run, f *transport.Frame) (node string, w
 		f.Mode |= transport.Keyed
 		f.Header.Peer = r.key
 	case r.to != "":
-		if f.Header.Peer = q.c.find(r.to).Session; f.Header.Peer == 0 {
+		if f.Header.Peer = s.find(r.to).Session; f.Header.Peer == 0 {
 			return "", &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: r.String(), Message: fmt.Sprintf("no node is named %q", r.to)}
 		}
 	}

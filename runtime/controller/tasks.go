@@ -34,7 +34,7 @@ func (c *Controller) Tasks() []Task {
 	var list []Task
 	m := control.Tasks{}
 	for {
-		page := c.schedules.list(&m)
+		page := c.schedules.list(nil, &m)
 		for i := range page.Tasks {
 			list = append(list, taskOf(&page.Tasks[i]))
 		}

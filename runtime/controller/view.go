@@ -109,7 +109,8 @@ func (s *session) but(slot uint32, picked *[2]provider, n int) int {
 }
 
 // explainView says why no provider of a view can be picked, or not the wanted one: its base has none, or the choice admits none.
-func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
+func (s *session) explainView(v *route, wanted uint32) *control.Failure {
+	c := s.c
 	f := &control.Failure{Code: unavailable, Reason: reasonNoProvider, Outcome: notRun, Method: v.String()}
 	asked := join(v.choice.Where)
 	c.mu.Lock()
@@ -127,7 +128,7 @@ func (c *Controller) explainView(v *route, wanted uint32) *control.Failure {
 		return f
 	}
 	if wanted != 0 || len(list) == 0 || len(*v.providers.Load()) > 0 {
-		return c.explain(v.base, wanted)
+		return s.explain(v.base, wanted)
 	}
 	f.Message = fmt.Sprintf("no node with %s serves %s; those that do, %d, have %s", asked, v.service, len(list), there)
 	return f

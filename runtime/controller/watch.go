@@ -15,6 +15,7 @@ type watcher struct {
 	number uint64              // of the question, until all of the answer was sent
 	cursor uint32              // last session that the answer told of
 	all    bool                // the answer is complete
+	again  bool                // it was, or part of it, and is told again since the policy is another
 	dirty  map[uint32]struct{} // sessions that changed since they were told of
 	queued bool                // it is in the link's lane
 }
@@ -28,11 +29,17 @@ func (s *session) watch(number uint64) {
 		w = &watcher{s: s}
 		c.watchers[s] = w
 	}
-	w.number, w.cursor, w.all = number, 0, false
+	w.number, w.cursor, w.all, w.again = number, 0, false, false
 	w.dirty = map[uint32]struct{}{}
 	w.enqueue()
 	c.mu.Unlock()
 	s.touched.add(s.link)
+}
+
+// restart has all of the table told again, as changes. Whom the node may not see any more has left. Call with the lock held, and flush the link afterwards.
+func (w *watcher) restart() {
+	w.cursor, w.all, w.again = 0, false, true
+	w.enqueue()
 }
 
 // changed notes that the row of a session is not what watchers were told. Call with the lock held; [Controller.tell] follows.
@@ -100,18 +107,30 @@ func (w *watcher) NextFrame() (f transport.Frame, more, ok bool) {
 	}
 	m := control.Table{Revision: c.revision}
 	size := 0
-	add := func(s *session) {
-		m.Nodes = append(m.Nodes, s.row())
-		size += s.words + len(s.name) + 16
+	add := func(s *session) bool {
+		row, ok := w.s.rowOf(s)
+		if ok {
+			m.Nodes = append(m.Nodes, row)
+			size += s.words + len(s.name) + 16
+		}
+		return ok
+	}
+	left := func(session uint32) {
+		m.Left = append(m.Left, session)
+		size += 5
 	}
 	i, found := c.sessionAt(w.cursor)
 	if found {
 		i++
 	}
 	for ; !w.all && i < len(c.sessions) && size+c.sessions[i].words < tableBytes+1<<10; i++ {
-		add(c.sessions[i])
-		m.Nodes[len(m.Nodes)-1].Age = uint32(time.Since(c.sessions[i].since) / time.Second)
 		w.cursor = c.sessions[i].number
+		switch {
+		case add(c.sessions[i]):
+			m.Nodes[len(m.Nodes)-1].Age = uint32(time.Since(c.sessions[i].since) / time.Second)
+		case w.again:
+			left(w.cursor)
+		}
 	}
 	number := w.number
 	w.all = w.all || i >= len(c.sessions)
@@ -123,11 +142,8 @@ func (w *watcher) NextFrame() (f transport.Frame, more, ok bool) {
 		if s != nil && size+s.words >= tableBytes+1<<10 {
 			break
 		}
-		if s != nil {
-			add(s)
-		} else {
-			m.Left = append(m.Left, n)
-			size += 5
+		if s == nil || !add(s) { // nobody the node may know of: it may have known it before
+			left(n)
 		}
 		delete(w.dirty, n)
 		if size >= tableBytes {

@@ -93,10 +93,13 @@ type Routes struct {
 	Routes []Route
 }
 
+// NoRoute is the number of a method of which the controller's policy does not let the node know. There is no such route; a Request with it fails with PermissionDenied.
+const NoRoute = 1<<32 - 1
+
 // Route is one answer.
 type Route struct {
-	Number uint32
-	Remote bool // a provider may be on another host, so compression may pay
+	Number uint32 // or [NoRoute]
+	Remote bool   // a provider may be on another host, so compression may pay
 }
 
 // Find asks for the session of the node of that name.
