@@ -50,13 +50,27 @@ var envVars = map[string]func(o *Options, value string) error{
 		return nil
 	},
 	"DAFFI_LOG":      logFromEnv,
-	"DAFFI_TLS_CERT": noTLS,
-	"DAFFI_TLS_KEY":  noTLS,
-	"DAFFI_TLS_CA":   noTLS,
+	"DAFFI_TLS_CERT": func(o *Options, value string) error { tlsFromEnv(o).CertFile = value; return nil },
+	"DAFFI_TLS_KEY":  func(o *Options, value string) error { tlsFromEnv(o).KeyFile = value; return nil },
+	"DAFFI_TLS_CA": func(o *Options, value string) error {
+		if t := tlsFromEnv(o); value != systemAuthorities {
+			t.CAFile = value
+		}
+		return nil
+	},
+	"DAFFI_INSECURE": func(o *Options, value string) error { o.Insecure = value; return nil },
 }
 
-func noTLS(*Options, string) error {
-	return errors.New("this version has no TLS yet, and without it nothing that asks for it is done: unset it, and use a unix socket or loopback")
+// systemAuthorities is what DAFFI_TLS_CA says for an empty CAFile.
+const systemAuthorities = "system"
+
+func tlsFromEnv(o *Options) *TLS {
+	t, _ := o.TLS.(*TLS)
+	if t == nil {
+		t = new(TLS)
+		o.TLS = t
+	}
+	return t
 }
 
 func logFromEnv(o *Options, value string) error {
@@ -72,8 +86,8 @@ func logFromEnv(o *Options, value string) error {
 }
 
 // ConfigFromEnv makes options of the environment: DAFFI_ADDR, DAFFI_NAME, DAFFI_TOKEN_FILE, as the options of those names, and DAFFI_LOG, which is debug, info, warn, error or off
-// and logs to standard error. A variable that is not set, or empty, leaves the option as it is by default. DAFFI_TLS_CERT, DAFFI_TLS_KEY and DAFFI_TLS_CA are refused as long
-// as there is no TLS, and so is every other name that begins with DAFFI_, lest a misspelt one be overlooked. The error, InvalidArgument, tells of all that is wrong.
+// and logs to standard error. DAFFI_TLS_CERT, DAFFI_TLS_KEY and DAFFI_TLS_CA are the files of Options.TLS, the last of them "system" for the authorities of the system, and DAFFI_INSECURE is
+// Options.Insecure. A variable that is not set, or empty, leaves the option as it is by default; any other name that begins with DAFFI_ is refused, lest a misspelt one be overlooked. The error, InvalidArgument, tells of all that is wrong.
 func ConfigFromEnv() (Options, error) {
 	var o Options
 	var wrong []error

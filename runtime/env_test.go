@@ -40,6 +40,16 @@ func TestD73ConfigFromEnv(t *testing.T) {
 	o.Logger = nil
 	require.Equal(t, daffi.Options{Addr: "tcp://127.0.0.1:7070", Name: "shop-1", TokenFile: "/tmp/token"}, o)
 
+	setenv(t, map[string]string{"DAFFI_TLS_CERT": "cert.pem", "DAFFI_TLS_KEY": "key.pem", "DAFFI_TLS_CA": "ca.pem"})
+	o, err = daffi.ConfigFromEnv()
+	require.NoError(t, err)
+	require.Equal(t, daffi.Options{TLS: &daffi.TLS{CertFile: "cert.pem", KeyFile: "key.pem", CAFile: "ca.pem"}}, o)
+
+	setenv(t, map[string]string{"DAFFI_TLS_CA": "system", "DAFFI_INSECURE": "a wire of our own"})
+	o, err = daffi.ConfigFromEnv()
+	require.NoError(t, err)
+	require.Equal(t, daffi.Options{TLS: &daffi.TLS{}, Insecure: "a wire of our own"}, o)
+
 	setenv(t, map[string]string{"DAFFI_ADDR": "", "DAFFI_LOG": "off", "DAFFI_TLS_CA": ""})
 	o, err = daffi.ConfigFromEnv()
 	require.NoError(t, err, "an empty variable is none")
@@ -52,9 +62,6 @@ func TestD73WrongEnvironments(t *testing.T) {
 		{"DAFFI_NAME", "Shop 1", "DAFFI_NAME=Shop 1: "},
 		{"DAFFI_LOG", "loud", "DAFFI_LOG=loud: want debug, info, warn, error or off"},
 		{"DAFFI_LOG", "INFO", "want debug"},
-		{"DAFFI_TLS_CERT", "cert.pem", "has no TLS yet"},
-		{"DAFFI_TLS_KEY", "key.pem", "has no TLS yet"},
-		{"DAFFI_TLS_CA", "ca.pem", "has no TLS yet"},
 		{"DAFFI_ADRR", "x", "DAFFI_ADRR is no variable of daffi; did you mean DAFFI_ADDR?"},
 		{"DAFFI_TOKENFILE", "x", "did you mean DAFFI_TOKEN_FILE?"},
 		{"DAFFI_TLS_CRT", "x", "did you mean DAFFI_TLS_CERT?"},

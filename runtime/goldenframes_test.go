@@ -28,7 +28,7 @@ func goldenFrames() map[string]goldenFrame {
 func goldenHandshake() map[string]goldenFrame {
 	hello := transport.HelloPayload{Features: transport.FeatureZstd, Incarnation: 0x0102030405060708, Name: "shop-1"}
 	challenge := transport.ChallengePayload{Features: transport.FeatureZstd, Auth: transport.AuthToken}
-	none := transport.ChallengePayload{}
+	none, shown := transport.ChallengePayload{}, transport.ChallengePayload{Auth: transport.AuthTokenTLS}
 	welcome := transport.WelcomePayload{Session: 7, Ping: 5 * time.Second, Dead: 15 * time.Second, MessageLimit: transport.MaxMessage, Name: "controller"}
 	refuse := transport.RefusePayload{Code: uint8(AlreadyExists), Reason: string(ReasonNameTaken), Message: `a node named "shop-1" has joined already`}
 	var proof [transport.ProofSize]byte
@@ -41,6 +41,7 @@ func goldenHandshake() map[string]goldenFrame {
 	count(hello.Nonce[:], 0x20)
 	count(challenge.Nonce[:], 0x40)
 	count(none.Nonce[:], 0x40)
+	count(shown.Nonce[:], 0x40)
 	token := []byte(strings.Repeat("\x01", transport.TokenSize))
 	said := transport.AppendHello(nil, &hello)
 	challenge.Proof = transport.ControllerProof(token, said, transport.AppendChallenge(nil, &challenge))
@@ -60,6 +61,10 @@ func goldenHandshake() map[string]goldenFrame {
 			payload: fields(transport.AppendChallenge(nil, &challenge), layout...), check: parsed(challenge, transport.ParseChallenge)},
 		"challenge-none": {about: "The controller needs no token.", header: transport.Header{Kind: transport.Challenge},
 			payload: fields(transport.AppendChallenge(nil, &none), layout...), check: parsed(none, transport.ParseChallenge)},
+		"challenge-shown": {about: "The controller wants to be shown a token, over TLS.", header: transport.Header{Kind: transport.Challenge},
+			payload: fields(transport.AppendChallenge(nil, &shown), layout...), check: parsed(shown, transport.ParseChallenge)},
+		"proof-shown": {about: "The node answers challenge-shown.hex, and has the token of 32 bytes 01.", header: transport.Header{Kind: transport.Proof},
+			payload: fields(transport.AppendProof(nil, [transport.ProofSize]byte(token)), "token", 32), check: parsed([transport.ProofSize]byte(token), transport.ParseProof)},
 		"proof": {about: "The node answers challenge.hex, and knows the token of 32 bytes 01.", header: transport.Header{Kind: transport.Proof},
 			payload: fields(transport.AppendProof(nil, proof), "proof", 32), check: parsed(proof, transport.ParseProof)},
 		"welcome": {about: "The node has joined.", header: transport.Header{Kind: transport.Welcome}, payload: fields(transport.AppendWelcome(nil, &welcome),

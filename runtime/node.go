@@ -269,6 +269,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 		if n.opts.Addr != "" {
 			return nil, invalid(errors.New("both Options.Addr and Options.Controller are set: a node joins one controller"))
 		}
+		if n.opts.TLS != nil {
+			return nil, invalid(errors.New("both Options.TLS and Options.Controller are set: a controller in this process is joined in memory, unset one"))
+		}
 		return func(context.Context) (transport.Link, []byte, error) {
 			l, err := c.Attach()
 			return l, nil, err

@@ -57,12 +57,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 type controllerCommand struct {
-	Addr      string `placeholder:"ADDR" help:"Where to listen: tcp://127.0.0.1:8888 or unix:///path/of.sock; the default is a unix socket that nodes of this user find."`
-	Name      string `placeholder:"NAME" help:"What nodes see; the default is \"controller\"."`
-	TokenFile string `placeholder:"FILE" type:"path" help:"File of the token that nodes on TCP must know; the default is one that nodes of this user find."`
-	Store     string `placeholder:"FILE" type:"path" help:"File that keeps schedules, so that they survive the controller; without it they end with it."`
-	MaxMemory size   `placeholder:"SIZE" help:"What the process may occupy, such as 256MiB; calls are refused before it does. The default is what its control group allows, and else no limit."`
-	Verbose   bool   `short:"v" help:"Log more."`
+	Addr       string `placeholder:"ADDR" help:"Where to listen: tcp://127.0.0.1:8888 or unix:///path/of.sock; the default is a unix socket that nodes of this user find."`
+	Name       string `placeholder:"NAME" help:"What nodes see; the default is \"controller\"."`
+	TokenFile  string `placeholder:"FILE" type:"path" help:"File of the token that nodes on TCP must know; the default is one that nodes of this user find."`
+	TokensFile string `placeholder:"FILE" type:"path" help:"File of the hashes of several nodes' tokens and their names, for TLS without --tls-ca."`
+	TLSCert    string `name:"tls-cert" placeholder:"FILE" type:"path" help:"File of the controller's certificate, for TLS, which every address needs that other hosts reach."`
+	TLSKey     string `name:"tls-key" placeholder:"FILE" type:"path" help:"File of its key."`
+	TLSCA      string `name:"tls-ca" placeholder:"FILE" type:"path" help:"File of the authorities that nodes need certificates of; without it nodes need tokens."`
+	User       []int  `placeholder:"UID" help:"Another user whose nodes may join at a unix socket."`
+	Insecure   string `placeholder:"REASON" help:"Why to listen without TLS where other hosts reach it."`
+	Store      string `placeholder:"FILE" type:"path" help:"File that keeps schedules, so that they survive the controller; without it they end with it."`
+	MaxMemory  size   `placeholder:"SIZE" help:"What the process may occupy, such as 256MiB; calls are refused before it does. The default is what its control group allows, and else no limit."`
+	Verbose    bool   `short:"v" help:"Log more."`
 }
 
 // shutdownTimeout is how long nodes that take nothing hold up the end.
@@ -76,9 +82,12 @@ func (c *controllerCommand) Run(out output) error {
 		level = slog.LevelDebug
 	}
 	options := controller.Options{
-		Addr: c.Addr, Name: c.Name, TokenFile: c.TokenFile,
+		Addr: c.Addr, Name: c.Name, TokenFile: c.TokenFile, TokensFile: c.TokensFile, Users: c.User, Insecure: c.Insecure,
 		Limits: controller.Limits{ProcessMemory: ceiling(int64(c.MaxMemory))},
 		Logger: slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level})),
+	}
+	if c.TLSCert != "" || c.TLSKey != "" || c.TLSCA != "" {
+		options.TLS = &controller.TLS{CertFile: c.TLSCert, KeyFile: c.TLSKey, CAFile: c.TLSCA}
 	}
 	if c.Store != "" {
 		store, err := boltstore.Open(c.Store)

@@ -139,7 +139,7 @@
 // Fixed binary layout, no compression, no codec; bytes after it belong to a later version. Strings are a length byte and that many bytes.
 //
 //	Hello      "DAFF" u8 version=1 u8 features(1 zstd, 2 resume) [16]session [8]incarnation [32]nonce string name
-//	Challenge  u8 version u8 features u8 auth(0 none, 1 token) [32]nonce [32]proof
+//	Challenge  u8 version u8 features u8 auth(0 none, 1 token, 2 token over TLS) [32]nonce [32]proof
 //	Proof      [32]proof
 //	Welcome    u32 session number, [16]controller incarnation, u32 ping ms, u32 dead ms, u32 message limit, string controller name
 //	Refuse     u8 code string reason, u16 length and message
@@ -148,7 +148,16 @@
 // The node speaks first. The Challenge proves the controller's token: HMAC-SHA256(token, "daffi controller" u16 length of the Hello-payload,
 // Hello-payload, Challenge-payload without its proof). The node checks it before it answers with HMAC-SHA256(token, "daffi node" u16 length of the
 // Hello-payload, Hello-payload, Challenge-payload). The token
-// itself is never sent, and both proofs cover everything said so far. With auth 0 the proofs are zero bytes and are not looked at.
+// itself is never sent then, and both proofs cover everything said so far. With auth 0 the proofs are zero bytes and are not looked at: the system, or the
+// certificate that the node has shown, says who it is. With auth 2 the controller's proof is zero bytes, and the node's is the token itself, of which the controller knows a
+// hash; a node answers so only over TLS, to a controller whose certificate it has verified.
+//
+// # TLS
+//
+// A connection over TCP may be one of TLS, of which both sides know beforehand: version 1.3, protocol name (ALPN) "daffi/1", no session tickets, no resumption of sessions of TLS. A controller either asks
+// for a certificate of the node, and then auth is 0, or for none, and then auth is 1 or 2. Who a certificate names stands in the one URI of its alternative names,
+// daffi://cluster/name, byte for byte; the name of the Hello must be that name. Frames are its content as they are otherwise the connection's; records and frames have nothing to do with each other. Nobody waits
+// for a close_notify. A controller that expects TLS and is sent a Hello or a Resume answers with a Refuse in clear.
 // A session is a name, 128 random bits, and an incarnation that its process counts up with every link it makes.
 //
 // # Resumption

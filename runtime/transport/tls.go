@@ -56,6 +56,14 @@ func (t *TLS) Name() string {
 	return who.String()
 }
 
+// Authorities is CAFile.
+func (t *TLS) Authorities() string {
+	if t == nil {
+		return ""
+	}
+	return t.CAFile
+}
+
 // ErrUntrusted: one end of a connection does not believe the other's certificate, or has been refused with its own.
 var ErrUntrusted = errors.New("not trusted")
 
@@ -73,6 +81,7 @@ const (
 // Security is a *TLS. It is an interface so that programs which go without do not link package crypto/tls.
 type Security interface {
 	Name() string
+	Authorities() string
 	open(controller bool, log *slog.Logger) (Credentials, error)
 }
 
