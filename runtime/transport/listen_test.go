@@ -360,7 +360,7 @@ func TestTCPNotLoopback(t *testing.T) {
 			l.Close()
 			continue
 		}
-		for _, part := range []string{"not a loopback address", "TLS", "tcp://127.0.0.1:", "unix socket", a.String()} {
+		for _, part := range []string{"not a loopback address", "TLS", "Insecure", "tcp://127.0.0.1:", "unix socket", a.String()} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q: %v, want %q in it", host, err, part)
 			}
