@@ -8,6 +8,10 @@ import (
 )
 
 // CallInfo describes the call that a handler runs for. More fields may come.
+//
+// Caller, Task, Tick and Due are the controller's word, which no node can forge; Attempt, Depth and ID are the caller's. Caller can be believed as far as the controller can: it is the name
+// of the session that the call came from, and a session has its name by what it has proved when it joined. A certificate is bound to one name, a token of a file of hashes to those that its entry
+// allows; with one token for all, or as processes of one user or one process, nodes are trusted alike, and each may take any name that is free.
 type CallInfo struct {
 	Method  string // "Service.Method"
 	Caller  string // the name of the node that called, as the controller knows it

@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -210,5 +214,54 @@ func TestACC64EqualNumbers(t *testing.T) {
 		f := caller.Expect(t, transport.Reply)
 		require.Equal(t, own, f.Call)
 		require.Equal(t, "yours", string(f.Payload))
+	})
+}
+
+// TestACC63LookAlikes refuses names that look like another's, before anything is done by them. What is said and logged of them is quoted and short.
+func TestACC63LookAlikes(t *testing.T) {
+	const victim = "victim"
+	for _, name := range []string{
+		"", "Victim", "VICTIM", "victim.", ".victim", "victim ", " victim", "victim\x00", "victim\n", "victim\x1b[2K", "v\u0456ctim", "vict\u0131m", "ｖictim", "victim\u200b", "\u202evictim", "vic\u00adtim",
+		"victim\xff", "-victim", "victim-", "victim/x", "daffi://shop/victim", "víctim", string(make([]byte, transport.MaxName+1)), string(bytes.Repeat([]byte("v"), 255)),
+	} {
+		t.Run(fmt.Sprintf("%.20q", name), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log lockedBuffer
+				w := start(t, Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+				w.join(victim).Register(t, "Svc", "M")
+				p := w.peer()
+				h := hello("x", 1, 1)
+				raw := transport.AppendHello(nil, &h)
+				raw = append(append(raw[:len(raw)-2], byte(len(name))), name...)
+				p.Send(frame{Header: header{Kind: transport.Hello}, Payload: raw})
+				r := refusal(t, p.Next(t))
+				require.Equal(t, internal, r.Code)
+				require.True(t, safetext.Printable(r.Message), "%q", r.Message)
+				require.Less(t, len(r.Message), 512)
+				p.Closed(t)
+				refused := 0
+				for l := range strings.Lines(log.String()) {
+					require.True(t, safetext.Printable(strings.TrimSuffix(l, "\n")), "%q", l)
+					require.Less(t, len(l), 4*safetext.MaxLog)
+					if strings.Contains(l, "node refused") {
+						refused++
+					}
+				}
+				require.Equal(t, 1, refused, "%s", log.String())
+				require.Equal(t, 1, w.Stats().Nodes)
+				w.end()
+			})
+		})
+	}
+	t.Run("64 KiB", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := start(t, Options{})
+			w.conn = true
+			p := w.peer()
+			p.Send(frame{Header: header{Kind: transport.Hello}, Payload: append(transport.AppendHello(nil, &transport.HelloPayload{Name: "x"}), make([]byte, 64<<10)...)})
+			require.Error(t, p.Closed(t))
+			require.Zero(t, w.Stats().Nodes)
+			w.end()
+		})
 	})
 }
