@@ -8,7 +8,7 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-workers test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
+.PHONY: help demo demo-tls demo-workers test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,10 @@ help: ## list the targets
 demo: ## run the shopping example: a service and a shopper, two processes
 	$(GO) generate ./examples/...
 	@sh examples/shopping/demo.sh
+
+demo-tls: ## the same over mutual TLS, with an authority and certificates made for it
+	$(GO) generate ./examples/...
+	@sh examples/shopping/demo-tls.sh
 
 demo-workers: ## run the example of child processes: three workers, one of which is killed
 	@$(GO) run ./examples/workers

@@ -383,6 +383,9 @@ func (s *session) HandleClosed(err error) {
 	}
 	s.ctl.waiting = nil
 	s.ctl.Unlock()
+	if errors.Is(err, transport.ErrUntrusted) { // a controller says after the handshake of TLS what it thinks of the certificate
+		s.settle(dialError(err))
+	}
 	s.settle(lost)
 	s.once.drained.Do(func() { close(s.drained) })
 	close(s.ended)

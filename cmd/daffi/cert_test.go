@@ -227,7 +227,7 @@ func TestTokenNew(t *testing.T) {
 	requireSecret(t, "new-tokens")
 
 	require.Contains(t, fails(t, "token", "new", "--out", "y", "--tokens", "tokens"), "which node")
-	require.Contains(t, fails(t, "token", "new", "a**", "--out", "y"), `"a**"`)
+	require.Contains(t, fails(t, "token", "new", "a.*", "--out", "y"), `"a.*"`)
 	require.Contains(t, fails(t, "token", "new", "A", "--out", "y"), `"A"`)
 	require.Contains(t, fails(t, "token", "new", "a", "--out", filepath.Join("no", "y")), filepath.Join("no", "y"))
 	require.Contains(t, fails(t, "token", "new", "a", "--out", "y", "--tokens", filepath.Join("no", "y")), filepath.Join("no", "y"))

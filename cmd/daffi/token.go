@@ -15,7 +15,7 @@ type tokenCommand struct {
 }
 
 type tokenNewCommand struct {
-	Pattern string `arg:"" optional:"" name:"name" help:"Which node may join with it, or nodes: one * stands for any letters. Without it the token is for a controller that has one for all."`
+	Pattern string `arg:"" optional:"" name:"name" help:"Which node may join with it, or nodes: * stands for any letters. Without it the token is for a controller that has one for all."`
 	Out     string `required:"" placeholder:"FILE" help:"Where to put the token; a file that is there stays."`
 	Tokens  string `placeholder:"FILE" help:"The controller's file of hashes, to which the entry for NAME is added; without it the entry is printed."`
 }
@@ -25,8 +25,8 @@ func (c *tokenNewCommand) Run(out output) error {
 	if c.Pattern == "" && c.Tokens != "" {
 		return errors.New("--tokens: say which node may join with the token, as in: daffi token new 'shop-*' --out FILE --tokens FILE")
 	}
-	if err := transport.ValidName(strings.Replace(c.Pattern, "*", "a", 1)); c.Pattern != "" && err != nil {
-		return fmt.Errorf("name %q: with at most one * in place of some letters, %w", c.Pattern, err)
+	if err := transport.ValidName(strings.ReplaceAll(c.Pattern, "*", "a")); c.Pattern != "" && err != nil {
+		return fmt.Errorf("name %q: with letters in place of each *, %w", c.Pattern, err)
 	}
 	token, err := transport.MakeToken(c.Out)
 	if errors.Is(err, os.ErrExist) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -108,8 +109,9 @@ func startIn(t *testing.T, runtimeDir, name string, args ...string) *process {
 		t: t, cmd: exec.Command(bin+name, args...), exited: make(chan struct{}),
 		out: &lines{more: make(chan struct{})}, log: &lines{more: make(chan struct{})},
 	}
+	p.cmd.Env = environ()
 	if runtimeDir != "" {
-		p.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtimeDir)
+		p.cmd.Env = append(p.cmd.Env, "XDG_RUNTIME_DIR="+runtimeDir)
 	}
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()
@@ -137,6 +139,11 @@ func startIn(t *testing.T, runtimeDir, name string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// environ is the environment without variables of ours: programs that configure themselves by it refuse those that are only for tests.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DAFFI_") })
 }
 
 // wait returns the next line on standard output that contains text.

@@ -3,7 +3,10 @@ package e2e
 import (
 	"context"
 	"net"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +49,24 @@ func TestShopping(t *testing.T) {
 		require.Equal(t, shopped, shopper.out.String())
 		service.stop()
 	})
+}
+
+// TestDemoTLS runs what make demo-tls does.
+func TestDemoTLS(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "examples/shopping/demo-tls.sh")
+	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(environ(), "TMPDIR="+shortDir(t))
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it ends the service
+	cmd.WaitDelay = time.Second
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoErrorf(t, err, "%s\n%v", out, &stderr)
+	require.Contains(t, string(out), shopped)
+	require.Contains(t, string(out), "over TLS: the controller was daffi://demo/controller, the shopper daffi://demo/shopper\n")
+	require.Contains(t, string(out), "another authority's shopper: shopper: unauthenticated")
 }
 
 // The shopper waits for the controller, and for the service at it.

@@ -152,7 +152,7 @@ func dialToken(c net.Conn, file string) (token []byte, err error) {
 		}
 	}
 	if token, err = LoadToken(file); err != nil {
-		return nil, fmt.Errorf("%w: run as the user of the controller, or set TokenFile to a file with its token", err)
+		return nil, fmt.Errorf("%w: run as the user of the controller, or set TokenFile to a file with its token, or TLS if it listens with that", err)
 	}
 	return token, nil
 }

@@ -2,7 +2,8 @@
 //
 //	service [-addr tcp://localhost:8888] [-controller embedded|separate] [-zstd auto|on|off] [-v]
 //
-// By default it brings its own controller, at the address; with -controller separate it joins the one that listens there, and waits for it.
+// By default it brings its own controller, at the address; with -controller separate it joins the one that listens there, and waits for it. What the flags leave open the
+// environment says (daffi.ConfigFromEnv): DAFFI_TLS_CERT, DAFFI_TLS_KEY and DAFFI_TLS_CA name the certificate of whichever of the two has the address.
 package main
 
 import (
@@ -31,8 +32,14 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	o := daffi.Options{Name: "shopping-service"}
-	flag.StringVar(&o.Addr, "addr", "", "`address` of the controller: tcp://host:port or unix:///path; the default is a unix socket of this user")
+	o, err := daffi.ConfigFromEnv()
+	if err != nil {
+		return err
+	}
+	if o.Name == "" {
+		o.Name = "shopping-service"
+	}
+	flag.StringVar(&o.Addr, "addr", o.Addr, "`address` of the controller: tcp://host:port or unix:///path; the default is a unix socket of this user")
 	where := flag.String("controller", "embedded", "embedded in this process, or separate")
 	flag.TextVar(&o.Compression, "zstd", daffi.CompressAuto, "compress messages: auto (what leaves the host), on or off")
 	verbose := flag.Bool("v", false, "log to standard error")
@@ -46,13 +53,14 @@ func run(ctx context.Context) error {
 
 	switch *where {
 	case "embedded":
-		ctl, err := controller.Listen(ctx, controller.Options{Addr: o.Addr, Logger: o.Logger})
+		files, _ := o.TLS.(*daffi.TLS)
+		ctl, err := controller.Listen(ctx, controller.Options{Addr: o.Addr, TokenFile: o.TokenFile, TLS: files, Insecure: o.Insecure, Logger: o.Logger})
 		if err != nil {
 			return err
 		}
 		defer shutdown(ctl)
 		fmt.Println("controller at", ctl.Addr())
-		o.Addr, o.Controller = "", ctl // joined in memory
+		o = daffi.Options{Name: o.Name, Controller: ctl, Logger: o.Logger} // joined in memory
 	case "separate":
 	default:
 		return fmt.Errorf("-controller is embedded or separate, not %q", *where)

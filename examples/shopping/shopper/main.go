@@ -2,7 +2,8 @@
 //
 //	shopper [-addr tcp://localhost:8888] [-timeout 30s] [-zstd auto|on|off] [-v]
 //
-// It prints the list as it finds it, then after each change.
+// It prints the list as it finds it, then after each change. What the flags leave open the environment says (daffi.ConfigFromEnv): DAFFI_TLS_CERT, DAFFI_TLS_KEY and
+// DAFFI_TLS_CA name its certificate, for a controller that asks for one.
 package main
 
 import (
@@ -30,8 +31,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	var o daffi.Options
-	flag.StringVar(&o.Addr, "addr", "", "`address` of the controller: tcp://host:port or unix:///path; the default is a unix socket of this user")
+	o, err := daffi.ConfigFromEnv()
+	if err != nil {
+		return err
+	}
+	flag.StringVar(&o.Addr, "addr", o.Addr, "`address` of the controller: tcp://host:port or unix:///path; the default is a unix socket of this user")
 	timeout := flag.Duration("timeout", 30*time.Second, "how long it may take, waiting for the service included")
 	flag.TextVar(&o.Compression, "zstd", daffi.CompressAuto, "compress messages: auto (what leaves the host), on or off")
 	verbose := flag.Bool("v", false, "log to standard error")
