@@ -362,14 +362,16 @@ func (s *session) HandleClosed(err error) {
 		}
 		s.node.log.Warn("link lost", attrs...)
 	}
-	code, reason, text := Unavailable, ReasonLinkLost, "the link to the controller was lost: "+linkError(err)
+	code, reason, outcome, text := Unavailable, ReasonLinkLost, MayHaveRun, "the link to the controller was lost: "+linkError(err)
 	switch {
+	case s.stage != joined && errors.Is(err, transport.ErrUntrusted): // as one hears after the own end of TLS is content
+		code, reason, outcome, text = Unauthenticated, "", NotRun, err.Error()
 	case errors.Is(err, errClosed):
 		reason, text = ReasonClosed, "the node was closed"
 	case errors.Is(err, transport.ErrProtocol):
 		code, reason = Internal, ReasonProtocol
 	}
-	lost := &Error{Code: code, Reason: reason, Outcome: MayHaveRun, Message: text, local: localPart(err), cause: errors.Unwrap(err)}
+	lost := &Error{Code: code, Reason: reason, Outcome: outcome, Message: text, local: localPart(err), cause: errors.Unwrap(err)}
 	for _, p := range s.calls.close(lost) {
 		p.fail(lost)
 	}

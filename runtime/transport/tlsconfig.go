@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // protocol is what both ends name in the handshake of TLS, so that what a server of something else says is not taken for ours, nor the other way round.
@@ -131,6 +133,8 @@ func (c *credentials) explain(err error) error {
 		return err
 	case errors.As(err, &notTLS):
 		return fmt.Errorf("%w: the %s has no TLS, set it there", ErrNotTLS, other)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("the %s has closed the connection during the handshake of TLS, as one does that is without TLS: %w", other, err)
 	case errors.As(err, &host):
 		return untrusted("the controller's certificate is not for %.200q: dial a host that it names, or issue one for this host", host.Host)
 	case errors.As(err, &authority):

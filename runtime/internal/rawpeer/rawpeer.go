@@ -213,6 +213,9 @@ func (p *Peer) Hello(tb testing.TB, hello transport.HelloPayload, token []byte) 
 	if challenge.Auth == transport.AuthToken {
 		proof = transport.NodeProof(token, payload, f.Payload)
 	}
+	if challenge.Auth == transport.AuthTokenTLS {
+		copy(proof[:], token)
+	}
 	p.Secret = transport.ResumeSecret(token, payload, f.Payload)
 	p.Send(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)})
 	f, err = p.take(patience, func(f *transport.Frame) bool { return f.Kind == transport.Welcome || f.Kind == transport.Refuse })
