@@ -45,7 +45,7 @@ func FuzzPieces(f *testing.F) {
 		f.Add(s, []byte{0, 1, 2, 30, 31, 32, 3, 0, 255}, uint8(len(s)))
 	}
 	f.Fuzz(func(t *testing.T, b, lengths []byte, how uint8) {
-		read := func(c net.Conn) (*collector, error, uint64) {
+		read := func(c net.Conn) (*collector, uint64, error) {
 			got := &collector{}
 			l := &conn{c: c, handler: got}
 			l.r.resize(idleRead)
@@ -58,13 +58,13 @@ func FuzzPieces(f *testing.F) {
 			}
 			err := l.readFrames()
 			l.r.buf.Release()
-			return got, err, l.count
+			return got, l.count, err
 		}
 		if how&2 != 0 && bytes.IndexByte(b, byte(Ack)) >= 0 {
 			return // what an Ack does is another target's
 		}
-		whole, first, count := read(&manyReads{b: b})
-		pieces, second, again := read(&manyReads{b: b, lengths: lengths})
+		whole, count, first := read(&manyReads{b: b})
+		pieces, again, second := read(&manyReads{b: b, lengths: lengths})
 		require.Equal(t, errors.Is(first, ErrProtocol), errors.Is(second, ErrProtocol), "%v, and in pieces %v", first, second)
 		require.Equal(t, errors.Is(first, io.EOF), errors.Is(second, io.EOF), "%v, and in pieces %v", first, second)
 		require.Equal(t, whole.frames, pieces.frames)

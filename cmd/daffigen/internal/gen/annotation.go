@@ -155,6 +155,8 @@ func (a annotation) declared() bool {
 		report.add(CodeNoInterface, pos, name, "no name, so nothing can refer to it", "give it one")
 	case name == "_":
 		report.add(CodeMessage, pos, name, "nothing can refer to it; give it a name")
+	case name == "init" || name == "main" && a.src.name == "main":
+		report.add(CodeUnresolved, pos, name+" is a name that Go keeps for a function")
 	case d == nil || d.spec != a.spec:
 		report.add(CodeUnresolved, pos, name+" is declared twice in this package")
 	default:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A Code names one rule, DF001 and up. A rule keeps its number for ever; numbers of rules that are gone are not used again.
@@ -212,7 +213,7 @@ func (r *report) add(rule Code, pos token.Pos, args ...any) {
 }
 
 func (r *report) addAt(rule Code, pos token.Position, args ...any) {
-	d := Diagnostic{Pos: pos, Code: rule, Message: fmt.Sprintf(ruleTexts[rule], args...)}
+	d := Diagnostic{Pos: pos, Code: rule, Message: shown(fmt.Sprintf(ruleTexts[rule], args...))}
 	for _, arg := range args {
 		if other, ok := arg.(token.Position); ok {
 			d.Others = append(d.Others, other)
@@ -220,6 +221,24 @@ func (r *report) addAt(rule Code, pos token.Position, args ...any) {
 	}
 	r.list = append(r.list, d)
 }
+
+// shown is a text of which a terminal shows what it says: what sources hold may be anything.
+func shown(text string) string {
+	if strings.IndexFunc(text, hidden) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if hidden(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }
 
 // mentioned says that other is in the text of what was added last.
 func (r *report) mentioned(other token.Position) {
