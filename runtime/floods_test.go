@@ -88,7 +88,7 @@ func (w wired) attacker(name string) *attacker {
 	a.Peer = rawpeer.New(transport.NewConn(a.conn, wireInfo))
 	a.OnFrame = func(f *transport.Frame) bool {
 		a.deaf.Lock()
-		a.deaf.Unlock()
+		defer a.deaf.Unlock()
 		if a.rough.Load() {
 			a.got[f.Kind].Add(1)
 		}

@@ -44,6 +44,8 @@ type session struct {
 	assemblies assemblies
 	peers      map[uint32]*peer       // reader: who calls here
 	unserved   map[uint32]*introduced // reader: methods that it does not serve, by number
+	learned    []lesson               // reader: how it was told of them, oldest first
+	lessons    uint64                 // reader: how many there were
 	quick      []*Incoming            // reader: calls of this batch whose handlers return at once
 	now        time.Time              // reader: of this batch, zero if nobody has asked yet
 

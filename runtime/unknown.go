@@ -102,10 +102,11 @@ func (ss *services) catcher(method string) *Registration {
 // introduced is a method that the node does not serve and that the controller has told of.
 type introduced struct {
 	control.Introduce
-	m *servedMethod // as a registration of HandleUnknown takes it
+	m    *servedMethod // as a registration of HandleUnknown takes it
+	turn uint64        // by when the controller has told of it
 }
 
-// maxIntroduced bounds how many a controller may tell of.
+// maxIntroduced is how many of those that a controller has told of it remembers (LIM-66). The node remembers those it was told of last, and twice as many: an introduction may overtake a call.
 const maxIntroduced = 4096
 
 // learn notes what method a number stands for.
@@ -113,14 +114,27 @@ func (s *session) learn(m *control.Introduce) error {
 	switch {
 	case m.Number < control.Introduced || m.Service == "" || m.Method == "":
 		return fmt.Errorf("%w: the method %s.%s was introduced as %d", transport.ErrProtocol, m.Service, m.Method, m.Number)
-	case len(s.unserved) >= maxIntroduced:
-		return fmt.Errorf("%w: more than %d methods were introduced", transport.ErrProtocol, maxIntroduced)
 	case s.unserved == nil:
 		s.unserved = map[uint32]*introduced{}
+	case len(s.learned) == 2*maxIntroduced:
+		if old := s.learned[0]; s.unserved[old.number].is(old.turn) { // else it was told of again
+			delete(s.unserved, old.number)
+		}
+		s.learned = s.learned[1:]
 	}
-	s.unserved[m.Number] = &introduced{Introduce: *m}
+	s.lessons++
+	s.unserved[m.Number] = &introduced{Introduce: *m, turn: s.lessons}
+	s.learned = append(s.learned, lesson{m.Number, s.lessons})
 	return nil
 }
+
+// lesson is an introduction, in the order in which they came.
+type lesson struct {
+	number uint32
+	turn   uint64
+}
+
+func (i *introduced) is(turn uint64) bool { return i != nil && i.turn == turn }
 
 // caught is the method of that number as HandleUnknown takes it, nil if it does not.
 func (s *session) caught(number uint32) *servedMethod {

@@ -18,18 +18,24 @@ type awaiting struct {
 	number uint64 // of the question
 	routes []*route
 	others int      // from which of routes on another node must be a provider
-	nodes  []string // that count as providers; empty for all
+	nodes  map[string]struct{} // that count as providers; empty for all
+	weight int // of it in what the node may wait for
 	at     int      // of the route that it is with
 }
 
 // met reports whether the route i has a provider that counts.
 func (w *awaiting) met(i int) bool {
 	for _, p := range *w.routes[i].providers.Load() {
-		if (i < w.others || p.s != w.s) && (len(w.nodes) == 0 || slices.Contains(w.nodes, p.s.name)) {
+		if (i < w.others || p.s != w.s) && (len(w.nodes) == 0 || has(w.nodes, p.s.name)) {
 			return true
 		}
 	}
 	return false
+}
+
+func has(set map[string]struct{}, name string) bool {
+	_, ok := set[name]
+	return ok
 }
 
 // advance moves w to a route without a provider, and reports whether there is one.
@@ -51,7 +57,7 @@ func (w *awaiting) known() bool {
 
 // await answers the question now or later.
 func (s *session) await(number uint64, m *control.Await) {
-	w := &awaiting{s: s, number: number, others: len(m.Routes), nodes: m.Nodes}
+	w := &awaiting{s: s, number: number, others: len(m.Routes)}
 	for _, n := range slices.Concat(m.Routes, m.Others) {
 		r := s.c.route(n)
 		if r == nil {
@@ -63,6 +69,14 @@ func (s *session) await(number uint64, m *control.Await) {
 			return
 		}
 		w.routes = append(w.routes, r)
+	}
+	w.weight = len(w.routes)
+	if len(m.Nodes) > 0 {
+		w.nodes = map[string]struct{}{}
+	}
+	for _, name := range m.Nodes {
+		w.nodes[name] = struct{}{}
+		w.weight += 1 + len(name)/64 // a name that is longer is nobody's
 	}
 	if !s.keep(w) {
 		s.answer(number, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
@@ -83,10 +97,10 @@ func (s *session) keep(w *awaiting) bool {
 		s.answer(w.number, nil)
 		return true
 	}
-	if s.awaited+len(w.routes) > c.opts.Limits.Awaited {
+	if s.awaited+w.weight > c.opts.Limits.Awaited {
 		return false
 	}
-	s.awaited += len(w.routes)
+	s.awaited += w.weight
 	if s.awaits == nil {
 		s.awaits = map[uint64]*awaiting{}
 	}
@@ -111,7 +125,7 @@ func (s *session) unawait(number uint64) {
 	if w := s.awaits[number]; w != nil {
 		delete(w.routes[w.at].awaited, w)
 		delete(s.awaits, number)
-		s.awaited -= len(w.routes)
+		s.awaited -= w.weight
 	}
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,4 +104,34 @@ func TestSEM14ForgottenAwait(t *testing.T) {
 	require.Equal(t, append(numbers[1:], last), answered)
 	a.Nothing(t, notYet)
 	a.Control((&control.Await{Routes: []uint32{b.Route(t, "Svc", "Never", "sig")}}).Append) // and is gone with its node
+}
+
+// The names of nodes that count are kept as well, so they are counted, long ones by their length.
+func TestLIM36NamesOfNodes(t *testing.T) {
+	w := start(t, Options{})
+	a := w.join("a")
+	route := a.Route(t, "Svc", "M", "sig")
+	await := func(nodes ...string) *control.Await { return &control.Await{Routes: []uint32{route}, Nodes: nodes} }
+	wait := func(left int, nodes ...string) (refused bool) {
+		w.mu.Lock()
+		w.session(a.Session).awaited = maxAwaited - left
+		w.mu.Unlock()
+		number := a.Control(await(nodes...).Append)
+		a.Send(frame{Header: header{Kind: transport.Control}, Payload: encode((&control.Forget{Number: number}).Append)})
+		var found control.Found
+		require.Nil(t, a.Ask(t, (&control.Find{Node: "a"}).Append, control.OpFound, &found)) // all of it was read
+		for f, ok := a.Poll(); ok; f, ok = a.Poll() {
+			refused = refused || f.Call == number
+		}
+		w.mu.Lock()
+		w.session(a.Session).awaited = 0
+		w.mu.Unlock()
+		return refused
+	}
+	many := strings.Fields(strings.Repeat("n ", 20_000))
+	require.False(t, wait(20_001, many...))
+	require.True(t, wait(20_000, many...))
+	long := strings.Repeat("x", 60_000)
+	require.False(t, wait(2+60_000/64, long))
+	require.True(t, wait(1+60_000/64, long))
 }

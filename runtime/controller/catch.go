@@ -13,7 +13,7 @@ import (
 
 const (
 	maxCaught     = 256  // prefixes of one node
-	maxIntroduced = 4096 // methods that one node is told of because of its prefixes
+	maxIntroduced = 4096 // methods that one node is told of because of its prefixes, and that are not forgotten
 )
 
 // ownPrefix begins the names of services that are the runtime's own: no prefix takes them.
@@ -75,11 +75,8 @@ func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]p
 		return 0, nil
 	}
 	c.mu.Lock()
-	list, sig := c.catchersOf(r, wanted), ""
-	if sig, _ = r.signature(); r.base != nil {
-		sig, _ = r.base.signature()
-	}
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	list := c.catchersOf(r, wanted)
 	if len(list) == 0 {
 		return 0, nil
 	}
@@ -89,24 +86,15 @@ func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]p
 	} else {
 		n = s.pickCatcher(list, to)
 	}
-	number := r.number
 	if r.base != nil {
-		number = r.base.number
+		r = r.base
 	}
-	m := control.Introduce{Number: control.Introduced | number, Service: r.service, Method: r.method, Sig: sig}
-	known := 0
-	for _, p := range to[:n] {
-		if p.s.introduce(&m) {
-			to[known] = provider{s: p.s, number: m.Number}
-			known++
-			s.touched.add(p.s.link)
-		}
+	for i, p := range to[:n] {
+		p.s.introduce(r)
+		to[i] = provider{s: p.s, number: control.Introduced | r.number}
+		s.touched.add(p.s.link)
 	}
-	if known == 0 && n > 0 {
-		return 0, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: to[0].s.name, Method: r.String(),
-			Message: fmt.Sprintf("node %q was told of %d methods that nobody serves already, and may be told of no more until it joins again", to[0].s.name, maxIntroduced)}
-	}
-	return known, nil
+	return n, nil
 }
 
 // pickCatcher picks two at random, the less busy one first, and the caller itself only if there is no other.
@@ -159,20 +147,28 @@ func shorter(name string) (string, bool) {
 	return name[:i], true
 }
 
-// introduce tells the node of a method, before it gets the first call of it. It is false for a node that knows of as many as it may.
-func (s *session) introduce(m *control.Introduce) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.introduced[m.Number]; known || s.calls.ended {
-		return true
+// introduce tells the node of a method, before it gets the first call of it. Of many the one that it was told of first is forgotten, and introduced anew if it is called again: callers name methods as
+// they like, and none of them shall stand in the way of others. Call with the controller's lock held.
+func (s *session) introduce(r *route) {
+	number := control.Introduced | r.number
+	if s.introduced[number] != nil || s.is(gone) {
+		return
 	}
-	if len(s.introduced) == maxIntroduced {
-		return false
+	if len(s.toldOf) == maxIntroduced {
+		old := s.introduced[s.toldOf[0]]
+		delete(s.introduced, s.toldOf[0])
+		s.toldOf = s.toldOf[1:]
+		if old.users--; old.users == 0 {
+			s.c.forget([]*route{old})
+		}
 	}
 	if s.introduced == nil {
-		s.introduced = map[uint32]struct{}{}
+		s.introduced = map[uint32]*route{}
 	}
-	s.introduced[m.Number] = struct{}{}
+	s.introduced[number] = r
+	s.toldOf = append(s.toldOf, number)
+	r.users++
+	sig, _ := r.signature()
+	m := control.Introduce{Number: number, Service: r.service, Method: r.method, Sig: sig}
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: encode(m.Append)})
-	return true
 }

@@ -73,14 +73,25 @@ func TestE16IntroducedAtMost(t *testing.T) {
 		node.Reply(node.Served(t).Call, "\x90")
 		caller.Expect(t, transport.Reply)
 	}
-	more := caller.Route(t, "S", "Further", "()()")
-	failed := caller.Failed(t, caller.Call(more, 1, maxIntroduced+1, "\x90"))
-	require.Equal(t, resourceExhausted, failed.Code)
-	require.Equal(t, reasonLimit, failed.Reason)
-	require.Equal(t, notRun, failed.Outcome)
-	caller.Call(route, 1, maxIntroduced+2, "\x90")
+	caller.Call(route, 1, maxIntroduced+1, "\x90")
 	node.Reply(node.Served(t).Call, "\x90")
 	caller.Expect(t, transport.Reply)
+	other := w.join("other") // whose call the first one has to make room for
+	other.Call(other.Route(t, "S", "Further", "()()"), 1, 1, "\x90")
+	node.Expect(t, transport.Control)
+	node.Reply(node.Served(t).Call, "\x90")
+	other.Expect(t, transport.Reply)
+	for i, c := range []struct {
+		method string
+		again  bool
+	}{{"M1", false}, {"M0", true}, {"M1", true}} {
+		other.Call(other.Route(t, "S", c.method, "()()"), 1, uint64(i+2), "\x90")
+		if c.again {
+			node.Expect(t, transport.Control)
+		}
+		node.Reply(node.Served(t).Call, "\x90")
+		other.Expect(t, transport.Reply)
+	}
 }
 
 // TestE16CaughtAtMost takes as many prefixes as a node may, and one more.

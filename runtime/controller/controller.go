@@ -107,8 +107,12 @@ const (
 	maxInternedBy = 8 << 20                // bytes of their names, signatures and documentation
 	maxRoutes     = 1 << 20                // of all sessions that ever were
 	maxRouteBytes = 256 << 20              // of their names, signatures and documentation
-	maxViews      = 1024                   // of one route: the choices that calls were ever made with
+	maxViews      = 1024                   // of one route: the choices that calls are made with
+	maxViewsPart  = 4                      // of them one session may add such a part
+	leastViews    = 64                     // or as many, if that is more: what a proxy remembers
 	maxGroup      = 256                    // routes of one method that are compared; of further ones only equal ones meet
+	maxGroupBy    = maxGroup / 4           // of them, that one session may add
+	maxNamed      = 1 << 16                // routes that one session may name, old and new
 	maxCompared   = 16384                  // pairs of signatures that are compared for one session
 	maxAsked      = 8192                   // descriptions that one session is asked for and has not given
 	pageBytes     = 56 << 10               // of one answer about a service
@@ -137,7 +141,7 @@ type Controller struct {
 	wrong       error        // in Options.Limits
 	unlisten    func() error // ends the accept loop
 
-	routes  atomic.Pointer[[]*route] // by number; the first is nil
+	routes  *routes
 	counts  counters
 	access  access
 	gate    *gate
@@ -161,11 +165,11 @@ type Controller struct {
 	sessions   []*session            // that joined, by number
 	lastNumber uint32
 	services   map[string]map[*session]*registration
-	routeIndex map[routeKey]uint32
+	routeIndex map[routeKey]*route
 	routeBytes int                   // of what is remembered of routes
 	groups     map[methodKey]*group  // where the next route of a method belongs, as long as there is room
 	served     map[string][]*route   // by service: those with providers, by method and number
-	docs       map[string]string     // comments of services
+	spoken     map[string]*service   // of which there are routes
 	catchers   map[string][]provider // by prefix: who takes what nobody serves, by session number
 	catching   atomic.Int32          // how many there are
 	watchers   map[*session]*watcher
@@ -208,10 +212,10 @@ func build(o Options) *Controller {
 		names:      map[string]*session{},
 		waiting:    map[string][]*session{},
 		services:   map[string]map[*session]*registration{},
-		routeIndex: map[routeKey]uint32{},
+		routeIndex: map[routeKey]*route{},
 		groups:     map[methodKey]*group{},
 		served:     map[string][]*route{},
-		docs:       map[string]string{},
+		spoken:     map[string]*service{},
 		catchers:   map[string][]provider{},
 		watchers:   map[*session]*watcher{},
 		dirty:      map[uint32]struct{}{},
@@ -238,7 +242,7 @@ func build(o Options) *Controller {
 	c.kept = transport.NewKeepBudget(c.opts.ResumeMemory)
 	c.memory = newMemory(c)
 	rand.Read(c.incarnation[:])
-	c.routes.Store(&[]*route{nil})
+	c.routes = newRoutes()
 	c.schedules = newScheduler(c)
 	return c
 }

@@ -119,10 +119,7 @@ func within(name, what string, size, most int) *control.Failure {
 // file takes one row. Call with the lock held.
 func (s *session) file(key routeKey, d *control.Description, m *control.Describe) *control.Failure {
 	c := s.c
-	var r *route
-	if n, ok := c.routeIndex[key]; ok {
-		r = c.route(n)
-	}
+	r := c.routeIndex[key]
 	want := s.asked[r]
 	bare := signature.Hashed(d.Sig) // the fingerprint instead of the signature
 	known := false
@@ -138,6 +135,7 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 			if !s.charge(len(d.Sig)) {
 				return tooManyRoutes()
 			}
+			r.cost += len(d.Sig)
 			r.text = d.Sig
 		}
 		want.sig--
@@ -148,10 +146,11 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 			if !s.charge(weight(doc)) {
 				return tooManyRoutes()
 			}
+			r.cost += weight(doc)
 			r.doc = doc
 		}
-		if m.Doc != "" && c.docs[m.Service] == "" && s.charge(len(m.Doc)) {
-			c.docs[m.Service] = m.Doc
+		if about := c.spoken[m.Service]; m.Doc != "" && about.doc == "" && s.charge(len(m.Doc)) {
+			about.doc = m.Doc
 		}
 		want.doc--
 	}
@@ -209,7 +208,7 @@ func (s *session) inspect(m *control.Inspect) (page control.Inspected, why *cont
 			return page, &control.Failure{Code: notFound, Reason: reasonNoProvider, Outcome: notRun,
 				Message: fmt.Sprintf("no node serves %s; WaitMethod waits for one", m.Service)}
 		}
-		page.Doc = c.docs[m.Service]
+		page.Doc = c.spoken[m.Service].doc
 	}
 	at := &route{routeKey: routeKey{methodKey: methodKey{method: m.After.Method}}, number: m.After.Route}
 	i, _ := slices.BinarySearchFunc(list, at, (*route).compare)

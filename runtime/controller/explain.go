@@ -27,7 +27,7 @@ func (s *session) explain(r *route, wanted uint32) *control.Failure {
 	f.Node = other.to.name
 	why := understands(other.caller, other.callee)
 	if why == nil && other.apart {
-		why = fmt.Errorf("more than %d signatures of this method were named, so only equal ones meet", maxGroup)
+		why = fmt.Errorf("more than %d signatures of this method were named, or %d by one node, so only equal ones meet", maxGroup, maxGroupBy)
 	}
 	if why == nil { // it drains, or came just now: the same call again finds out
 		f.Reason, f.Message = reasonDraining, "the node is shutting down"

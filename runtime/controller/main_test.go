@@ -39,7 +39,7 @@ func (w *world) end() {
 	st.Routes, st.Late, st.Refused, st.Dropped, st.Slow, st.Failed, st.Barred, st.Resumed, st.Ejected, st.Denied, st.Shed, st.Lost, st.LostMethods = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, nil, nil // what it remembers on purpose
 	require.Equal(w, Stats{}, st)
 	require.Empty(w, w.served)
-	for _, r := range (*w.routes.Load())[1:] {
+	for r := range w.routes.all() {
 		require.Empty(w, *r.providers.Load(), "%v %s", r, r.print)
 		require.Empty(w, r.awaited, "%v %s", r, r.print)
 	}

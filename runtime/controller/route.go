@@ -30,6 +30,9 @@ type route struct {
 	turn      atomic.Uint64              // calls that went round robin
 
 	// Guarded by the controller's lock.
+	users  int    // sessions that have named it, or were told of it; see [routes]
+	by     uint32 // the session that has named it first
+	cost   int    // bytes of what is remembered of it
 	group  *group
 	index  int                  // in the group
 	called bool                 // a node has asked for the number; until then providers is empty
@@ -41,20 +44,25 @@ type route struct {
 	views  map[string]*route    // of it, by the key of their choice
 
 	// Of a view, constant.
-	base   *route
-	choice control.Choice
+	base    *route
+	choice  control.Choice
+	viewKey string // of the choice
 
 	awaited map[*awaiting]struct{} // who waits for a provider of it
 }
 
 // group is the routes of one method, which are compared with each other; those beyond maxGroup have groups of their own.
-type group struct{ routes []*route }
+type group struct {
+	routes []*route
+	used   bits // indexes
+}
 
 // bits is a set of indexes in a group.
 type bits [maxGroup / 64]uint64
 
 func (b *bits) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
 func (b *bits) add(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b *bits) remove(i int)   { b[i/64] &^= 1 << (i % 64) }
 
 // provider is a session that serves a method, under its own number for it.
 type provider struct {
@@ -76,41 +84,46 @@ func (r *route) signature() (text string, ok bool) {
 
 // route returns the route of that number, or nil.
 func (c *Controller) route(number uint32) *route {
-	routes := *c.routes.Load()
-	if uint64(number) >= uint64(len(routes)) {
-		return nil
-	}
-	return routes[number]
+	return c.routes.at(number)
 }
 
 // intern returns the route of a method, which s names, or nil if there are too many. Call with the lock held.
 func (c *Controller) intern(s *session, key routeKey) *route {
-	routes := *c.routes.Load()
-	if n, ok := c.routeIndex[key]; ok {
-		return routes[n]
+	if r := c.routeIndex[key]; r != nil {
+		if !s.refer(r) {
+			return nil
+		}
+		return r
 	}
-	if len(routes) > c.opts.Limits.Routes || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key.service)+len(key.method)+len(key.print)) {
+	size := len(key.service) + len(key.method) + len(key.print)
+	if len(s.named) >= maxNamed || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(size) {
 		return nil
 	}
 	s.interned++
+	about := c.spoken[key.service]
+	if about == nil {
+		about = new(service)
+		c.spoken[key.service] = about
+	}
+	about.routes++
 	g := c.groups[key.methodKey]
 	switch {
 	case g == nil:
 		g = new(group)
 		c.groups[key.methodKey] = g
-	case len(g.routes) == maxGroup: // the first ones keep theirs
+	case g.crowded(s): // the first ones keep theirs
 		g = new(group)
 	}
-	r := &route{routeKey: key, number: uint32(len(routes)), group: g, index: len(g.routes)}
+	r := &route{routeKey: key, group: g, by: s.number, cost: size}
 	r.provide([]provider{})
-	g.routes = append(g.routes, r)
-	routes = append(routes, r) // readers of the shorter slice do not see the new element
-	c.routeIndex[key] = r.number
-	c.routes.Store(&routes)
+	g.add(r)
+	c.routes.add(r)
+	c.routeIndex[key] = r
+	s.refer(r)
 	return r
 }
 
-// charge takes what is to be remembered for ever from the budgets for that. Call with the controller's lock held.
+// charge takes what is to be remembered from the budgets for that. Call with the controller's lock held.
 func (s *session) charge(size int) bool {
 	if l := &s.c.opts.Limits; s.c.routeBytes+size > l.RouteBytes || s.internBy+size > l.RouteBytesPerNode {
 		return false

@@ -65,25 +65,27 @@ type session struct {
 	health   health
 	telling  atomic.Int32 // answers of providers that are not all sent
 
-	mu         sync.Mutex
-	calls      calls
-	restTimer  *time.Timer         // of rest
-	watched    bool                // it runs
-	introduced map[uint32]struct{} // numbers of methods that it was told of for its prefixes
+	mu        sync.Mutex
+	calls     calls
+	restTimer *time.Timer // of rest
+	watched   bool        // it runs
 
 	// Guarded by the controller's lock.
-	services map[string]*registration
-	withheld []*control.Register // parts that a change of the policy has taken out
-	methods  int                 // of all of them
-	words    int                 // bytes of their names and of the labels
-	labels   []control.Label     // sorted; constant once anything is served
-	interned int                 // routes that it added
-	internBy int                 // bytes of those, and of what it said of routes
-	compared int                 // pairs of signatures, because of what it named
-	asked    map[*route]asking   // what it was asked to describe
-	caught   map[string]bool     // prefixes of what it takes that nobody serves, and whether the policy lets it
-	awaits   map[uint64]*awaiting
-	awaited  int // routes of all of them
+	services   map[string]*registration
+	withheld   []*control.Register // parts that a change of the policy has taken out
+	methods    int                 // of all of them
+	words      int                 // bytes of their names and of the labels
+	labels     []control.Label     // sorted; constant once anything is served
+	introduced map[uint32]*route   // methods that it was told of for its prefixes, by number
+	toldOf     []uint32            // the same, oldest first
+	named      map[*route]struct{} // routes; what it names is remembered as long as it is there
+	interned   int                 // routes that it added
+	internBy   int                 // bytes of those, and of what it said of routes
+	compared   int                 // pairs of signatures, because of what it named
+	asked      map[*route]asking   // what it was asked to describe
+	caught     map[string]bool     // prefixes of what it takes that nobody serves, and whether the policy lets it
+	awaits     map[uint64]*awaiting
+	awaited    int // routes of all of them
 
 	stoppable bool
 	stopping  *stopping // nil if it was not asked
@@ -228,6 +230,7 @@ func (s *session) HandleClosed(err error) {
 		c.mu.Lock()
 		c.releaseName(s, &b)
 		s.stopped()
+		c.unrefer(s)
 		c.noteLeft(s.name, leftReason(err))
 		c.tell(&b)
 		c.mu.Unlock()

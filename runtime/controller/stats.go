@@ -59,7 +59,7 @@ func (c *Controller) Stats() Stats {
 	c.mu.Lock()
 	st := Stats{
 		Links: len(c.links), Pending: c.gate.pending(), Nodes: len(c.sessions), Watchers: len(c.watchers),
-		Routes: len(*c.routes.Load()) - 1, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(),
+		Routes: c.routes.count, Late: c.counts.late.Load(), Refused: c.counts.refused.Load(), Resumed: c.counts.resumed.Load(),
 		Dropped: c.counts.dropped.Load(), Slow: c.counts.slow.Load(), Failed: c.counts.failed.Load(), Barred: c.counts.barred.Load(), Kept: c.kept.Used(), Denied: c.access.denied.Load(), Queued: int(c.memory.meter.Held()), Shed: c.memory.refused.Load(), Ejected: c.ejections,
 	}
 	for _, list := range c.waiting {
@@ -68,7 +68,7 @@ func (c *Controller) Stats() Stats {
 	for _, regs := range c.services {
 		st.Services += len(regs)
 	}
-	for _, r := range (*c.routes.Load())[1:] {
+	for r := range c.routes.all() {
 		st.Providers += len(r.own)
 	}
 	sessions := append([]*session(nil), c.sessions...)
@@ -91,7 +91,10 @@ const maxLost = 1024
 
 // lose counts a one-way call that did not run after it was accepted (SEM-9). route is what the caller has called.
 func (c *Controller) lose(reason string, route uint32) {
-	method := c.route(route).String()
+	method := ""
+	if r := c.route(route); r != nil { // else its caller has left, and nobody else knows it
+		method = r.String()
+	}
 	c.counts.mu.Lock()
 	defer c.counts.mu.Unlock()
 	if c.counts.lost == nil {

@@ -96,7 +96,7 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	if err != nil {
 		return invalid(err)
 	}
-	t := &task{TaskKey: control.TaskKey{Owner: s.name, ID: m.ID}, times: times, route: r.number, index: -1,
+	t := &task{TaskKey: control.TaskKey{Owner: s.name, ID: m.ID}, times: times, index: -1,
 		work: work{service: r.service, method: r.method, print: r.print, to: m.To, keyed: m.Keyed, key: m.Key, metadata: m.Metadata, args: m.Args}}
 	if m.Plan.WhileConnected {
 		t.lease = s.number

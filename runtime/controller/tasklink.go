@@ -113,6 +113,9 @@ func (q *scheduler) dismiss(b *batch) {
 	for _, s := range sessions {
 		s.set(gone)
 		s.endCalls(b)
+		q.c.mu.Lock()
+		q.c.unrefer(s)
+		q.c.mu.Unlock()
 	}
 }
 
@@ -223,6 +226,7 @@ func (q *scheduler) routeOf(s *session, t *task) (uint32, *control.Failure) {
 		if !s.charge(len(t.text)) {
 			return 0, tooManyRoutes()
 		}
+		r.cost += len(t.text)
 		r.text = t.text
 	}
 	if why := s.settle([]*route{r}, (*route).unsettled); why != nil {
@@ -241,6 +245,9 @@ func (q *scheduler) routeOf(s *session, t *task) (uint32, *control.Failure) {
 // viewOf is the view of r with the choice of that key, or nil if there are too many. Call with the controller's lock held.
 func (s *session) viewOf(r *route, key string) *route {
 	if v := r.views[key]; v != nil {
+		if !s.refer(v) {
+			return nil
+		}
 		return v
 	}
 	var d codec.Decoder

@@ -18,19 +18,23 @@ func (s *session) choose(m *control.Select) (message, *control.Failure) {
 	m.Choice.Sort()
 	key := m.Choice.Key()
 	var crowded *route
+	choices := 0
 	answer, why := s.resolveAs(m.Service, m.Methods, func(r *route) *route {
 		if v := r.views[key]; v != nil {
+			if !s.refer(v) {
+				return nil
+			}
 			return v
 		}
-		if len(r.views) >= s.c.opts.Limits.Choices {
-			crowded = r
+		if n := r.crowded(s); n > 0 {
+			crowded, choices = r, n
 			return nil
 		}
 		return s.internView(r, m.Choice, key)
 	})
 	if crowded != nil {
 		why = &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Method: crowded.String(), Message: fmt.Sprintf(
-			"%v was called with %d different choices of providers already: what varies from call to call is a key (HashKey) or the name of a node (To)", crowded, s.c.opts.Limits.Choices)}
+			"%v was called with %d different choices of providers already: what varies from call to call is a key (HashKey) or the name of a node (To)", crowded, choices)}
 	}
 	return answer, why
 }
@@ -49,12 +53,11 @@ func validChoice(c *control.Choice) *control.Failure {
 // internView makes a view of r, or returns nil if there are too many routes. Call with the lock held, after r.call.
 func (s *session) internView(r *route, choice control.Choice, key string) *route {
 	c := s.c
-	routes := *c.routes.Load()
-	if len(routes) > c.opts.Limits.Routes || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key)) {
+	if len(s.named) >= maxNamed || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key)) {
 		return nil
 	}
 	s.interned++
-	v := &route{routeKey: r.routeKey, number: uint32(len(routes)), base: r, choice: choice}
+	v := &route{routeKey: r.routeKey, base: r, choice: choice, viewKey: key, by: s.number, cost: len(key)}
 	list := []provider{}
 	for _, p := range *r.providers.Load() {
 		if v.admits(p.s) {
@@ -66,9 +69,27 @@ func (s *session) internView(r *route, choice control.Choice, key string) *route
 		r.views = map[string]*route{}
 	}
 	r.views[key] = v
-	routes = append(routes, v) // readers of the shorter slice do not see the new element
-	c.routes.Store(&routes)
+	c.routes.add(v)
+	s.refer(v)
 	return v
+}
+
+// crowded is how many choices calls of r are made with, of all or of s alone, if that is as many as may be, else 0.
+func (r *route) crowded(s *session) int {
+	most := s.c.opts.Limits.Choices
+	if n := len(r.views); n >= most {
+		return n
+	}
+	n := 0
+	for _, v := range r.views {
+		if v.by == s.number {
+			n++
+		}
+	}
+	if n < max(most/maxViewsPart, leastViews) {
+		return 0
+	}
+	return n
 }
 
 // admits reports whether calls of a view may go to s.

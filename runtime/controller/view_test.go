@@ -76,8 +76,16 @@ func TestLaterChoices(t *testing.T) {
 
 func TestViewLimits(t *testing.T) {
 	w := start(t, Options{})
-	p := w.join("p")
+	var p *rawpeer.Peer
 	for i := range maxViews {
+		if i%(maxViews/maxViewsPart) == 0 {
+			if p != nil {
+				_, f := choose(t, p, control.Choice{Where: []control.Label{{Name: "shard", Value: "more"}}})
+				require.NotNil(t, f, "others have theirs")
+				require.Contains(t, f.Message, "256 different choices")
+			}
+			p = w.join(fmt.Sprint("p", i))
+		}
 		_, f := choose(t, p, control.Choice{Where: []control.Label{{Name: "shard", Value: fmt.Sprint(i)}}})
 		require.Nil(t, f)
 	}
