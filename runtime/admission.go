@@ -22,12 +22,51 @@ type admission struct {
 	waiters int                   // callers that they are of
 	held    int                   // bytes of the large requests among them
 	seq     uint64                // of the call that began to wait last
+	callers map[callerKey]*peer   // that are there, or of which calls run or wait: who comes anew does not begin anew
 	soonest time.Time             // no waiting call has a deadline before this
 	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
 
 	ended  chan struct{} // closed when one of them ends, or the last running call of a registration; nil when nobody asks
 	idle   chan struct{} // closed when nothing runs and waits; nil when nobody asks
 	closed bool
+}
+
+// callerKey tells callers apart. The scheduled calls of a node are those of another caller.
+type callerKey struct {
+	name  string
+	fired bool
+}
+
+// meets returns the caller of that name, one of whose sessions has come.
+func (a *admission) meets(name string, fired bool) *peer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k := callerKey{name, fired}
+	p := a.callers[k]
+	if p == nil {
+		if a.callers == nil {
+			a.callers = map[callerKey]*peer{}
+		}
+		p = &peer{name: name, fired: fired}
+		a.callers[k] = p
+	}
+	p.sessions++
+	return p
+}
+
+// parts is the end of one of its sessions.
+func (a *admission) parts(p *peer) {
+	a.mu.Lock()
+	p.sessions--
+	a.forgetCaller(p)
+	a.mu.Unlock()
+}
+
+// forgetCaller drops a caller of which nothing is left. Call with the lock held.
+func (a *admission) forgetCaller(p *peer) {
+	if p.sessions == 0 && p.running == 0 && p.waiting == 0 && a.callers[callerKey{p.name, p.fired}] == p {
+		delete(a.callers, callerKey{p.name, p.fired})
+	}
 }
 
 // ended is a call that was taken out of a queue because it will not run, and why.
@@ -259,6 +298,7 @@ func (a *admission) unlist(t *turn, i int) *Incoming {
 func (a *admission) drop(t *turn, i int, err error) ended {
 	in := a.unlist(t, i)
 	a.endOneway(in.ctx)
+	a.forgetCaller(in.peer)
 	return ended{in, err}
 }
 
@@ -357,6 +397,7 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn, of *Registration) (nex
 	} else {
 		a.running--
 		p.running--
+		a.forgetCaller(p)
 	}
 	if of.running--; of.running == 0 {
 		a.ended = signal(a.ended)

@@ -30,3 +30,25 @@ func TestLIM66IntroductionsAreForgotten(t *testing.T) {
 	tell(0)
 	require.Nil(t, s.unserved[control.Introduced+5])
 }
+
+// LIM-11: who leaves and joins anew under its name finds the handlers that run for it counted.
+func TestLIM11CallersByName(t *testing.T) {
+	var a admission
+	first := a.meets("caller", false)
+	first.running = 3
+	a.parts(first)
+	again := a.meets("caller", false)
+	require.Same(t, first, again)
+	require.NotSame(t, first, a.meets("caller", true), "its schedules are another caller")
+	require.NotSame(t, first, a.meets("other", false))
+	require.Same(t, first, a.meets("caller", false), "over another link")
+	a.parts(first)
+	a.parts(first)
+	require.Len(t, a.callers, 3)
+	first.running = 0
+	a.mu.Lock()
+	a.forgetCaller(first)
+	a.mu.Unlock()
+	require.Len(t, a.callers, 2)
+	require.NotSame(t, first, a.meets("caller", false))
+}

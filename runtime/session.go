@@ -80,9 +80,10 @@ type peer struct {
 	fired bool // the controller makes the calls, for its schedules
 
 	// Protected by the node's admission.
-	running int
-	waiting int // calls
-	held    int // bytes of the large ones among them
+	sessions int // of this name that are there
+	running  int
+	waiting  int // calls
+	held     int // bytes of the large ones among them
 }
 
 func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *session {
@@ -379,6 +380,9 @@ func (s *session) HandleClosed(err error) {
 	}
 	s.expiry.close()
 	s.served.close(lost)
+	for _, p := range s.peers {
+		s.node.admission.parts(p)
+	}
 	s.assemblies.close()
 	s.ctl.Lock()
 	s.ctl.err = lost
@@ -565,10 +569,16 @@ func (s *session) control(f *transport.Frame) error {
 // peerFrame introduces a node that is about to call, or says that one has left.
 func (s *session) peerFrame(f *transport.Frame) error {
 	if len(f.Payload) == 0 {
-		delete(s.peers, f.Header.Peer)
+		if p := s.peers[f.Header.Peer]; p != nil {
+			delete(s.peers, f.Header.Peer)
+			s.node.admission.parts(p)
+		}
 		return nil
 	}
-	s.peers[f.Header.Peer] = &peer{name: string(f.Payload), fired: f.Arg == 1}
+	if s.peers[f.Header.Peer] != nil {
+		return fmt.Errorf("%w: session %d was introduced twice", transport.ErrProtocol, f.Header.Peer)
+	}
+	s.peers[f.Header.Peer] = s.node.admission.meets(string(f.Payload), f.Arg == 1)
 	return nil
 }
 

@@ -17,10 +17,10 @@ type awaiting struct {
 	s      *session
 	number uint64 // of the question
 	routes []*route
-	others int      // from which of routes on another node must be a provider
+	others int                 // from which of routes on another node must be a provider
 	nodes  map[string]struct{} // that count as providers; empty for all
-	weight int // of it in what the node may wait for
-	at     int      // of the route that it is with
+	weight int                 // of it in what the node may wait for
+	at     int                 // of the route that it is with
 }
 
 // met reports whether the route i has a provider that counts.

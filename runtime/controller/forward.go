@@ -319,10 +319,9 @@ func (s *session) fromCallee(f *transport.Frame) error {
 	switch {
 	case f.Kind == transport.Error && call.flags&strange != 0:
 	case f.Kind == transport.Error:
-		s.judge(f.Payload)
-	case s.health.failures == 0 && s.health.trial.Load() == fit:
+		s.judge(call.from.nameHash, f.Payload)
 	case (f.Kind == transport.Reply || f.Kind == transport.Data) && call.flags&oneway == 0: // that it was admitted is no answer of the handler
-		s.well()
+		s.well(call.from.nameHash)
 	}
 	if call.flags&accepted != 0 {
 		switch {

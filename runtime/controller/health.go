@@ -16,6 +16,7 @@ const (
 	ejectAfter = 5 // failures in a row
 	ejectFirst = time.Second
 	ejectMost  = 30 * time.Second
+	blameTime  = 10 * time.Second // that failures of one caller alone count for nothing, where others were answered
 )
 
 // health is how the calls that a node serves end, as far as that says something of the node. One that fails several times in a row is left out of the choice for a
@@ -25,8 +26,11 @@ type health struct {
 	tried atomic.Int64 // when a call was let try it, by the controller's clock
 
 	// Of the session's own goroutine.
-	failures int // in a row
-	times    int // that it was left out, without an answer in between
+	failures int       // in a row
+	by       uint64    // hash of its name: the caller of those, 0 for several
+	since    int64     // when the first of them came, by the controller's clock
+	good     [2]uint64 // the callers that were answered last, without a failure
+	times    int       // that it was left out, without an answer in between
 
 	// Guarded by the controller's lock.
 	order uint64 // among those that were left out
@@ -57,9 +61,15 @@ func (h *health) takes(now int64, first time.Duration) bool {
 	return true
 }
 
-// well notes an answer of the node. On its own goroutine.
-func (s *session) well() {
+// well notes an answer of the node to a caller. On its own goroutine.
+func (s *session) well(caller uint64) {
 	h := &s.health
+	if h.good[0] != caller {
+		h.good[0], h.good[1] = caller, h.good[0]
+	}
+	if h.failures == 0 && h.trial.Load() == fit {
+		return
+	}
 	h.failures = 0
 	if st := h.trial.Load(); st == due || st == trying {
 		h.times = 0
@@ -70,29 +80,43 @@ func (s *session) well() {
 
 // judge notes an error that the node has answered with. An error of the handler's is an answer like any other. What the node refuses since it has too much to do, shuts down or does not understand the
 // caller says nothing of whether it works, and neither does a call that its caller gave up. On the session's own goroutine.
-func (s *session) judge(payload []byte) {
+func (s *session) judge(caller uint64, payload []byte) {
 	var d codec.Decoder
 	d.Reset(payload)
 	switch code, reason, outcome := control.PeekFailure(&d); {
 	case reason == reasonPanic, code == unavailable && outcome == notRun && reason != reasonDraining:
-		s.failed()
+		s.failed(caller)
 	case outcome == ran:
-		s.well()
+		s.well(caller)
 	}
 }
 
-// failed notes a failure of the node.
-func (s *session) failed() {
+// failed notes a failure of the node in a call of that caller.
+func (s *session) failed(caller uint64) {
 	h, most := &s.health, s.c.opts.EjectAfter
 	switch st := h.trial.Load(); {
 	case most < 0 || st == out:
 	case st == fit:
-		if h.failures++; h.failures >= most {
+		switch {
+		case h.failures == 0:
+			h.by, h.since = caller, s.c.clock()
+		case h.by != caller:
+			h.by = 0
+		}
+		if h.failures++; h.failures >= most && !s.blames() {
 			s.eject()
 		}
 	default:
 		s.eject()
 	}
+}
+
+// blames reports whether the failures may be the fault of who has made the calls: they are all of one caller, and others were answered not long before. A request that a handler panics at must not take the
+// node from everybody.
+func (s *session) blames() bool {
+	h := &s.health
+	other := func(n uint64) bool { return n != 0 && n != h.by }
+	return h.by != 0 && (other(h.good[0]) || other(h.good[1])) && s.c.clock()-h.since < int64(blameTime)
 }
 
 // eject leaves the node out of the choice for a while.

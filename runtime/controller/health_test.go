@@ -278,3 +278,38 @@ func TestEjectAfter(t *testing.T) {
 		})
 	}
 }
+
+// A request that handlers panic at, sent over and over by one caller, does not take a node from the others that it answers. If it answers nobody any more, or panics at the calls of several, it is left out.
+func TestPoisonEjectsNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := newClinic(t, w, 2)
+		honest, route := c.caller, c.route
+		poisoner, other := w.join("poisoner"), w.join("other")
+		as := func(p *rawpeer.Peer, route uint32, how *control.Failure, times int) {
+			t.Helper()
+			c.caller, c.route = p, route
+			for _, n := range c.callees {
+				c.fails[n.Name] = how
+			}
+			for range times {
+				c.call(header{})
+			}
+		}
+		theirs, others := poisoner.Route(t, "Svc", "M", "sig"), other.Route(t, "Svc", "M", "sig")
+		for range 10 {
+			as(honest, route, nil, 20)
+			as(poisoner, theirs, &panicked, 20)
+			require.Empty(t, c.out())
+		}
+		time.Sleep(blameTime) // and nobody was answered since
+		as(poisoner, theirs, &panicked, 20)
+		require.NotEmpty(t, c.out())
+
+		time.Sleep(time.Minute)
+		as(honest, route, nil, 20)
+		require.Empty(t, c.out())
+		as(poisoner, theirs, &panicked, 4)
+		as(other, others, &panicked, 20)
+		require.NotEmpty(t, c.out(), "several callers")
+	})
+}

@@ -18,6 +18,9 @@ const (
 	ackBytes      = 256 << 10              // received, after which an Ack is sent at once
 	ackDelay      = 100 * time.Millisecond // after which one is sent for less
 	resumeMessage = HeaderSize + resumeSize
+
+	resendTimes = 4         // of what the peer has received, and
+	resendFree  = 256 << 20 // bytes beside it, are sent again at most (LIM-67)
 )
 
 var (
@@ -54,6 +57,7 @@ type keep struct {
 	until   time.Time   // when it is too late to resume
 	offer   *handOver   // a connection to go on with, where this end was dialed
 	attempt uint64      // the last one
+	resent  uint64      // bytes that were sent again, or will be
 	stop    func()      // ends an attempt; nil if there is none
 	full    bool        // the writer waits for an Ack, or for the budget
 	stall   *time.Timer // while it does
@@ -556,6 +560,9 @@ func HandOver(to Link, ask *ResumePayload) (over, refused error) {
 	}
 	if err := k.check(ask.Received); err != nil {
 		return nil, err
+	}
+	if k.resent += k.sent - ask.Received; k.resent > resendFree && k.resent-resendFree > resendTimes*ask.Received {
+		return nil, errors.New("it was resumed too often for what it has received")
 	}
 	k.attempt = ask.Attempt
 	return &handOver{to: c, ask: *ask}, nil

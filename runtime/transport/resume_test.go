@@ -366,3 +366,20 @@ func BenchmarkKeptBy1000Links(b *testing.B) {
 		})
 	}
 }
+
+// A peer that resumes over and over, and receives next to nothing, makes this side send the same again and again: not for ever (LIM-67).
+func TestLIM67ResentBytes(t *testing.T) {
+	for _, c := range []struct {
+		resent, received uint64
+		ok               bool
+	}{{resendFree - 1000, 0, true}, {resendFree - 999, 0, false}, {resendFree + 3000, 1000, true}, {resendFree + 4001, 1000, false}} {
+		var l conn
+		k := &keep{link: &l}
+		k.Session, k.sent, k.resent = 7, 1000+c.received, c.resent
+		l.w.keep = k
+		ask := ResumePayload{Session: 7, Attempt: 1, Received: c.received}
+		ask.Prove(k.Secret, false)
+		_, err := HandOver(&l, &ask)
+		require.Equal(t, c.ok, err == nil, "%+v: %v", c, err)
+	}
+}
