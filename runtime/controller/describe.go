@@ -195,7 +195,10 @@ func (r *route) compare(to *route) int {
 
 // inspect is a page of what is known of a service, and may be known to the node.
 func (s *session) inspect(m *control.Inspect) (page control.Inspected, why *control.Failure) {
-	if why := cmp.Or(validWord("service", m.Service), s.authorizeSome(m.Service)); why != nil {
+	if why := validWord("service", m.Service); why != nil {
+		return page, why
+	}
+	if why := s.authorizeSome(m.Service); why != nil {
 		return page, why
 	}
 	c := s.c
