@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
+	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
 )
 
 // Failure is how a call or a control message failed: the payload of an Error frame, and of OpFailed.
@@ -53,10 +54,12 @@ func (f *Failure) AppendTo(e *codec.Encoder) {
 	f.fields(e)
 }
 
-// Append appends f as an answer.
+// Append appends f as an answer. Its message may quote what was asked, so it is cut (LIM-68).
 func (f *Failure) Append(e *codec.Encoder) {
+	short := *f
+	short.Message = safetext.Cut(f.Message, safetext.MaxError)
 	head(e, f.size(), OpFailed)
-	f.fields(e)
+	short.fields(e)
 }
 
 func (f *Failure) size() int {
