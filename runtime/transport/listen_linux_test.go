@@ -251,3 +251,56 @@ func TestTune(t *testing.T) {
 	here.Close()
 	there.Close()
 }
+
+// Other users may connect where they are named, and nobody else; and one of them may own the controller where a node names it.
+func TestSEM25Users(t *testing.T) {
+	const friend, stranger = 12345, 12346
+	dir := shortDir(t)
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "x.sock")
+	reports := make(chan error, 10)
+	l := listen(t, Addr{"unix", path}, ListenOptions{Users: []int{friend}, Report: func(err error) { reports <- err }})
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	exchange(t, l, "") // the own user
+	for _, uid := range []int{stranger, friend} {
+		as(t, uid, func() {
+			c, err := net.Dial("unix", path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	c, info, err := l.Accept()
+	if err != nil || info.UID != friend {
+		t.Fatal(info, err)
+	}
+	c.Close()
+	if err := <-reports; !strings.Contains(err.Error(), "user 12346") || !strings.Contains(err.Error(), "Users") {
+		t.Error(err)
+	}
+
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	theirs := filepath.Join(dir, "y.sock")
+	var ln net.Listener
+	as(t, friend, func() { ln, err = net.Listen("unix", theirs) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	conn, info, _, err := Dial(t.Context(), Addr{"unix", theirs}, DialOptions{Users: []int{friend}})
+	if err != nil || info.UID != friend {
+		t.Fatal(info, err)
+	}
+	conn.Close()
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/daffi-rpc/daffi/internal/authority"
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/controller"
 	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
@@ -28,7 +29,8 @@ type world struct {
 	t      *testing.T       // of the scenario
 	inside daffi.Controller // joined in memory: by every node where there is no address, else by the first node of a scenario
 	addr   string
-	nodes  int // of the scenario, so far
+	tls    func(name string) *daffi.TLS // makes the certificate of a node, where those at addr need one
+	nodes  int                          // of the scenario, so far
 }
 
 // node joins.
@@ -61,6 +63,9 @@ func (w *world) way(o daffi.Options) daffi.Options {
 		o.Controller = w.inside
 	} else {
 		o.Addr = w.addr
+		if w.tls != nil {
+			o.TLS = w.tls(o.Name)
+		}
 	}
 	w.nodes++
 	return o
@@ -78,6 +83,7 @@ func TestConformance(t *testing.T) {
 		{"unix/separate", func(t *testing.T) *world { return separate(t, unixAddr(t)) }},
 		{"tcp/embedded", func(t *testing.T) *world { return embedded(t, tcpAddr) }},
 		{"tcp/separate", func(t *testing.T) *world { return separate(t, tcpAddr) }},
+		{"tls/embedded", encrypted},
 	} {
 		others := goleak.IgnoreCurrent()
 		t.Run(kind.name, func(t *testing.T) {
@@ -85,7 +91,7 @@ func TestConformance(t *testing.T) {
 			w.t = t
 			observer := w.node("observer")
 			for _, s := range scenarios {
-				t.Run(s.name, func(t *testing.T) { s.run(t, &world{t: t, inside: w.inside, addr: w.addr}) })
+				t.Run(s.name, func(t *testing.T) { s.run(t, &world{t: t, inside: w.inside, addr: w.addr, tls: w.tls}) })
 				alone(t, observer)
 			}
 		})
@@ -135,6 +141,27 @@ func embedded(t *testing.T, addr string) *world {
 	t.Helper()
 	ctl := listen(t, addr)
 	return &world{inside: ctl, addr: ctl.Addr()}
+}
+
+// encrypted is embedded, with certificates.
+func encrypted(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	a, err := authority.New("town", 0)
+	require.NoError(t, err)
+	trusted := filepath.Join(dir, "authority.pem")
+	require.NoError(t, a.WriteCertificate(trusted))
+	issue := func(r authority.Request) *daffi.TLS {
+		pair, err := a.Issue(r)
+		require.NoError(t, err)
+		certificate, key := authority.Files(dir, r.Name)
+		require.NoError(t, pair.Write(certificate, key, true))
+		return &daffi.TLS{CertFile: certificate, KeyFile: key, CAFile: trusted}
+	}
+	ctl, err := controller.Listen(t.Context(), controller.Options{Addr: tcpAddr, TLS: issue(authority.Request{Name: "controller", Controller: true, Hosts: []string{"127.0.0.1"}})})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, ctl.Close()) })
+	return &world{inside: ctl, addr: ctl.Addr(), tls: func(name string) *daffi.TLS { return issue(authority.Request{Name: name}) }}
 }
 
 // separate has a controller in a process of its own.

@@ -1,0 +1,156 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// endless gives and takes as many bytes as anybody wants.
+type endless struct{ net.Conn }
+
+func (endless) Read(b []byte) (int, error)  { return len(b), nil }
+func (endless) Write(b []byte) (int, error) { return len(b), nil }
+
+func TestLIM50HandshakeBytes(t *testing.T) {
+	w := &wire{Conn: endless{}}
+	if n, err := io.ReadFull(w, make([]byte, handshakeBytes)); n != handshakeBytes || err != nil {
+		t.Errorf("at the limit: %d, %v", n, err)
+	}
+	if n, err := w.Read(make([]byte, 1)); n != 0 || !errors.Is(err, errHandshakeBytes) {
+		t.Errorf("one past it: %d, %v", n, err)
+	}
+	w = &wire{Conn: endless{}}
+	if n, err := io.ReadFull(w, make([]byte, handshakeBytes+1)); n != handshakeBytes || !errors.Is(err, errHandshakeBytes) {
+		t.Errorf("in one read: %d, %v", n, err)
+	}
+	w.open.Store(true)
+	if n, err := w.Read(make([]byte, 1<<20)); n != 1<<20 || err != nil {
+		t.Errorf("after the handshake: %d, %v", n, err)
+	}
+
+	// A peer that begins a Hello of TLS and does not end it.
+	a := newTestAuthority(t)
+	controller := open(t, a.issue("controller", true, nil), true, t.Output())
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go func() {
+		record := append([]byte{22, 3, 1, 0x10, 0}, make([]byte, 4096)...)
+		copy(record[5:], []byte{1, 0, 0xff, 0xff})
+		for range 20 {
+			c.Write(record)
+			record = append([]byte{22, 3, 1, 0x10, 0}, make([]byte, 4096)...)
+		}
+	}()
+	raw, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := controller.shake(t.Context(), raw, ""); err == nil || !strings.Contains(err.Error(), "16 KiB") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestLIM52Encrypted(t *testing.T) {
+	w := &wire{Conn: endless{}}
+	w.open.Store(true)
+	if n, err := w.Write(make([]byte, maxEncrypted)); n != maxEncrypted || err != nil {
+		t.Errorf("at the limit: %d, %v", n, err)
+	}
+	if n, err := w.Write(make([]byte, 1)); n != 0 || !errors.Is(err, ErrFull) {
+		t.Errorf("one past it: %d, %v", n, err)
+	}
+	b := w.take()
+	if len(b.B) != maxEncrypted {
+		t.Errorf("%d bytes", len(b.B))
+	}
+	b.Release()
+	if b := w.take(); b != nil {
+		t.Errorf("%d bytes more", len(b.B))
+	}
+}
+
+// counted counts the writes that reach the system.
+type counted struct {
+	net.Conn
+	writes int
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(b)
+}
+
+// A batch is written at once, however many slices it has, and arrives as it was.
+func TestTLSOneWrite(t *testing.T) {
+	a := newTestAuthority(t)
+	controller := open(t, a.issue("controller", true, nil), true, t.Output())
+	node := open(t, a.issue("worker", false, nil), false, t.Output())
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dialed, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	type end struct {
+		c   net.Conn
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		c, _, err := controller.shake(ctx, raw, "")
+		ended <- end{c, err}
+	}()
+	n := &counted{Conn: dialed}
+	near, _, err := node.shake(ctx, n, "127.0.0.1")
+	far := <-ended
+	if err != nil || far.err != nil {
+		t.Fatal(err, far.err)
+	}
+	defer near.Close()
+	defer far.c.Close()
+	var bufs net.Buffers
+	var want []byte
+	for i := range 100 {
+		b := bytes.Repeat([]byte{byte(i)}, i*37)
+		if i == 50 {
+			b = bytes.Repeat([]byte{50}, 40_000)
+		}
+		bufs, want = append(bufs, b), append(want, b...)
+	}
+	n.writes = 0
+	go func() {
+		if err := near.(*secure).writeFull(bufs); err != nil {
+			t.Error(err)
+		}
+	}()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(far.c, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v, equal %v", err, bytes.Equal(got, want))
+	}
+	if n.writes != 1 {
+		t.Errorf("%d writes for %d bytes", n.writes, len(want))
+	}
+}
