@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -29,8 +30,10 @@ func resumable(t *testing.T, o Options) (*world, *resumer) {
 	return w, w.resumer("victim")
 }
 
-func (w *world) resumer(name string) *resumer {
-	r := &resumer{Peer: rawpeer.New(w.link()), w: w}
+func (w *world) resumer(name string) *resumer { return w.resumerOver(w.link(), name) }
+
+func (w *world) resumerOver(l transport.Link, name string) *resumer {
+	r := &resumer{Peer: rawpeer.New(l), w: w}
 	w.peers = append(w.peers, r.Peer)
 	r.OnFrame = func(f *transport.Frame) bool {
 		if f.Kind > transport.Refuse && f.Kind != transport.Ack && f.Kind != transport.Resume {
@@ -140,6 +143,37 @@ func TestWrongResumptions(t *testing.T) {
 	victim.alive()
 	thief.alive()
 	require.Zero(t, w.Stats().Resumed)
+}
+
+// TestSEM25ResumeOfAnother gives a session to nobody but who has the same certificate, over TLS, whatever else is right.
+func TestSEM25ResumeOfAnother(t *testing.T) {
+	w := start(t, Options{ResumeGrace: time.Second})
+	from := func(info transport.Info) transport.Link {
+		x, y := net.Pipe()
+		w.Serve(transport.NewConn(y, info), nil)
+		return transport.NewConn(x, info)
+	}
+	own := transport.Info{Network: "tcp", UID: -1, TLS: true, Certificate: "daffi://shop/victim"}
+	victim := w.resumerOver(from(own), "victim")
+	victim.alive()
+	come := func(info transport.Info, want transport.Kind) {
+		p := rawpeer.New(from(info)).Start()
+		t.Cleanup(p.Close)
+		ask := victim.ask(nil)
+		p.Send(transport.Frame{Header: transport.Header{Kind: transport.Resume}, Payload: transport.AppendResume(nil, &ask)})
+		p.Expect(t, want)
+	}
+	for _, info := range []transport.Info{
+		{Network: "tcp", UID: -1, TLS: true, Certificate: "daffi://shop/thief"},
+		{Network: "tcp", UID: -1, TLS: true, Certificate: "daffi://shop2/victim"},
+		{Network: "tcp", UID: -1, TLS: true},
+		{Network: "tcp", UID: -1},
+		{Network: "unix", UID: 7},
+	} {
+		come(info, transport.Refuse)
+		victim.alive()
+	}
+	come(own, transport.Resume)
 }
 
 // TestResumeIsTakenOnce resumes a session by hand, before the controller has noticed a cut, and sends the same again.

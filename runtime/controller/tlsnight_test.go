@@ -105,6 +105,7 @@ func TestACC21IdleNodesOverTLS(t *testing.T) {
 	for i := range nodes {
 		require.Nil(t, join(fmt.Sprintf("node-%d", i)).Serve(t, fmt.Sprint("Service", i%50), "(string,int)(string)", names...))
 	}
+	time.Sleep(5 * time.Second) // for the collector to be done with the handshakes
 	begun, ran := time.Now(), p.cpu()
 	time.Sleep(30 * time.Second)
 	each, share := (p.memory("VmRSS")-before)/nodes, float64(p.cpu()-ran)/float64(time.Since(begun))
