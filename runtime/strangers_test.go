@@ -94,7 +94,7 @@ func (b *besieged) encrypt(dir string, o *controller.Options) {
 	require.NoError(b, a.WriteCertificate(file("ca.crt")))
 	o.TLS, o.TokenFile = &transport.TLS{CertFile: file("c.crt"), KeyFile: file("c.key")}, file("token")
 	b.node.TLS, b.node.TokenFile = &daffi.TLS{CAFile: file("ca.crt")}, file("token")
-	b.trust = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
+	b.trust = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1", NextProtos: []string{"daffi/1"}}
 	b.trust.RootCAs.AddCert(a.Certificate())
 }
 
