@@ -100,6 +100,7 @@ func TestACC65Tables(t *testing.T) {
 			require.Equal(t, there, found.Session != 0, "%s looks for %s", name, other)
 		}
 		p.Close()
+		w.eventually(func(st Stats) bool { return st.Nodes == 4 }, "it has left")
 	}
 
 	// Numbers of sessions can be guessed; what they lead to is not told.
