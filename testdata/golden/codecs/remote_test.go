@@ -333,11 +333,11 @@ func TestCodecFails(t *testing.T) {
 		t.Error("the codec's own error is lost at the caller")
 	}
 	_, _, err = c.Translate(ctx, "panic")
-	fails(t, err, daffi.InvalidArgument, daffi.ReasonDecode, daffi.NotRun, "codec 40 (my-table) at node server panicked: no text for this")
+	fails(t, err, daffi.InvalidArgument, daffi.ReasonDecode, daffi.NotRun, "codec 40 (my-table) at node server panicked")
 	_, _, err = c.Translate(ctx, "Bye")
 	fails(t, err, daffi.Internal, daffi.ReasonEncode, daffi.Ran, `codec 40 (my-table) at node server: "nothing for this" is not in the table`)
 	_, _, err = c.Translate(ctx, "")
-	fails(t, err, daffi.Internal, daffi.ReasonPanic, daffi.Ran, "no code for this")
+	fails(t, err, daffi.Internal, daffi.ReasonPanic, daffi.Ran, "handler panicked (id ")
 	_, err = c.Get(ctx, "a")
 	if err != nil {
 		t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -224,6 +225,9 @@ func TestE9RandomErrors(t *testing.T) {
 		message := err.Error()
 		if own, ok := err.(*daffi.Error); ok {
 			message = own.Message
+		}
+		if strings.Contains(message, "\n") { // what others say is one line
+			message = strconv.Quote(message)
 		}
 		shapes := map[string]error{
 			"action":        k.far.Act(ctx),
