@@ -8,10 +8,10 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-tls demo-workers test generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
+.PHONY: help demo demo-tls demo-workers test test386 generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the shopping example: a service and a shopper, two processes
 	$(GO) generate ./examples/...
@@ -24,7 +24,7 @@ demo-tls: ## the same over mutual TLS, with an authority and certificates made f
 demo-workers: ## run the example of child processes: three workers, one of which is killed
 	@$(GO) run ./examples/workers
 
-test: lint fresh unit plain real ## everything that must hold on every commit
+test: lint fresh unit test386 plain real ## everything that must hold on every commit
 
 generate: ## write generated code
 	$(GO) generate ./...
@@ -53,6 +53,19 @@ unit:
 		echo "* NO C COMPILER: these tests run WITHOUT the race detector *"; \
 		echo "************************************************************"; \
 		$(GO) test -timeout $(TIMEOUT) ./...; \
+	fi
+
+# Length arithmetic is another where an int has 32 bits: all is compiled, and the parsers' tests run where the machine can run such a program.
+PARSERS := ./runtime/codec ./runtime/transport ./runtime/internal/control ./runtime/internal/limits ./internal/signature ./internal/policy ./internal/cgroup
+
+test386: ## the parsers where an int has 32 bits
+	GOARCH=386 CGO_ENABLED=0 $(GO) build ./...
+	@if sh scripts/can-386.sh; then \
+		echo "GOARCH=386 $(GO) test $(PARSERS)"; GOARCH=386 CGO_ENABLED=0 $(GO) test -short -run 'ACC4|LIM|Limit|Budget|Depth|Length|Parse|Header|Handshake|Frame|Decompress|Golden|Compare|Fits|Bounds' -timeout $(TIMEOUT) $(PARSERS); \
+	else \
+		echo "**************************************************************************"; \
+		echo "* NO 386 PROGRAMS ON THIS MACHINE: the parsers ran with 64-bit ints only *"; \
+		echo "**************************************************************************"; \
 	fi
 
 # What the race detector falsifies: allocations and memory are counted without it, a million malformed frames among them, and benchmarks run once, so that they never rot.

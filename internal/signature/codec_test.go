@@ -19,12 +19,12 @@ var coded = []struct {
 	read    func(*codec.Decoder) any
 }{
 	{"bool", []any{false, true}, func(d *codec.Decoder) any { return d.Bool() }},
-	{"int", []any{math.MinInt64, math.MaxInt64}, func(d *codec.Decoder) any { return d.Int() }},
+	{"int", []any{math.MinInt, math.MaxInt}, func(d *codec.Decoder) any { return d.Int() }},
 	{"int8", []any{int8(math.MinInt8), int8(math.MaxInt8)}, func(d *codec.Decoder) any { return d.Int8() }},
 	{"int16", []any{int16(math.MinInt16), int16(math.MaxInt16)}, func(d *codec.Decoder) any { return d.Int16() }},
 	{"int32", []any{int32(math.MinInt32), int32(math.MaxInt32)}, func(d *codec.Decoder) any { return d.Int32() }},
 	{"int64", []any{int64(math.MinInt64), int64(math.MaxInt64)}, func(d *codec.Decoder) any { return d.Int64() }},
-	{"uint", []any{uint(0), uint(math.MaxUint64)}, func(d *codec.Decoder) any { return d.Uint() }},
+	{"uint", []any{uint(0), uint(math.MaxUint)}, func(d *codec.Decoder) any { return d.Uint() }},
 	{"uint8", []any{uint8(0), uint8(math.MaxUint8)}, func(d *codec.Decoder) any { return d.Uint8() }},
 	{"uint16", []any{uint16(0), uint16(math.MaxUint16)}, func(d *codec.Decoder) any { return d.Uint16() }},
 	{"uint32", []any{uint32(0), uint32(math.MaxUint32)}, func(d *codec.Decoder) any { return d.Uint32() }},

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -357,10 +358,11 @@ func TestDefaultBudget(t *testing.T) {
 		_, err := decode(encode(t, func(e *codec.Encoder) { e.String(strings.Repeat("x", length)) }), codec.ReadString)
 		require.NoError(t, err)
 	}
-	for _, blob := range []int{1 << 20, 12 << 20} { // what it leaves is for n structs of 1008 bytes, and a first chunk of 5 more, in n+3 bytes
+	size := int(unsafe.Sizeof(big{}))
+	for _, blob := range []int{1 << 20, 12 << 20} { // what it leaves is for n structs of size bytes, and a first chunk of 5 more, in n+3 bytes
 		budget := func(n int) int { return max(16<<20, 2*(5+blob+3+n)) }
 		n := 0
-		for blob+(n+1+5)*1008 <= budget(n+1) {
+		for blob+(n+1+5)*size <= budget(n+1) {
 			n++
 		}
 		for k, want := range map[int]error{n: nil, n + 1: codec.ErrBudget} {
