@@ -17,23 +17,6 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-type message interface{ Read(*codec.Decoder) error }
-
-// messages makes one of each kind.
-var messages = []func() message{
-	func() message { return new(control.About) }, func() message { return new(control.Await) }, func() message { return new(control.Forget) },
-	func() message { return new(control.Catch) }, func() message { return new(control.Uncatch) }, func() message { return new(control.Introduce) },
-	func() message { return new(control.Register) }, func() message { return new(control.Unregister) }, func() message { return new(control.Resolve) },
-	func() message { return new(control.Routes) }, func() message { return new(control.Find) }, func() message { return new(control.Found) },
-	func() message { return new(control.Targets) }, func() message { return new(control.Sessions) }, func() message { return new(control.Table) },
-	func() message { return new(control.Registered) }, func() message { return new(control.Missing) }, func() message { return new(control.Describe) },
-	func() message { return new(control.Inspect) }, func() message { return new(control.Inspected) }, func() message { return new(control.Failure) },
-	func() message { return new(control.Schedule) }, func() message { return new(control.Scheduled) }, func() message { return new(control.Tasks) },
-	func() message { return new(control.TaskList) }, func() message { return new(control.TaskControl) }, func() message { return new(control.TaskState) },
-	func() message { return new(control.AwaitRuns) }, func() message { return new(control.Runs) }, func() message { return new(control.Select) },
-	func() message { return new(control.Stop) },
-}
-
 // TestACC42Lengths puts lengths that nothing stands behind in the place of every byte, or in the daytime of every eighth, of every control message and error that there is a golden file of, and has each read as every message: nothing is
 // reserved for them. It is the same where an int has 32 bits.
 func TestACC42Lengths(t *testing.T) {
