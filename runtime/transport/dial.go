@@ -35,9 +35,9 @@ func (o *DialOptions) Check(a Addr) error {
 	case a.Network == "unix" && o.TLS != nil:
 		return errors.New("TLS is set, which a unix socket does not have: unset it, or dial a TCP address")
 	case a.Network != "unix" && len(o.Users) > 0:
-		return errors.New("Users is set, which is for unix sockets: unset it, or dial a unix socket")
+		return errors.New("option Users is set, which is for unix sockets: unset it, or dial a unix socket")
 	case len(o.Users) > 0 && runtime.GOOS != "linux":
-		return errors.New("Users is set: only linux tells who is at the other end of a unix socket; unset it")
+		return errors.New("option Users is set: only linux tells who is at the other end of a unix socket; unset it")
 	case o.TLS != nil && o.Insecure != "":
 		return errors.New("both TLS and Insecure are set: unset one")
 	case certificate && o.TokenFile != "":

@@ -22,14 +22,14 @@ func (o *ListenOptions) authenticates(a Addr, at []netip.AddrPort) (string, erro
 		return ByUser, o.checkUnix()
 	}
 	if len(o.Users) > 0 {
-		return "", errors.New("Users is set, which is for unix sockets: unset it, or choose a unix socket")
+		return "", errors.New("option Users is set, which is for unix sockets: unset it, or choose a unix socket")
 	}
 	if o.TLS != nil {
 		return o.overTLS()
 	}
 	switch {
 	case o.TokensFile != "":
-		return "", errors.New("TokensFile is set and TLS is not: tokens of several nodes are for TLS only; set TLS, or set TokenFile instead")
+		return "", errors.New("option TokensFile is set and TLS is not: tokens of several nodes are for TLS only; set TLS, or set TokenFile instead")
 	case isLoopback(at) && (o.Insecure == "" || o.TokenFile != ""), o.Insecure != "" && o.TokenFile != "":
 		return ByToken, nil
 	case o.Insecure != "":
@@ -43,11 +43,11 @@ func (o *ListenOptions) checkUnix() error {
 	case o.TLS != nil:
 		return errors.New("TLS is set, which a unix socket does not have: unset it, or listen at a TCP address")
 	case o.TokensFile != "":
-		return errors.New("TokensFile is set, which is for TLS: unset it, or listen at a TCP address with TLS")
+		return errors.New("option TokensFile is set, which is for TLS: unset it, or listen at a TCP address with TLS")
 	case o.Insecure != "":
-		return errors.New("Insecure is set, and a unix socket is not insecure: unset it")
+		return errors.New("option Insecure is set, and a unix socket is not insecure: unset it")
 	case len(o.Users) > 0 && runtime.GOOS != "linux":
-		return errors.New("Users is set: only linux tells who is at the other end of a unix socket; unset it")
+		return errors.New("option Users is set: only linux tells who is at the other end of a unix socket; unset it")
 	}
 	return nil
 }
