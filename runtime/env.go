@@ -34,31 +34,33 @@ func DefaultAddr(app string) (string, error) {
 // envPrefix begins the names of all variables that [ConfigFromEnv] looks at.
 const envPrefix = "DAFFI_"
 
-// envVars are those that there are, and what they change.
-var envVars = map[string]func(o *Options, value string) error{
-	"DAFFI_ADDR": func(o *Options, value string) error {
-		_, err := transport.ParseAddr(value)
-		o.Addr = value
-		return err
-	},
-	"DAFFI_NAME": func(o *Options, value string) error {
-		o.Name = value
-		return transport.ValidName(value)
-	},
-	"DAFFI_TOKEN_FILE": func(o *Options, value string) error {
-		o.TokenFile = value
-		return nil
-	},
-	"DAFFI_LOG":      logFromEnv,
-	"DAFFI_TLS_CERT": func(o *Options, value string) error { tlsFromEnv(o).CertFile = value; return nil },
-	"DAFFI_TLS_KEY":  func(o *Options, value string) error { tlsFromEnv(o).KeyFile = value; return nil },
-	"DAFFI_TLS_CA": func(o *Options, value string) error {
-		if t := tlsFromEnv(o); value != systemAuthorities {
-			t.CAFile = value
-		}
-		return nil
-	},
-	"DAFFI_INSECURE": func(o *Options, value string) error { o.Insecure = value; return nil },
+// envVars returns those that there are, and what they change. It is no variable: that would link package crypto/tls to every program.
+func envVars() map[string]func(o *Options, value string) error {
+	return map[string]func(o *Options, value string) error{
+		"DAFFI_ADDR": func(o *Options, value string) error {
+			_, err := transport.ParseAddr(value)
+			o.Addr = value
+			return err
+		},
+		"DAFFI_NAME": func(o *Options, value string) error {
+			o.Name = value
+			return transport.ValidName(value)
+		},
+		"DAFFI_TOKEN_FILE": func(o *Options, value string) error {
+			o.TokenFile = value
+			return nil
+		},
+		"DAFFI_LOG":      logFromEnv,
+		"DAFFI_TLS_CERT": func(o *Options, value string) error { tlsFromEnv(o).CertFile = value; return nil },
+		"DAFFI_TLS_KEY":  func(o *Options, value string) error { tlsFromEnv(o).KeyFile = value; return nil },
+		"DAFFI_TLS_CA": func(o *Options, value string) error {
+			if t := tlsFromEnv(o); value != systemAuthorities {
+				t.CAFile = value
+			}
+			return nil
+		},
+		"DAFFI_INSECURE": func(o *Options, value string) error { o.Insecure = value; return nil },
+	}
 }
 
 // systemAuthorities is what DAFFI_TLS_CA says for an empty CAFile.
@@ -91,14 +93,15 @@ func logFromEnv(o *Options, value string) error {
 func ConfigFromEnv() (Options, error) {
 	var o Options
 	var wrong []error
+	vars := envVars()
 	for _, entry := range slices.Sorted(slices.Values(os.Environ())) {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, envPrefix) || value == "" {
 			continue
 		}
-		set := envVars[name]
+		set := vars[name]
 		if set == nil {
-			wrong = append(wrong, fmt.Errorf("%s is no variable of daffi; did you mean %s?", name, nearest(name, slices.Sorted(maps.Keys(envVars)))))
+			wrong = append(wrong, fmt.Errorf("%s is no variable of daffi; did you mean %s?", name, nearest(name, slices.Sorted(maps.Keys(vars)))))
 		} else if err := set(&o, value); err != nil {
 			wrong = append(wrong, fmt.Errorf("%s=%s: %w", name, value, err))
 		}
