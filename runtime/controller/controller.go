@@ -335,6 +335,7 @@ func (c *Controller) serve(l transport.Link, known credentials) bool {
 // accept lets in who connects.
 func (c *Controller) accept(ln *transport.Listener) {
 	for {
+		c.gate.settle()
 		conn, info, err := ln.Accept()
 		if err != nil {
 			return

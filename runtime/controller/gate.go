@@ -16,6 +16,7 @@ import (
 const (
 	failureWindow = time.Minute // in which failed proofs of an address are counted (LIM-21)
 	maxSuspects   = 4096        // addresses with failed proofs that are remembered; of more the oldest is forgotten (LIM-53)
+	maxLeaving    = 64          // connections that were ended and are not gone yet; while there are more nobody is accepted
 	gateLines     = 5           // of the log in a second about links whose node has not joined (LIM-54)
 )
 
@@ -32,6 +33,8 @@ type gate struct {
 	shut     bool
 	visitors []*visitor // those that are counted, oldest first
 	of       map[netip.Prefix]int
+	leaving  int       // visitors that were ended and have not left
+	fewer    sync.Cond // of them
 	suspects map[netip.Prefix]*suspect
 	recorded []netip.Prefix // the suspects, oldest first
 
@@ -52,6 +55,7 @@ type visitor struct {
 	linked  bool        // the connection is a link, which the controller knows
 	close   func(error) // ends the connection, and later the link
 	over    error       // why it was ended
+	left    bool
 }
 
 // suspect is an address whose proofs have failed.
@@ -62,10 +66,12 @@ type suspect struct {
 }
 
 func newGate(o *Options, counts *counters) *gate {
-	return &gate{
+	g := &gate{
 		limit: o.MaxPending, perAddress: o.MaxPendingPerAddress, patience: o.HandshakeTimeout, failures: o.MaxAuthFailures, pause: o.AuthFailurePause,
 		counts: counts, of: map[netip.Prefix]int{}, suspects: map[netip.Prefix]*suspect{},
 	}
+	g.fewer.L = &g.mu
+	return g
 }
 
 // addressOf is what tells one peer from another: the address, of IPv6 the /64 that it is in, since a host there has as many as it likes.
@@ -139,6 +145,7 @@ func (g *gate) makeRoom(from netip.Prefix) (close func(error)) {
 func (g *gate) end(v *visitor, err error) (close func(error)) {
 	g.forget(v)
 	v.over = err
+	g.leaving++
 	return v.close
 }
 
@@ -183,10 +190,25 @@ func (v *visitor) known() {
 // leave ends v: its node has joined, or never will. It returns why, if the gate has ended it.
 func (v *visitor) leave() error {
 	v.timer.Stop()
-	v.gate.mu.Lock()
-	defer v.gate.mu.Unlock()
-	v.gate.forget(v)
+	g := v.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forget(v)
+	if v.over != nil && !v.left {
+		g.leaving--
+		g.fewer.Signal()
+	}
+	v.left = true
 	return v.over
+}
+
+// settle waits while too many that were ended are not gone yet: whoever connects faster than they go would have more goroutines than there may be links.
+func (g *gate) settle() {
+	g.mu.Lock()
+	for g.leaving > maxLeaving && !g.shut {
+		g.fewer.Wait()
+	}
+	g.mu.Unlock()
 }
 
 // expire ends a link that takes too long (LIM-2).
@@ -194,7 +216,7 @@ func (v *visitor) expire() {
 	g := v.gate
 	g.mu.Lock()
 	var close func(error)
-	if v.over == nil {
+	if v.over == nil && !v.left {
 		close = g.end(v, errSlow)
 	}
 	g.mu.Unlock()
@@ -280,6 +302,7 @@ func (g *gate) pending() int {
 func (g *gate) close() {
 	g.mu.Lock()
 	g.shut = true
+	g.fewer.Broadcast()
 	var closes []func(error)
 	for _, v := range g.visitors {
 		if !v.linked {

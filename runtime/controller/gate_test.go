@@ -208,6 +208,53 @@ func TestLIM53Suspects(t *testing.T) {
 	require.Empty(t, g.of)
 }
 
+// TestLIM3Leaving accepts nobody while too many are on their way out, until they are gone or the gate is shut.
+func TestLIM3Leaving(t *testing.T) {
+	for _, shut := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			o := Options{MaxPending: 1, MaxPendingPerAddress: 1, HandshakeTimeout: time.Hour}
+			g := newGate(&o, new(counters))
+			var all []*visitor
+			enter := func() {
+				all = append(all, g.enter(&transport.Info{Network: "unix"}, func(error) {}))
+			}
+			for range 1 + maxLeaving {
+				enter()
+			}
+			g.settle() // at the limit
+			enter()
+			settled := false
+			go func() { g.settle(); settled = true }()
+			synctest.Wait()
+			require.False(t, settled)
+			if shut {
+				g.close()
+			} else {
+				all[0].leave()
+				all[0].leave() // it counts once
+			}
+			synctest.Wait()
+			require.True(t, settled)
+			for _, v := range all {
+				v.leave()
+			}
+			require.Zero(t, g.leaving)
+			require.Zero(t, g.pending())
+			all[0].expire() // a timer that could not be stopped any more
+			require.Zero(t, g.leaving)
+		})
+	}
+}
+
+// TestLIM2Late leaves a node alone that joins as its time is over.
+func TestLIM2Late(t *testing.T) {
+	o := Options{MaxPending: 1, MaxPendingPerAddress: 1, HandshakeTimeout: time.Hour}
+	g := newGate(&o, new(counters))
+	v := g.enter(&transport.Info{Network: "unix"}, func(error) { t.Error("it was closed") })
+	require.NoError(t, v.leave())
+	v.expire()
+}
+
 func TestAddressOf(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.1:80": "192.0.2.1/32", "[::ffff:192.0.2.1]:80": "192.0.2.1/32", "127.0.0.1:1": "127.0.0.1/32", "127.0.0.2:1": "127.0.0.2/32",
