@@ -33,7 +33,7 @@ func Within[T Number](s *Setter, name string, v *T, fallback, min, max T) {
 	case *v == 0:
 		*v = fallback
 	case *v < min || *v > max:
-		s.refuse(fmt.Errorf("Limits.%s is %v: it must be from %v to %v, or 0 for %v", name, *v, min, max, fallback))
+		s.refuse(fmt.Errorf("%s is %v: it must be from %v to %v, or 0 for %v", "Limits."+name, *v, min, max, fallback))
 		*v = fallback
 	}
 }
@@ -46,7 +46,7 @@ func Open[T Number](s *Setter, name string, v *T, fallback, min T) {
 	case *v < 0 || *v > none:
 		*v = none
 	case *v < min:
-		s.refuse(fmt.Errorf("Limits.%s is %v: it must be at least %v, or 0 for %v, or negative for no limit", name, *v, min, fallback))
+		s.refuse(fmt.Errorf("%s is %v: it must be at least %v, or 0 for %v, or negative for no limit", "Limits."+name, *v, min, fallback))
 		*v = fallback
 	}
 }
@@ -54,7 +54,7 @@ func Open[T Number](s *Setter, name string, v *T, fallback, min T) {
 // Before refuses an interval that ends before it begins.
 func Before(s *Setter, first string, a time.Duration, second string, b time.Duration) {
 	if a > b {
-		s.refuse(fmt.Errorf("Limits.%s is %v, and Limits.%s only %v", first, a, second, b))
+		s.refuse(fmt.Errorf("%s is %v, and %s only %v", "Limits."+first, a, "Limits."+second, b))
 	}
 }
 
