@@ -35,8 +35,8 @@ func (t *serving) without(ctx context.Context, is func(*servedMethod) bool) erro
 	return waitWhile(ctx, func() <-chan struct{} {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		for i := range t.items {
-			if t.items[i].id != 0 && is(t.items[i].method) {
+		for c := range t.items.All() {
+			if c.id != 0 && is(c.method) {
 				if t.ended == nil {
 					t.ended = make(chan struct{})
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/daffi-rpc/daffi/runtime/internal/paged"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -12,12 +13,16 @@ import (
 // touch while the handler runs.
 type serving struct {
 	mu    sync.Mutex
-	items []servedCall
-	seen  []uint64 // the latest id in each slot
+	items paged.Table[servedSlot]
 	live  int
 	idle  chan struct{} // closed when none is left; nil when nobody asks
 	ended chan struct{} // closed when one ends; nil when nobody asks
 	gone  error
+}
+
+type servedSlot struct {
+	servedCall
+	seen uint64 // the latest id
 }
 
 type servedCall struct {
@@ -36,20 +41,18 @@ type servedCall struct {
 func (t *serving) claim(id uint64) (over servedCall, late bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := int(transport.SlotOf(id))
+	i := transport.SlotOf(id)
 	if i >= transport.MaxCalls {
 		return over, false, fmt.Errorf("%w: call in slot %d", transport.ErrProtocol, i)
 	}
-	for i >= len(t.items) {
-		t.items, t.seen = append(t.items, servedCall{}), append(t.seen, 0)
-	}
-	switch gen := transport.GenerationOf(id); {
-	case gen == transport.GenerationOf(t.seen[i]):
+	e := t.items.Make(i)
+	switch gen, seen := transport.GenerationOf(id), transport.GenerationOf(e.seen); {
+	case gen == seen:
 		return over, false, fmt.Errorf("%w: call id %#x was used before", transport.ErrProtocol, id)
-	case gen < transport.GenerationOf(t.seen[i]):
+	case gen < seen:
 		return over, true, nil
 	}
-	over, t.seen[i] = t.end(&t.items[i]), id
+	over, e.seen = t.end(&e.servedCall), id
 	return over, false, nil
 }
 
@@ -60,7 +63,7 @@ func (t *serving) add(c servedCall) error {
 	if t.gone != nil {
 		return t.gone
 	}
-	t.items[transport.SlotOf(c.id)] = c
+	t.items.Make(transport.SlotOf(c.id)).servedCall = c
 	t.live++
 	return nil
 }
@@ -114,8 +117,8 @@ func (t *serving) wait(ctx context.Context) error {
 
 // find is the live call of that id. Call with the lock held.
 func (t *serving) find(id uint64) *servedCall {
-	if i := int(transport.SlotOf(id)); i < len(t.items) && t.items[i].id == id {
-		return &t.items[i]
+	if e := t.items.At(transport.SlotOf(id)); e != nil && e.id == id {
+		return &e.servedCall
 	}
 	return nil
 }
@@ -162,13 +165,13 @@ func (t *serving) finish(id uint64) (ended servedCall, others bool) {
 func (t *serving) close(err *Error) {
 	t.mu.Lock()
 	calls := t.items
-	t.items, t.seen, t.live, t.gone = nil, nil, 0, err
+	t.items, t.live, t.gone = paged.Table[servedSlot]{}, 0, err
 	t.wake()
 	t.ended = signal(t.ended)
 	t.mu.Unlock()
-	for i := range calls {
-		if calls[i].id != 0 {
-			calls[i].abandon(err)
+	for c := range calls.All() {
+		if c.id != 0 {
+			c.abandon(err)
 		}
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"errors"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/paged"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // calls is what a session has in flight; its session's lock guards it.
 type calls struct {
-	out    []outCall             // that the node made, by the slot that the node chose
+	out    paged.Table[outCall]  // that the node made, by the slot that the node chose
 	in     []inCall              // that the node serves, by the slot that the controller chose
 	free   uint32                // first free slot of in, plus one
 	live   int                   // of out
@@ -62,12 +63,8 @@ const forwarded = transport.Large | transport.Zstd | transport.Bulk | transport.
 
 // outAt returns the live call of that id, or nil. Call with the lock held.
 func (t *calls) outAt(id uint64) *outCall {
-	slot := transport.SlotOf(id)
-	if uint64(slot) >= uint64(len(t.out)) {
-		return nil
-	}
-	e := &t.out[slot]
-	if e.flags&live == 0 || e.gen != transport.GenerationOf(id) {
+	e := t.out.At(transport.SlotOf(id))
+	if e == nil || e.flags&live == 0 || e.gen != transport.GenerationOf(id) {
 		return nil
 	}
 	return e
@@ -132,10 +129,7 @@ func (s *session) claim(f *transport.Frame, keep bool) (ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.calls
-	if n := uint32(len(t.out)); slot >= n {
-		t.out = append(t.out, make([]outCall, min(max(slot+1, 2*n, 16), transport.MaxCalls)-n)...)
-	}
-	e := &t.out[slot]
+	e := t.out.Make(slot)
 	switch {
 	case gen == e.gen:
 		return false, protocolError("call id %#x was used before", id)
@@ -299,8 +293,8 @@ func (s *session) endCalls(b *batch) {
 		call.from.enqueue(errorFrame(call.id, lost, call.flags&bulk != 0))
 		b.add(call.from.link)
 	}
-	for i := range t.out {
-		call := t.out[i]
+	for e := range t.out.All() {
+		call := *e
 		if call.flags&live == 0 || call.to == nil {
 			continue
 		}

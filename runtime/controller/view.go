@@ -112,8 +112,8 @@ func (c *Controller) awaits(route uint32) bool {
 func (s *session) but(slot uint32, picked *[2]provider, n int) int {
 	s.mu.Lock()
 	var to *session
-	if i := uint64(slot) - 1; i < uint64(len(s.calls.out)) && s.calls.out[i].flags&live != 0 {
-		to = s.calls.out[i].to
+	if e := s.calls.out.At(slot - 1); e != nil && e.flags&live != 0 {
+		to = e.to
 	}
 	s.mu.Unlock()
 	if to == nil {
