@@ -224,7 +224,7 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	}
 	c := s.c
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if why := s.room(m); why != nil {
 		return nil, why
 	}

@@ -31,8 +31,10 @@ func (c *Controller) compareBalance(s *session, routes []*route, balance control
 	for _, r := range routes {
 		for _, other := range r.own {
 			if b := other.balance; b != control.BalanceDefault && b != balance {
-				c.log.Warn("nodes ask for different ways to balance the calls of a service: that of the node that joined first counts",
-					"service", r.service, "node", s.name, "balance", balance, "other", other.s.name, "its", b)
+				c.remarks.add(func() {
+					c.log.Warn("nodes ask for different ways to balance the calls of a service: that of the node that joined first counts",
+						"service", r.service, "node", s.name, "balance", balance, "other", other.s.name, "its", b)
+				})
 				return
 			}
 		}

@@ -156,6 +156,7 @@ type Controller struct {
 	wg sync.WaitGroup // one for each link until it has ended, and the goroutines of ours
 
 	mu         sync.Mutex
+	remarks    remarks
 	closed     bool // nothing new is served
 	links      map[*session]struct{}
 	names      map[string]*session

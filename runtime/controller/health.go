@@ -130,13 +130,15 @@ func (s *session) eject() {
 	h.times++
 	h.failures = 0
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.ejections++
 	h.order = c.ejections
 	h.trial.Store(out)
 	h.timer = time.AfterFunc(d, s.readmit)
 	c.refit(s)
-	c.log.Warn("node fails and is left out for a while", "node", s.name, "session", s.number, "time", d)
+	c.remarks.add(func() {
+		c.log.Warn("node fails and is left out for a while", "node", s.name, "session", s.number, "time", d)
+	})
 }
 
 // readmit lets calls try the node.

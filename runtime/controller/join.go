@@ -77,7 +77,7 @@ func (s *session) prove(payload []byte) error {
 	c.mu.Lock()
 	why := c.askName(s)
 	c.tell(&s.touched)
-	c.mu.Unlock()
+	c.unlock()
 	if why != nil {
 		s.refuse(why.Code, why.Reason, why.Message)
 	}
@@ -234,7 +234,9 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	s.set(joined)
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
 	c.changed(s.number)
-	c.log.Info("node joined", "node", s.name, "session", s.number, "identity", s.identity, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
+	c.remarks.add(func() {
+		c.log.Info("node joined", "node", s.name, "session", s.number, "identity", s.identity, "remote", s.link.Info().Remote, "network", s.link.Info().Network)
+	})
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (c *Controller) rereadPolicy() {
 			s.review(&b)
 		}
 		c.tell(&b)
-		c.mu.Unlock()
+		c.unlock()
 		b.flush()
 	}
 }
@@ -100,7 +100,9 @@ func (s *session) withhold() {
 			if ok {
 				continue
 			}
-			c.log.Warn("the policy does not let a node serve any more what it serves", "node", s.name, "session", s.number, "service", service, "method", not)
+			c.remarks.add(func() {
+				c.log.Warn("the policy does not let a node serve any more what it serves", "node", s.name, "session", s.number, "service", service, "method", not)
+			})
 			c.dropPart(s, service, reg, part)
 			s.withheld = append(s.withheld, m)
 			c.changed(s.number)
@@ -143,10 +145,14 @@ func (s *session) restore() {
 		}
 		s.withheld = slices.Delete(s.withheld, i, i+1)
 		if why != nil {
-			c.log.Warn("what a node may serve again has no room", "node", s.name, "session", s.number, "service", m.Service, "reason", cut(why.Message))
+			c.remarks.add(func() {
+				c.log.Warn("what a node may serve again has no room", "node", s.name, "session", s.number, "service", m.Service, "reason", cut(why.Message))
+			})
 			continue
 		}
-		c.log.Info("the policy lets a node serve again", "node", s.name, "session", s.number, "service", m.Service)
+		c.remarks.add(func() {
+			c.log.Info("the policy lets a node serve again", "node", s.name, "session", s.number, "service", m.Service)
+		})
 		s.enter(m, routes)
 	}
 }

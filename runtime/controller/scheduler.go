@@ -51,6 +51,8 @@ type scheduler struct {
 	put     map[string][]byte
 	remove  map[string]struct{}
 	failing error // of the last commit
+
+	remarks remarks
 }
 
 // outcome is how a call of a run has ended.
@@ -129,7 +131,7 @@ func (q *scheduler) wake() {
 // halt ends the goroutine after the pass that it is in. It may be called again.
 func (q *scheduler) halt() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if !q.stopped {
 		q.stopped = true
 		close(q.stop)
@@ -145,7 +147,7 @@ func (q *scheduler) work() {
 			q.mu.Lock()
 			q.take(time.Now())
 			p := q.collect()
-			q.mu.Unlock()
+			q.unlock()
 			p.commit(q)
 			return
 		case <-q.kick:
@@ -164,7 +166,7 @@ const wallEvery = time.Minute
 // idle is how long there is nothing to do; ok is false if there never is.
 func (q *scheduler) idle() (d time.Duration, ok bool) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if len(q.queue) > 0 {
 		d, ok = max(time.Until(q.queue[0].at), 0), true
 	}
@@ -187,7 +189,7 @@ func (q *scheduler) pass() {
 		q.step(q.queue[0], now)
 	}
 	p := q.collect()
-	q.mu.Unlock()
+	q.unlock()
 
 	var b batch
 	if err := p.commit(q); err != nil {
@@ -295,11 +297,11 @@ func (p *pass) commit(q *scheduler) error {
 	}
 	err := q.store.Commit(p.put, slices.Sorted(maps.Keys(p.remove)))
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if q.failing = err; err == nil {
 		return nil
 	}
-	q.c.log.Error("schedules could not be stored", "reason", cut(err.Error()))
+	q.remarks.add(func() { q.c.log.Error("schedules could not be stored", "reason", cut(err.Error())) })
 	for key, value := range p.put { // what is newer stays
 		_, put := q.put[key]
 		_, removed := q.remove[key]
@@ -322,7 +324,7 @@ func (p *pass) refuse(q *scheduler, err error) {
 	inForce.Outcome, inForce.Message = mayHaveRun, "it holds until the controller ends, but "+why.Message
 	now := time.Now()
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	undone := map[*task]bool{}
 	for _, a := range p.answers {
 		if a.stored && a.undone && a.task != nil {
@@ -386,7 +388,7 @@ func (q *scheduler) tell(ended []*task, b *batch) {
 		}
 		t.waiters = left
 	}
-	q.mu.Unlock()
+	q.unlock()
 	for _, a := range answers {
 		a.send(b)
 	}
@@ -421,7 +423,7 @@ func (t *task) leave(s *session, number uint64) {
 // left ends what a session had here.
 func (q *scheduler) left(s *session) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	for number, t := range q.waits[s] {
 		if t != nil {
 			t.leave(s, number)

@@ -233,7 +233,7 @@ func (s *session) HandleClosed(err error) {
 		c.unrefer(s)
 		c.noteLeft(s.name, leftReason(err))
 		c.tell(&b)
-		c.mu.Unlock()
+		c.unlock()
 	} else if was != refused {
 		level := slog.LevelDebug
 		if errors.Is(err, transport.ErrProtocol) {

@@ -218,7 +218,8 @@ func (q *scheduler) end(r *run, why *control.Failure, now time.Time) {
 		f := *why
 		f.Message, f.Method, f.Identities = safetext.Cut(f.Message, safetext.MaxLog), t.String(), nil
 		rec.Failed = []control.Failure{f}
-		q.c.log.Warn("scheduled call failed", "task", t.ID, "owner", t.Owner, "method", t.String(), "tick", r.no, "node", f.Node, "code", f.Code, "reason", f.Reason, "outcome", f.Outcome, "why", ownWords(r.node, &f))
+		attrs := []any{"task", t.ID, "owner", t.Owner, "method", t.String(), "tick", r.no, "node", f.Node, "code", f.Code, "reason", f.Reason, "outcome", f.Outcome, "why", ownWords(r.node, &f)}
+		q.remarks.add(func() { q.c.log.Warn("scheduled call failed", attrs...) })
 	}
 	q.record(t, rec)
 	switch {

@@ -112,7 +112,7 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	t.plan(now)
 
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	old := q.find(t.TaskKey)
 	switch {
 	case old != nil && old.digest == t.digest && (old.over == going && old.lease == t.lease || old.over == completed):
@@ -199,7 +199,7 @@ func (t *task) content() (digest [16]byte) {
 // list answers with a page of the schedules that a node may know of, or of all if s is nil.
 func (q *scheduler) list(s *session, m *control.Tasks) *control.TaskList {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	const most = pageBytes/128 + 2 // more than fit, by the least that a row takes
 	var all []*task
 	var before control.TaskKey // what all that matter are before, if there is a name in it
@@ -281,7 +281,7 @@ func (q *scheduler) mayAct(s *session, m *control.TaskControl) *control.Failure 
 	}
 	q.mu.Lock()
 	t, why := q.owned(s, m.TaskKey)
-	q.mu.Unlock()
+	q.unlock()
 	if why != nil {
 		return why
 	}
@@ -294,7 +294,7 @@ func (q *scheduler) control(s *session, number uint64, m *control.TaskControl) *
 		return why
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	t, why := q.owned(s, m.TaskKey)
 	if why == nil && len(q.waits[s]) >= q.c.opts.Limits.ScheduleAnswers {
 		why = q.tooManyWaits()
@@ -368,7 +368,7 @@ func (r *run) sent() uint8 {
 // awaitRuns answers with the runs that have ended, when there are some.
 func (q *scheduler) awaitRuns(s *session, number uint64, m *control.AwaitRuns) *control.Failure {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	t, why := q.owned(s, m.TaskKey)
 	if why != nil {
 		return why
@@ -390,7 +390,7 @@ func (q *scheduler) awaitRuns(s *session, number uint64, m *control.AwaitRuns) *
 // forgetWaiter drops what nobody waits for any more.
 func (q *scheduler) forgetWaiter(s *session, number uint64) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if t := q.waits[s][number]; t != nil {
 		t.leave(s, number)
 		q.unwait(s, number)

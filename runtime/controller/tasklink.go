@@ -40,7 +40,7 @@ func (l *taskLink) Enqueue(f transport.Frame) error {
 	release(&f)
 	l.q.mu.Lock()
 	l.q.inbox = append(l.q.inbox, e)
-	l.q.mu.Unlock()
+	l.q.unlock()
 	l.q.wake()
 	return nil
 }
@@ -109,7 +109,7 @@ func (q *scheduler) dismiss(b *batch) {
 		}
 	}
 	q.idlers = q.idlers[:0]
-	q.mu.Unlock()
+	q.unlock()
 	for _, s := range sessions {
 		s.set(gone)
 		s.endCalls(b)
@@ -148,7 +148,7 @@ func (q *scheduler) fire(r *run, b *batch) {
 			q.end(r, &control.Failure{Code: codeCanceled, Outcome: notRun, Message: "the schedule has ended"}, time.Now())
 			q.wake() // to tell it
 		}
-		q.mu.Unlock()
+		q.unlock()
 		return
 	}
 	o := q.owner(r.Owner)
@@ -159,7 +159,7 @@ func (q *scheduler) fire(r *run, b *batch) {
 	if !r.deadline.IsZero() {
 		f.Arg = uint64(max(time.Until(r.deadline), 1))
 	}
-	q.mu.Unlock()
+	q.unlock()
 
 	s := o.session(q.c)
 	node, why := q.call(s, r, &f)
@@ -167,7 +167,7 @@ func (q *scheduler) fire(r *run, b *batch) {
 		b.take(&s.touched)
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	if node != "" {
 		r.node = node
 	}
@@ -336,7 +336,7 @@ func (r *run) stillRuns() bool {
 func (q *scheduler) cancelRun(r *run, b *batch) {
 	q.mu.Lock()
 	o := q.owners[r.Owner]
-	q.mu.Unlock()
+	q.unlock()
 	if o == nil || o.s == nil {
 		return
 	}

@@ -111,7 +111,7 @@ func (q *scheduler) operate(owner, id string, action control.TaskAction) (done b
 	q.mu.Lock()
 	t := q.find(control.TaskKey{Owner: owner, ID: id})
 	if t == nil {
-		q.mu.Unlock()
+		q.unlock()
 		return false, fmt.Errorf("schedule %q of node %q: %w", id, owner, ErrNoTask)
 	}
 	done, why := q.act(t, action)
@@ -120,7 +120,7 @@ func (q *scheduler) operate(owner, id string, action control.TaskAction) (done b
 	} else if why == nil {
 		why = &control.Failure{Message: "the controller is closed"}
 	}
-	q.mu.Unlock()
+	q.unlock()
 	if why == nil {
 		select {
 		case why = <-link.answer:

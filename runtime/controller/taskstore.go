@@ -320,7 +320,7 @@ func (t *task) state(l *loading, value []byte) (open []control.Run, err error) {
 // takeUp makes schedules of what was read. A run that was begun and has not ended may have run, and is not made again.
 func (q *scheduler) takeUp(l *loading) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	defer q.unlock()
 	slices.SortFunc(l.past, func(a, b pastRecord) int { return int(a.n) - int(b.n) })
 	for _, r := range l.past {
 		q.ring[r.slot], q.past[r.TaskKey], q.passed = r.task, r.task, max(q.passed, r.n)
