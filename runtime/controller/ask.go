@@ -241,6 +241,9 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 	if not, ok := c.access.serves(s.name, m); !ok { // another policy came meanwhile
 		return nil, s.forbidden(policy.Serve, not)
 	}
+	if why := s.room(m); why != nil { // and has put back what was withheld
+		return nil, why
+	}
 	s.enter(m, routes)
 	c.tell(&s.touched)
 	return &control.Registered{Describe: s.undocumented(routes)}, nil
@@ -253,7 +256,7 @@ func (s *session) room(m *control.Register) *control.Failure {
 			return why
 		}
 	}
-	if s.methods+len(m.Methods) > s.c.opts.Limits.Methods {
+	if s.methods+len(m.Methods) > s.c.opts.Limits.Methods || s.parts >= s.c.opts.Limits.Methods { // parts may be without methods
 		return &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Node: s.name,
 			Message: fmt.Sprintf("a node serves at most %d methods", s.c.opts.Limits.Methods)}
 	}
@@ -292,6 +295,7 @@ func (s *session) enter(m *control.Register, routes []*route) {
 		c.services[m.Service][s] = reg
 	}
 	reg.parts = append(reg.parts, m.Part)
+	s.parts++
 	c.compareBalance(s, routes, m.Balance)
 	s.methods += len(routes)
 	s.words += words

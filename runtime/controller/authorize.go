@@ -177,10 +177,11 @@ func (a *access) forgive() {
 	a.mu.Unlock()
 }
 
-// decisions are what a policy has said of calls by the numbers of their routes, those of the node that were asked for last. Each is one more than twice the number if the node may.
+// decisions are what a policy has said of calls by their routes, those of the node that were asked for last. Each is one more than twice the serial of the route if the node may: its number
+// may be that of another route by now, if the node has guessed it.
 type decisions struct {
 	by   *policy.Policy
-	seen [1024]uint32
+	seen [1024]uint64
 }
 
 // permits says why the node may not call r, whose number it may have guessed. So it is not told the name.
@@ -193,8 +194,8 @@ func (s *session) permits(r *route) *control.Failure {
 		s.decisions = &decisions{by: p}
 	}
 	slot := &s.decisions.seen[r.number%uint32(len(s.decisions.seen))]
-	if *slot>>1 != r.number {
-		*slot = r.number << 1
+	if *slot>>1 != r.serial {
+		*slot = r.serial << 1
 		if allows(p, s.name, r.service, r.method, policy.Call) {
 			*slot++
 		}

@@ -136,8 +136,11 @@ func (s *session) restore() {
 		if why == nil {
 			why = s.settle(routes, (*route).unsettledTo)
 		}
+		if c.session(s.number) != s { // it has left meanwhile: what it named now would be named for ever
+			return
+		}
 		i := slices.Index(s.withheld, m)
-		if c.session(s.number) != s || i < 0 { // it has left meanwhile, or does not serve it any more
+		if i < 0 { // it does not serve it any more
 			continue
 		}
 		if why == nil {

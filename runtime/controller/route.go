@@ -25,6 +25,7 @@ type routeKey struct {
 type route struct {
 	routeKey
 	number    uint32
+	serial    uint64                     // unlike the number it is never another's
 	providers atomic.Pointer[[]provider] // whom calls may go to, by session number; a change makes a new slice
 	choices   atomic.Pointer[choices]    // the same for calls that name no provider
 	turn      atomic.Uint64              // calls that went round robin
@@ -192,12 +193,23 @@ func (s *session) settle(routes []*route, unsettled func(*route, []pair) []pair)
 			understood[i] = understands(t[0], t[1]) == nil
 		}
 		s.c.mu.Lock()
-		for i, p := range pairs {
-			p.from.known.add(p.to.index)
-			if understood[i] {
-				p.from.reach.add(p.to.index)
-			}
+		if s.is(gone) { // while it is in nobody's way: what it has named may be forgotten
+			return &control.Failure{Code: unavailable, Reason: reasonNodeLost, Outcome: notRun, Node: s.name, Message: "the node is gone"}
 		}
+		for i, p := range pairs {
+			p.settle(understood[i])
+		}
+	}
+}
+
+// settle notes what was found out without the lock: one of the two may have been forgotten meanwhile, and its place in the group be that of another route.
+func (p pair) settle(understood bool) {
+	if p.from.users == 0 || p.to.users == 0 {
+		return
+	}
+	p.from.known.add(p.to.index)
+	if understood {
+		p.from.reach.add(p.to.index)
 	}
 }
 

@@ -13,6 +13,7 @@ type routes struct {
 
 	// Guarded by the controller's lock.
 	count int
+	added uint64   // routes that there ever were
 	next  uint32   // the least number that was never given
 	free  []uint32 // those that were, and may be again, oldest first
 }
@@ -53,6 +54,8 @@ func (t *routes) add(r *route) {
 	} else {
 		r.number, t.free = t.free[0], t.free[1:]
 	}
+	t.added++
+	r.serial = t.added
 	pages, i := *t.pages.Load(), int(r.number>>routePageBits)
 	if i == len(pages) {
 		pages = append(slices.Clip(pages), new(routePage))

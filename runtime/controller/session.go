@@ -74,6 +74,7 @@ type session struct {
 	services   map[string]*registration
 	withheld   []*control.Register // parts that a change of the policy has taken out
 	methods    int                 // of all of them
+	parts      int
 	words      int                 // bytes of their names and of the labels
 	labels     []control.Label     // sorted; constant once anything is served
 	introduced map[uint32]*route   // methods that it was told of for its prefixes, by number

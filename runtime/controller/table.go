@@ -69,6 +69,7 @@ func (c *Controller) dropPart(s *session, name string, reg *registration, part u
 		s.methods--
 		s.words -= methodWords(word)
 	}
+	s.parts--
 	if reg.parts = slices.DeleteFunc(reg.parts, func(p uint32) bool { return p == part }); len(reg.parts) > 0 {
 		return
 	}
