@@ -205,9 +205,9 @@ func (s *secure) try(t *tryWriter, bufs net.Buffers, size int) (int, error) {
 	return size, nil
 }
 
-// writeFull is the writer's: it waits for the peer as long as that takes something now and then.
-func (s *secure) writeFull(bufs net.Buffers) error {
-	if err := s.drain(); err != nil {
+// writeFull is the writer's: it waits for the peer as long as that takes something now and then, looked at each time that half of what stall allows is over.
+func (s *secure) writeFull(bufs net.Buffers, stall time.Duration) error {
+	if err := s.drain(stall); err != nil {
 		return err
 	}
 	size := 0
@@ -217,14 +217,14 @@ func (s *secure) writeFull(bufs net.Buffers) error {
 	if err := s.encrypt(bufs, size); err != nil {
 		return err
 	}
-	return s.drain()
+	return s.drain(stall)
 }
 
 // drain writes what is left.
-func (s *secure) drain() error {
+func (s *secure) drain(stall time.Duration) error {
 	idle := 0
 	for s.next() {
-		s.SetWriteDeadline(time.Now().Add(StallTimeout / 2))
+		s.SetWriteDeadline(time.Now().Add(stall / 2))
 		n, err := s.wire.Conn.Write(s.left.B[s.at:])
 		s.wrote(n)
 		switch {

@@ -8,7 +8,10 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/daffi-rpc/daffi/runtime/internal/memconn"
 )
 
 // endless gives and takes as many bytes as anybody wants.
@@ -142,7 +145,7 @@ func TestTLSOneWrite(t *testing.T) {
 	}
 	n.writes = 0
 	go func() {
-		if err := near.(*secure).writeFull(bufs); err != nil {
+		if err := near.(*secure).writeFull(bufs, StallTimeout); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -153,4 +156,41 @@ func TestTLSOneWrite(t *testing.T) {
 	if n.writes != 1 {
 		t.Errorf("%d writes for %d bytes", n.writes, len(want))
 	}
+}
+
+// The bound on how long a peer may take nothing is the link's, also with TLS (LIM-14).
+func TestTLSStallTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAuthority(t)
+		controller := open(t, a.issue("controller", true, nil), true, t.Output())
+		node := open(t, a.issue("worker", false, nil), false, t.Output())
+		defer controller.Close()
+		defer node.Close()
+		raw, dialed := memconn.Pair()
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := controller.shake(t.Context(), raw, "")
+			done <- err
+		}()
+		near, _, err := node.shake(t.Context(), dialed, "127.0.0.1")
+		if err := errors.Join(err, <-done); err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		l := NewConn(near, Info{TLS: true})
+		Limit(l, Limits{StallTimeout: time.Minute})
+		r := newRecorder()
+		l.Start(r)
+		begin := time.Now()
+		for range 8 {
+			if err := l.Enqueue(Frame{Header: Header{Kind: Reply, Flags: Bulk}, Payload: make([]byte, MaxContent)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Flush()
+		if err, took := <-r.closed, time.Since(begin); !errors.Is(err, ErrStalled) || took < time.Minute || took > 2*time.Minute {
+			t.Errorf("%v after %v", err, took)
+		}
+		l.Wait()
+	})
 }

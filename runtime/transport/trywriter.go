@@ -13,7 +13,7 @@ var errWouldBlock = errors.New("write would block")
 type encrypter interface {
 	system() net.Conn
 	try(t *tryWriter, bufs net.Buffers, size int) (int, error)
-	writeFull(bufs net.Buffers) error
+	writeFull(bufs net.Buffers, stall time.Duration) error
 }
 
 // tryWriter writes to a connection without waiting, where its descriptor can be had.

@@ -411,7 +411,7 @@ func (w *writer) writeFull(bufs net.Buffers, written int) error {
 		if written > 0 { // or rather encrypted, and that is all or nothing
 			bufs = nil
 		}
-		return t.writeFull(bufs)
+		return t.writeFull(bufs, w.q.limits.StallTimeout)
 	}
 	w.left = append(w.spare[:0], bufs...)
 	w.spare = w.left
