@@ -17,8 +17,13 @@ const MaxSize = 1 << 20
 // ErrTooLarge: a file has more than [MaxSize] bytes.
 var ErrTooLarge = errors.New("file is larger than 1 MiB")
 
+var errPipe = errors.New("is a pipe, which can be read once only: want a file")
+
 // Read returns what a file holds.
 func Read(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 { // before it is opened, which may wait for ever
+		return nil, &os.PathError{Op: "read", Path: path, Err: errPipe}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -29,6 +34,15 @@ func Read(path string) ([]byte, error) {
 		err = &os.PathError{Op: "read", Path: path, Err: ErrTooLarge}
 	}
 	return b, err
+}
+
+// Mode is the mode of a file as text, "" if there is none: whether one takes a file may depend on who else can use it.
+func Mode(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return info.Mode().String()
 }
 
 // Options of a [Watcher]; the zero value is a good default.
@@ -63,7 +77,7 @@ func New(paths []string, o Options) *Watcher {
 }
 
 // Start calls changed, on a goroutine of the Watcher's, each time that the files together have become others and have then stayed the same for
-// two looks, lest they be read while they are being written. That a file cannot be read is such a change, too. Call it once at most.
+// two looks, lest they be read while they are being written. That a file cannot be read is such a change, and so is another mode. Call it once at most.
 func (w *Watcher) Start(changed func()) { w.wg.Go(func() { w.run(changed) }) }
 
 // Close ends the Watcher, and returns when changed does not run and will not any more. It may be called more than once, also without Start.
@@ -91,7 +105,7 @@ func (w *Watcher) run(changed func()) {
 	}
 }
 
-// look is a digest of what the files hold, or why they cannot be read.
+// look is a digest of what the files hold and of their modes, or why they cannot be read.
 func (w *Watcher) look() (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, path := range w.paths {
@@ -101,6 +115,7 @@ func (w *Watcher) look() (sum [sha256.Size]byte) {
 		}
 		one := sha256.Sum256(b)
 		h.Write(one[:])
+		h.Write([]byte(Mode(path)))
 		if err != nil {
 			h.Write([]byte{1})
 		} else {

@@ -75,3 +75,21 @@ func TestReadSizes(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooLarge)
 	require.ErrorContains(t, err, path)
 }
+
+func TestModes(t *testing.T) {
+	if os.PathSeparator != '/' {
+		t.Skip("modes say nothing here")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "f")
+		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
+		var changes atomic.Int32
+		w := New([]string{path}, Options{})
+		w.Start(func() { changes.Add(1) })
+		defer w.Close()
+		require.NoError(t, os.Chmod(path, 0o640))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 1, changes.Load())
+	})
+}

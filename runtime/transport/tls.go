@@ -115,7 +115,7 @@ type credentials struct {
 	log        *slog.Logger
 
 	mu    sync.Mutex
-	tried [sha256.Size]byte // what the files held when they were read last
+	tried [sha256.Size]byte // what the files held when they were read last, and their modes
 	state atomic.Pointer[loaded]
 
 	watch *watchfile.Watcher // of a controller
@@ -182,7 +182,7 @@ func (c *credentials) Close() {
 	c.wg.Wait()
 }
 
-// refresh reads the files again, if they hold something else than when they were read last. The error, of the first time, was not logged.
+// refresh reads the files again, if they hold something else than when they were read last, or have other modes. The error, of the first time, was not logged.
 func (c *credentials) refresh() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,6 +224,7 @@ func readAll(paths []string) (map[string]contents, [sha256.Size]byte) {
 		all[p] = contents{b, err}
 		one := sha256.Sum256(b)
 		h.Write(one[:])
+		h.Write([]byte(watchfile.Mode(p)))
 		if err != nil {
 			h.Write([]byte(err.Error()))
 		}

@@ -6,11 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -509,6 +511,56 @@ func TestTLSReload(t *testing.T) {
 		}
 		if now := serial(); now != before+3 || strings.Count(log.String(), "no good") != 2 {
 			t.Errorf("serial %d without a file: %s", now, &log)
+		}
+	})
+}
+
+// What was refused for its mode is taken once that is right, as the error asks for, though the file holds the same.
+func TestTLSModeMended(t *testing.T) {
+	if os.PathSeparator != '/' {
+		t.Skip("modes say nothing here")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAuthority(t)
+		var log logged
+		tokens := filepath.Join(t.TempDir(), "tokens")
+		entry := func(token byte) string {
+			return fmt.Sprintf("%x *\n", sha256.Sum256(bytes.Repeat([]byte{token}, TokenSize)))
+		}
+		writeFile(t, tokens, entry(1), 0o600)
+		known := must(openTokens(tokens, 0, slog.New(slog.NewTextHandler(&log, nil))))
+		defer known.close()
+		controller, worker := a.issue("controller", true, nil), a.issue("worker", false, nil)
+		c, n := open(t, controller, true, &log), open(t, worker, false, &log)
+		defer c.Close()
+		defer n.Close()
+		beforeC, beforeN := c.state.Load(), n.state.Load()
+		a.issue("controller", true, nil)
+		a.issue("worker", false, nil)
+		for _, file := range []string{controller.KeyFile, worker.KeyFile} {
+			if err := os.Chmod(file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writeFile(t, tokens, entry(2), 0o666)
+		settle := func() {
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			n.refresh()
+		}
+		settle()
+		second := [TokenSize]byte(bytes.Repeat([]byte{2}, TokenSize))
+		if c.state.Load() != beforeC || n.state.Load() != beforeN || known.Check(second, "worker") == nil {
+			t.Error("taken with these modes")
+		}
+		for _, file := range []string{controller.KeyFile, worker.KeyFile, tokens} {
+			if err := os.Chmod(file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settle()
+		if c.state.Load() == beforeC || n.state.Load() == beforeN || known.Check(second, "worker") != nil {
+			t.Errorf("not taken: controller %v, node %v, tokens %v: %s", c.state.Load() != beforeC, n.state.Load() != beforeN, known.Check(second, "worker"), &log)
 		}
 	})
 }
