@@ -24,7 +24,7 @@ func NewDialed(c net.Conn, info Info, redial Redial) Link {
 func newConn(c net.Conn, info Info, redial Redial) *conn {
 	l := &conn{c: c, info: info, redial: redial, base: time.Now(), done: make(chan struct{})}
 	l.limit.Store(MaxUnproven)
-	l.r.resize(idleRead)
+	l.r.resize(restRead)
 	l.w.init(l)
 	return l
 }
@@ -140,11 +140,13 @@ func (l *conn) read() {
 
 // Sizes of the read buffer. It begins small, since most links are idle, and grows when a read fills it or a frame needs it. The large one has room
 // for the longest frame; a payload that takes most of it goes to the handler with the buffer, and reading goes on in another. A peer that has not shown who it is gets no more than
-// its longest frame needs.
+// its longest frame needs. One that was silent for a while, as between two pings, is back at the least.
 const (
+	restRead = 512
 	idleRead = 4 << 10
 	busyRead = frameSize
 	calmDown = 256 // small reads in a row after which the large buffer is given back
+	restTime = time.Second
 )
 
 // intake is what was read from a connection.
@@ -167,6 +169,13 @@ func (r *intake) resize(size int) {
 	r.buf, r.b, r.from, r.calm = next, b, 0, 0
 }
 
+// rest takes the least of buffers, if nothing is in the one that there is.
+func (r *intake) rest() {
+	if len(r.b) > restRead && r.to == 0 {
+		r.resize(restRead)
+	}
+}
+
 // give hands the buffer over and goes on in another.
 func (r *intake) give() *Buffer {
 	given := r.buf
@@ -176,8 +185,11 @@ func (r *intake) give() *Buffer {
 	return given
 }
 
-// roomy is what the buffer grows to.
-func (l *conn) roomy() int {
+// roomy is what the buffer grows to, for a frame of need bytes or since it was full.
+func (l *conn) roomy(need int) int {
+	if len(l.r.b) < idleRead && need <= idleRead {
+		return idleRead
+	}
 	if l.limit.Load() <= MaxUnproven {
 		return HeaderSize + MaxUnproven
 	}
@@ -194,7 +206,11 @@ func (l *conn) readFrames() error {
 		if err := l.readSome(); err != nil {
 			return err
 		}
-		if !l.leave(l.heard.Load()-before < int64(briskTime)) {
+		since := time.Duration(l.heard.Load() - before)
+		if since >= restTime {
+			l.r.rest()
+		}
+		if !l.leave(since < briskTime) {
 			return nil
 		}
 	}
@@ -229,8 +245,8 @@ func (l *conn) readSome() (err error) {
 		return err
 	}
 	switch {
-	case full && len(r.b) < l.roomy():
-		r.resize(l.roomy())
+	case full && len(r.b) < l.roomy(0):
+		r.resize(l.roomy(0))
 	case n > idleRead/2:
 		r.calm = 0
 	case len(r.b) > idleRead && r.to == 0:
@@ -274,7 +290,7 @@ func (l *conn) parse(r *intake) error {
 		k.took(l.count)
 	}
 	if need > len(r.b) {
-		r.resize(max(need, l.roomy()))
+		r.resize(max(need, l.roomy(need)))
 		return nil
 	}
 	if r.from > 0 { // else it lies there already: a slow peer's bytes come one by one
