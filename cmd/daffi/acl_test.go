@@ -22,6 +22,8 @@ func TestACL(t *testing.T) {
 	}{
 		{"acl test --policy good shop-1 call Cart.Add", 0, "allowed by good:1: allow shop-* call Cart.*\n"},
 		{"acl test --policy good shop-test call Cart.Clear", 1, "denied by good:2: deny shop-test call Cart.Clear\n"},
+		{"acl test --policy good shop-1 watch Cart.Add", 0, "allowed by good:1: allow shop-* call Cart.*\n"},
+		{"acl test --policy good shop-test watch Cart.Clear", 1, "denied: no rule of good allows it\n"},
 		{"acl test --policy good shop-1 serve Cart.Add", 1, "denied: no rule of good allows it\n"},
 		{"acl test --policy bad shop-1 call Cart.Add", 2, "daffi: bad:1: a rule has 3 words; "},
 		{"acl test --policy none shop-1 call Cart.Add", 2, "daffi: policy: open none: "},

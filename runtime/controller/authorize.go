@@ -282,6 +282,9 @@ func (s *session) anyKnown(service string, providers map[*session]*registration)
 	if p == nil {
 		return len(providers) > 0
 	}
+	if len(providers) > 1 { // each method once, however many serve it
+		return slices.ContainsFunc(s.c.served[service], func(r *route) bool { return allows(p, s.name, service, r.method, knowing...) })
+	}
 	for _, reg := range providers {
 		for method := range reg.methods {
 			if allows(p, s.name, service, method, knowing...) {

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,4 +71,32 @@ func TestPartsWithoutMethods(t *testing.T) {
 	require.Nil(t, p.Ask(t, (&control.Unregister{Service: "S", Part: 1}).Append, control.OpOK, nil))
 	require.Nil(t, ask(3, "A"))
 	require.Equal(t, resourceExhausted, ask(4).Code)
+}
+
+// TestTableOfWhatIsHidden looks at as much of the table at a time where the node may see nothing as where it sees all: meanwhile nobody can join.
+func TestTableOfWhatIsHidden(t *testing.T) {
+	w := start(t, Options{Policy: policyFile(t, "allow server-* serve *\nallow monitor watch *\nallow guest call Shop.Open")})
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf("M%03d%s", i, strings.Repeat("x", 100))
+	}
+	for i := range 8 {
+		w.join(fmt.Sprint("server-", i)).Register(t, "Hidden", names...)
+	}
+	messages := func(p *rawpeer.Peer) (n, nodes int) {
+		number := p.Control(plainly(control.OpWatch))
+		for m := (control.Table{More: true}); m.More; n++ {
+			m = control.Table{}
+			_, d := p.Answer(t, number)
+			require.NoError(t, m.Read(d))
+			nodes += len(m.Nodes)
+		}
+		return n, nodes
+	}
+	all, nodes := messages(w.join("monitor"))
+	require.Equal(t, 9, nodes)
+	require.Greater(t, all, 3)
+	hidden, nodes := messages(w.join("guest"))
+	require.Equal(t, 1, nodes, "itself")
+	require.GreaterOrEqual(t, hidden, all)
 }

@@ -111,8 +111,8 @@ func (w *watcher) NextFrame() (f transport.Frame, more, ok bool) {
 		row, ok := w.s.rowOf(s)
 		if ok {
 			m.Nodes = append(m.Nodes, row)
-			size += s.words + len(s.name) + 16
 		}
+		size += s.words + len(s.name) + 16 // also where there is nothing to tell: the lock is not held for longer than a full message takes
 		return ok
 	}
 	left := func(session uint32) {
