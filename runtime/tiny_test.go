@@ -62,7 +62,7 @@ func TestACC43BombsThroughTheController(t *testing.T) {
 		why := a.Failed(t, id)
 		require.Equal(t, uint8(daffi.InvalidArgument), why.Code, "%+v", why)
 		require.Equal(t, uint8(daffi.NotRun), why.Outcome)
-		assert.LessOrEqual(t, testkit.LiveHeap()-before, 8<<20)
+		assert.LessOrEqual(t, testkit.Held(before, 8<<20), 8<<20)
 	}
 	for _, kind := range []transport.Kind{transport.Hello, transport.Proof, transport.Request, transport.Control} {
 		p := rawpeer.New(transport.NewConn(w.dial(), wireInfo)).Start()
@@ -149,7 +149,7 @@ func TestACC48TinyFrames(t *testing.T) {
 		sent += transport.MinCost
 	}
 	w.passed(t, a)
-	held := testkit.LiveHeap() - before
+	held := testkit.Held(before, max(sent, 64<<10)*16)
 	t.Logf("the node holds %d bytes for %d bytes of credit", held, sent)
 	assert.LessOrEqual(t, held, max(sent, 64<<10)*16)
 	a.Send(tiny(call))
@@ -171,7 +171,7 @@ func TestACC48TinyFrames(t *testing.T) {
 		greedy.Send(tiny(id))
 	}
 	w.passed(t, greedy)
-	held = testkit.LiveHeap() - before
+	held = testkit.Held(before, 1<<20)
 	t.Logf("the controller holds %d bytes for %d bytes of credit", held, sent)
 	assert.LessOrEqual(t, held, 1<<20)
 	deaf.resume()
