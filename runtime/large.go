@@ -2,6 +2,7 @@ package daffi
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -28,6 +29,21 @@ type assembly struct {
 	granted int         // bytes; protected by of.mu, like what follows
 	dropped bool
 	buf     *transport.Buffer
+	counted *atomic.Int64 // where it counts until it is complete, or dropped; nil for nowhere
+}
+
+// count has it count in n until it is complete, or dropped.
+func (a *assembly) count(n *atomic.Int64) {
+	a.counted = n
+	n.Add(1)
+}
+
+// uncount is the end of that. Call with the lock held.
+func (a *assembly) uncount() {
+	if a.counted != nil {
+		a.counted.Add(-1)
+		a.counted = nil
+	}
 }
 
 // newAssembly is a message of total bytes that was announced for a call; its Grants go to that call.
@@ -139,6 +155,7 @@ func (a *assembly) take() *transport.Buffer {
 	defer a.of.mu.Unlock()
 	b := a.buf
 	a.buf = nil
+	a.uncount()
 	return b
 }
 
@@ -151,6 +168,7 @@ func (a *assembly) drop() {
 		return
 	}
 	a.dropped = true
+	a.uncount()
 	if a.granted > 0 {
 		as.free += a.room()
 		if a.vast() {

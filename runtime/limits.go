@@ -15,6 +15,12 @@ type Limits struct {
 	// HeldBytes is what the calls over 64 KiB that wait may hold together, or one that is larger. 0: 64 MiB; negative: no limit (LIM-11).
 	HeldBytes int
 
+	// Callers is how many nodes may call this one since they have joined; calls of others are refused, busy. 0: 16 384; negative: no limit (LIM-70).
+	Callers int
+	// TableBytes is what the node remembers of others once it was asked for them (WaitNode, WaitMethod, Peers, WatchPeers), in about that many bytes; of others it does not hear. 0: 64 MiB;
+	// negative: no limit (LIM-72).
+	TableBytes int
+
 	// Depth is how deep values are nested that the node reads and writes, 1 to 1 000. 0: 64 (LIM-8).
 	Depth int
 	// DecodeMemory is what the values of one message may occupy, at least 64 KiB; twice the message if that is more. 0: 16 MiB; negative: no limit but 64 KiB and 64 bytes for each byte
@@ -68,6 +74,8 @@ func (l *Limits) settle(running int, tcp bool) error {
 	var s limits.Setter
 	limits.Open(&s, "NestedRunning", &l.NestedRunning, running, 1)
 	limits.Open(&s, "HeldBytes", &l.HeldBytes, maxHeld, 1)
+	limits.Open(&s, "Callers", &l.Callers, 16<<10, 1)
+	limits.Open(&s, "TableBytes", &l.TableBytes, 64<<20, 1<<10)
 	limits.Within(&s, "Depth", &l.Depth, 64, 1, 1000)
 	limits.Open(&s, "DecodeMemory", &l.DecodeMemory, 16<<20, 64<<10)
 	limits.Within(&s, "Metadata", &l.Metadata, maxMetadata, 1, maxMetadata)

@@ -49,7 +49,7 @@ func TestLimitsOfANode(t *testing.T) {
 			require.ErrorContains(t, err, "Limits."+name)
 		}
 	}
-	require.Equal(t, 11, open, "fields without a limit, where that is asked for")
+	require.Equal(t, 13, open, "fields without a limit, where that is asked for")
 
 	_, err := Connect(t.Context(), Options{Limits: Limits{CallDepth: 33}})
 	require.ErrorContains(t, err, "Options.Limits.CallDepth is 33: it must be from 1 to 32")

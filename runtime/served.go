@@ -46,7 +46,10 @@ func (s *session) request(f *transport.Frame) error {
 		return s.refuse(f.Call, &Error{Code: FailedPrecondition, Reason: ReasonShape, Method: m.full, Message: "the method was called in another shape than it has"})
 	}
 	p := s.peers[f.Peer]
-	if p == nil { // it has left between its call and now
+	switch {
+	case p == nil && s.crowded:
+		return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: fmt.Sprintf("more than %d nodes call this one; Limits.Callers is the bound", s.node.opts.Limits.Callers)})
+	case p == nil: // it has left between its call and now
 		p = new(peer)
 	}
 	in, _ := s.node.incomings.Get().(*Incoming)
@@ -93,7 +96,15 @@ func (s *session) request(f *transport.Frame) error {
 		in.release()
 		return s.refuse(f.Call, tooLarge(int(total), s.node.opts.MaxMessage, m.full))
 	}
+	if o := &s.node.opts; s.announced.Load() >= int64(o.MaxRunning)+int64(o.MaxQueue) {
+		if in.recv != nil {
+			in.recv.close()
+		}
+		in.release()
+		return s.refuse(f.Call, tooBusy())
+	}
 	in.asm = s.newAssembly(f.Call, int(total), f.Flags)
+	in.asm.count(&s.announced)
 	c.asm, c.in = in.asm, in
 	if err := s.served.add(c); err != nil {
 		c.in = nil

@@ -43,9 +43,12 @@ type session struct {
 	credits    credits
 	assemblies assemblies
 	peers      map[uint32]*peer       // reader: who calls here
+	crowded    bool                   // reader: more call here than the node knows, so that one whom it does not know may be any of them
 	unserved   map[uint32]*introduced // reader: methods that it does not serve, by number
 	learned    []lesson               // reader: how it was told of them, oldest first
 	lessons    uint64                 // reader: how many there were
+	taught     int                    // reader: bytes that those take
+	announced  atomic.Int64           // large requests that are on their way
 	quick      []*Incoming            // reader: calls of this batch whose handlers return at once
 	now        time.Time              // reader: of this batch, zero if nobody has asked yet
 
@@ -257,12 +260,16 @@ func (s *session) handshake(f *transport.Frame) error {
 		s.limit = min(s.limit, int(min(w.MessageLimit, 1<<30)))
 		s.link.SetMaxPayload(transport.MaxPayload)
 		s.makeResumable()
-		s.keepalive.Store(transport.NewKeepalive(s.link, w.Ping, w.Dead, longestStop(w.Ping, w.Dead)))
+		ping, dead := min(w.Ping, longestDead/3), min(w.Dead, longestDead)
+		s.keepalive.Store(transport.NewKeepalive(s.link, ping, dead, longestStop(ping, dead)))
 		s.settle(nil)
 		return nil
 	}
 	return fmt.Errorf("%w: %v during the handshake", transport.ErrProtocol, f.Kind)
 }
+
+// longestDead is the longest silence that a controller may be asked to take (LIM-17). A node waits no longer, whatever the controller says.
+const longestDead = 24 * time.Hour
 
 // longestStop is how long the node may not run until the controller may hold it for dead. What the controller heard last may be as old as the interval of its pings, and some time
 // passes on the way. Where the intervals are nearly equal that would be less than what passes between two reads of an idle link.
@@ -577,6 +584,13 @@ func (s *session) peerFrame(f *transport.Frame) error {
 	}
 	if s.peers[f.Header.Peer] != nil {
 		return fmt.Errorf("%w: session %d was introduced twice", transport.ErrProtocol, f.Header.Peer)
+	}
+	if len(f.Payload) > transport.MaxName {
+		return fmt.Errorf("%w: session %d was introduced by a name of %d bytes", transport.ErrProtocol, f.Header.Peer, len(f.Payload))
+	}
+	if len(s.peers) >= s.node.opts.Limits.Callers {
+		s.crowded = true
+		return nil
 	}
 	s.peers[f.Header.Peer] = s.node.admission.meets(string(f.Payload), f.Arg == 1)
 	return nil

@@ -15,6 +15,8 @@ type table struct {
 	of      *session // whose rows these are; nil before the whole table has come
 	coming  *session // whose rows are on their way
 	rows    map[uint32]*tableRow
+	bytes   int           // that the rows take
+	short   bool          // some were left out
 	changed chan struct{} // closed and replaced with every change
 }
 
@@ -22,6 +24,23 @@ type table struct {
 type tableRow struct {
 	control.Node
 	since time.Time // when it has joined
+	size  int
+}
+
+// rowSize is about what a row takes.
+func rowSize(n *control.Node) int {
+	const row, word = 256, 32
+	size := row + len(n.Name)
+	for _, s := range n.Services {
+		size += 2*word + len(s.Name)
+		for _, m := range s.Methods {
+			size += word + len(m)
+		}
+	}
+	for _, l := range n.Labels {
+		size += 2*word + len(l.Name) + len(l.Value)
+	}
+	return size
 }
 
 func (t *table) init() { t.changed = make(chan struct{}) }
@@ -42,7 +61,7 @@ func (t *table) ask(s *session) {
 	t.wanted = true
 	first := t.coming != s
 	if first {
-		t.coming, t.of, t.rows = s, nil, map[uint32]*tableRow{}
+		t.coming, t.of, t.rows, t.bytes, t.short = s, nil, map[uint32]*tableRow{}, 0, false
 	}
 	t.mu.Unlock()
 	if first {
@@ -50,24 +69,36 @@ func (t *table) ask(s *session) {
 	}
 }
 
-// apply takes a snapshot or a change from the reader.
+// apply takes a snapshot or a change from the reader. What has no room is left out, and logged once (LIM-72).
 func (t *table) apply(s *session, m *control.Table) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.coming != s {
-		return
+	was := t.short
+	if t.coming == s {
+		t.take(s, m)
+	}
+	short := t.short && !was
+	t.mu.Unlock()
+	if short {
+		s.node.log.Warn("the controller has more nodes and methods than there is room for, so Peers and what waits for them miss some; Limits.TableBytes is the bound", "bytes", s.node.opts.Limits.TableBytes)
+	}
+}
+
+func (t *table) take(s *session, m *control.Table) {
+	for _, session := range m.Left {
+		t.drop(session)
 	}
 	for _, n := range m.Nodes {
-		r := &tableRow{Node: n}
+		r := &tableRow{Node: n, since: time.Now().Add(-time.Duration(n.Age) * time.Second), size: rowSize(&n)}
 		if before := t.rows[n.Session]; before != nil {
 			r.since = before.since
-		} else {
-			r.since = time.Now().Add(-time.Duration(n.Age) * time.Second)
+		}
+		t.drop(n.Session)
+		if t.bytes+r.size > s.node.opts.Limits.TableBytes {
+			t.short = true
+			continue
 		}
 		t.rows[n.Session] = r
-	}
-	for _, session := range m.Left {
-		delete(t.rows, session)
+		t.bytes += r.size
 	}
 	if !m.More {
 		t.of = s
@@ -75,12 +106,19 @@ func (t *table) apply(s *session, m *control.Table) {
 	t.wake()
 }
 
+func (t *table) drop(session uint32) {
+	if r := t.rows[session]; r != nil {
+		t.bytes -= r.size
+		delete(t.rows, session)
+	}
+}
+
 // left drops the rows of a session that has ended.
 func (t *table) left(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.coming == s {
-		t.coming, t.of, t.rows = nil, nil, nil
+		t.coming, t.of, t.rows, t.bytes = nil, nil, nil, 0
 		t.wake()
 	}
 }

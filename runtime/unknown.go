@@ -114,24 +114,35 @@ func (s *session) learn(m *control.Introduce) error {
 	switch {
 	case m.Number < control.Introduced || m.Service == "" || m.Method == "":
 		return fmt.Errorf("%w: the method %s.%s was introduced as %d", transport.ErrProtocol, m.Service, m.Method, m.Number)
+	case s.node.services.catchers.Load() == nil: // it has never asked for them
+		return nil
 	case s.unserved == nil:
 		s.unserved = map[uint32]*introduced{}
-	case len(s.learned) == 2*maxIntroduced:
-		if old := s.learned[0]; s.unserved[old.number].is(old.turn) { // else it was told of again
+	}
+	size := len(m.Service) + len(m.Method) + len(m.Sig)
+	for len(s.learned) > 0 && (len(s.learned) == 2*maxIntroduced || s.taught+size > maxTaught) {
+		old := s.learned[0]
+		if s.unserved[old.number].is(old.turn) { // else it was told of again
 			delete(s.unserved, old.number)
 		}
+		s.taught -= old.size
 		s.learned = s.learned[1:]
 	}
 	s.lessons++
 	s.unserved[m.Number] = &introduced{Introduce: *m, turn: s.lessons}
-	s.learned = append(s.learned, lesson{m.Number, s.lessons})
+	s.learned = append(s.learned, lesson{m.Number, s.lessons, size})
+	s.taught += size
 	return nil
 }
+
+// maxTaught is how many bytes the names and signatures may take of what a controller has told of (LIM-71): with the longest signatures fewer methods are remembered.
+const maxTaught = 4 << 20
 
 // lesson is an introduction, in the order in which they came.
 type lesson struct {
 	number uint32
 	turn   uint64
+	size   int // of its names and signature
 }
 
 func (i *introduced) is(turn uint64) bool { return i != nil && i.turn == turn }

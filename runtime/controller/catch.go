@@ -12,9 +12,16 @@ import (
 )
 
 const (
-	maxCaught     = 256  // prefixes of one node
-	maxIntroduced = 4096 // methods that one node is told of because of its prefixes, and that are not forgotten
+	maxCaught     = 256     // prefixes of one node
+	maxIntroduced = 4096    // methods that one node is told of because of its prefixes, and that are not forgotten
+	maxTold       = 2 << 20 // bytes of their names and signatures (LIM-71); nodes remember twice as many
 )
+
+// told is a method that a node was told of.
+type told struct {
+	number uint32
+	size   int // of its names and signature
+}
 
 // ownPrefix begins the names of services that are the runtime's own: no prefix takes them.
 const ownPrefix = "daffi."
@@ -154,9 +161,13 @@ func (s *session) introduce(r *route) {
 	if s.introduced[number] != nil || s.is(gone) {
 		return
 	}
-	if len(s.toldOf) == maxIntroduced {
-		old := s.introduced[s.toldOf[0]]
-		delete(s.introduced, s.toldOf[0])
+	sig, _ := r.signature()
+	m := control.Introduce{Number: number, Service: r.service, Method: r.method, Sig: sig}
+	size := len(m.Service) + len(m.Method) + len(m.Sig)
+	for len(s.toldOf) > 0 && (len(s.toldOf) == maxIntroduced || s.told+size > maxTold) {
+		old := s.introduced[s.toldOf[0].number]
+		delete(s.introduced, s.toldOf[0].number)
+		s.told -= s.toldOf[0].size
 		s.toldOf = s.toldOf[1:]
 		if old.users--; old.users == 0 {
 			s.c.forget([]*route{old})
@@ -166,9 +177,8 @@ func (s *session) introduce(r *route) {
 		s.introduced = map[uint32]*route{}
 	}
 	s.introduced[number] = r
-	s.toldOf = append(s.toldOf, number)
+	s.toldOf = append(s.toldOf, told{number, size})
+	s.told += size
 	r.users++
-	sig, _ := r.signature()
-	m := control.Introduce{Number: number, Service: r.service, Method: r.method, Sig: sig}
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: encode(m.Append)})
 }

@@ -116,7 +116,7 @@ func (c *Controller) unrefer(s *session) {
 	for _, r := range s.introduced {
 		less(r)
 	}
-	s.introduced, s.toldOf = nil, nil
+	s.introduced, s.toldOf, s.told = nil, nil, 0
 	c.forget(unused)
 }
 

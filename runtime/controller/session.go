@@ -78,7 +78,8 @@ type session struct {
 	words      int                 // bytes of their names and of the labels
 	labels     []control.Label     // sorted; constant once anything is served
 	introduced map[uint32]*route   // methods that it was told of for its prefixes, by number
-	toldOf     []uint32            // the same, oldest first
+	toldOf     []told              // the same, oldest first
+	told       int                 // bytes that they take
 	named      map[*route]struct{} // routes; what it names is remembered as long as it is there
 	interned   int                 // routes that it added
 	internBy   int                 // bytes of those, and of what it said of routes

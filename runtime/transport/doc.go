@@ -35,6 +35,9 @@
 // may be overtaken (see Order), so a Request of a later generation ends the call that is in its slot, and one of an earlier generation
 // was cancelled before it came and is dropped as late.
 //
+// Slots are below 65 536. Whoever opens calls takes the lowest ones that are free, but they need not come in that order: some requests wait in another lane, some find no room and never come. So a receiver
+// accepts any, and should not reserve memory for those before it.
+//
 // # Messages, large messages
 //
 // The message of a call is its arguments, its results, or one item of a stream. One that fits into a frame is its
