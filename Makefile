@@ -55,11 +55,12 @@ unit:
 		$(GO) test -timeout $(TIMEOUT) ./...; \
 	fi
 
-# Length arithmetic is another where an int has 32 bits: all is compiled, and the parsers' tests run where the machine can run such a program.
+# Length arithmetic is another where an int has 32 bits: all is compiled and vetted with its tests, and the parsers' tests run where the machine can run such a program.
 PARSERS := ./runtime/codec ./runtime/transport ./runtime/internal/control ./runtime/internal/limits ./internal/signature ./internal/policy ./internal/cgroup
 
 test386: ## the parsers where an int has 32 bits
 	GOARCH=386 CGO_ENABLED=0 $(GO) build ./...
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
 	@if sh scripts/can-386.sh; then \
 		echo "GOARCH=386 $(GO) test $(PARSERS)"; GOARCH=386 CGO_ENABLED=0 $(GO) test -short -run 'ACC4|LIM|Limit|Budget|Depth|Length|Parse|Header|Handshake|Frame|Decompress|Golden|Compare|Fits|Bounds' -timeout $(TIMEOUT) $(PARSERS); \
 	else \

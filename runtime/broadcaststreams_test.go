@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -333,7 +334,7 @@ func TestD43StreamBroadcastEnds(t *testing.T) {
 			v.Ended = make(chan error, 4)
 		}
 		n := 0
-		for range c.p.Prepare().Count(1<<40, "").Broadcast(t.Context()) {
+		for range c.p.Prepare().Count(math.MaxInt, "").Broadcast(t.Context()) {
 			if n++; n == 1000 {
 				break
 			}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,7 +88,7 @@ func active(t *testing.T, p probe.Probe, d time.Duration) load {
 			mu.Unlock()
 		})
 		all.Go(func() {
-			for v, err := range p.Count(t.Context(), 1<<40) {
+			for v, err := range p.Count(t.Context(), math.MaxInt) {
 				if !assert.NoError(t, err) || time.Since(begun) >= d {
 					return
 				}
@@ -118,7 +119,7 @@ func TestStuckConsumerHarmsNobody(t *testing.T) {
 			quiet = append(quiet, active(t, p, time.Second))
 			return
 		}
-		next, stop := iter.Pull2(p.Count(t.Context(), 1<<40))
+		next, stop := iter.Pull2(p.Count(t.Context(), math.MaxInt))
 		defer stop()
 		for range 1 << 20 {
 			_, err, ok := next()

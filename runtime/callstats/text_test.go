@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -148,7 +149,7 @@ func TestD75CallstatsText(t *testing.T) {
 			one(s, name, func(context.Context) error { time.Sleep(time.Duration(i) * 7 * time.Millisecond); return nil })
 			one(s, name, func(context.Context) error { return &daffi.Error{Code: daffi.Code(i)} })
 		}
-		vast := &daffi.Interception{Method: "S.Vast", Side: daffi.AtCallee, In: daffi.Traffic{Messages: 2_000_001, Bytes: 1<<53 - 1}}
+		vast := &daffi.Interception{Method: "S.Vast", Side: daffi.AtCallee, In: daffi.Traffic{Messages: 2_000_001, Bytes: math.MaxInt}}
 		require.NoError(t, s.Interceptor()(t.Context(), vast, ok))
 		hour := func(context.Context) error { time.Sleep(time.Hour); return nil }
 		one(s, "S.Slow", hour)

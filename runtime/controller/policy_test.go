@@ -45,8 +45,8 @@ func TestPolicyPartOfAService(t *testing.T) {
 	var routes control.Routes
 	require.Nil(t, caller.Ask(t, (&control.Resolve{Service: "Shop", Methods: rawpeer.Methods("sig", "Sell", "Buy", "Steal")}).Append, control.OpRoutes, &routes))
 	require.Len(t, routes.Routes, 3)
-	require.EqualValues(t, control.NoRoute, routes.Routes[0].Number)
-	require.EqualValues(t, control.NoRoute, routes.Routes[2].Number)
+	require.EqualValues(t, uint32(control.NoRoute), routes.Routes[0].Number)
+	require.EqualValues(t, uint32(control.NoRoute), routes.Routes[2].Number)
 	id := caller.Call(routes.Routes[1].Number, 1, 1, "\x90")
 	server.Reply(server.Served(t).Call, "\x90")
 	require.Equal(t, id, caller.Next(t).Call)
@@ -115,7 +115,7 @@ func TestACC65Tables(t *testing.T) {
 	}
 	require.Len(t, said, 1, "a node that there is not, and one that the caller may not know of")
 	other := buyer.Route(t, "Stock", "Count", "sig")
-	require.EqualValues(t, control.NoRoute, other)
+	require.EqualValues(t, uint32(control.NoRoute), other)
 }
 
 // rewrite writes a policy, and waits until it was taken up.
@@ -137,7 +137,7 @@ func TestPolicyChanges(t *testing.T) {
 		require.Nil(t, caught(t, server, "Late"))
 		buy, sell := caller.Route(t, "Shop", "Buy", "sig"), caller.Route(t, "Shop", "Sell", "sig")
 		late := caller.Route(t, "Wait", "For", "sig")
-		require.EqualValues(t, control.NoRoute, late)
+		require.EqualValues(t, uint32(control.NoRoute), late)
 		none := caller.Route(t, "Shop", "None", "sig")
 		wait := caller.Control((&control.Await{Routes: []uint32{none}}).Append)
 		_, d := looker.Answer(t, looker.Control(plainly(control.OpWatch)))

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,7 +126,7 @@ func TestRouteNumbers(t *testing.T) {
 	require.False(t, table.full(6))
 	require.True(t, table.full(5))
 	table.next, table.free = 1<<31-1, nil
-	require.True(t, table.full(1<<40))
+	require.True(t, table.full(math.MaxInt))
 }
 
 // A node names so many routes, also such as there are, and one more.

@@ -58,7 +58,7 @@ func TestTargetsOfMany(t *testing.T) {
 	serve := func(n int) {
 		list := make([]provider, n)
 		for i := range list {
-			list[i].s = &session{number: uint32(1<<31 + i), name: fmt.Sprintf("%s%05d", name, i)}
+			list[i].s = &session{number: 1<<31 + uint32(i), name: fmt.Sprintf("%s%05d", name, i)}
 		}
 		w.route(route).providers.Store(&list)
 	}

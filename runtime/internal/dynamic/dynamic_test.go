@@ -33,7 +33,7 @@ func TestNumbers(t *testing.T) {
 		{"int64", int64(-1 << 63), int64(-1 << 63)}, {"int64", uint64(1<<63 - 1), int64(1<<63 - 1)}, {"int64", uint64(1 << 63), nil}, {"int", uint64(1 << 63), nil},
 		{"uint64", uint64(1<<64 - 1), uint64(1<<64 - 1)}, {"uint64", -1, nil}, {"uint", int64(-1 << 63), nil},
 		{"int", 2.0, 2}, {"int", -2.0, -2}, {"int", 2.5, nil}, {"int", float64(1 << 60), nil}, {"int", "2", nil}, {"int", true, nil}, {"int", nil, nil},
-		{"float64", 1 << 53, float64(1 << 53)}, {"float64", 1<<53 + 1, nil}, {"float64", int64(-1 << 63), nil}, {"float64", float32(0.5), 0.5}, {"float32", 1e39, nil}, {"float32", 0.1, float32(0.1)},
+		{"float64", int64(1 << 53), float64(1 << 53)}, {"float64", int64(1<<53 + 1), nil}, {"float64", int64(-1 << 63), nil}, {"float64", float32(0.5), 0.5}, {"float32", 1e39, nil}, {"float32", 0.1, float32(0.1)},
 		{"float64", "1", nil}, {"complex64", complex(1, 2), complex64(complex(1, 2))}, {"complex128", 1.0, nil}, {"later", 5, nil},
 	} {
 		var e codec.Encoder
