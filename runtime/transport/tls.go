@@ -44,7 +44,10 @@ func (t *TLS) Name() string {
 	if err != nil {
 		return ""
 	}
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
+	for block != nil && block.Type != "CERTIFICATE" { // as the key may be, in the same file
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
 		return ""
 	}
@@ -64,7 +67,7 @@ func (t *TLS) Authorities() string {
 	return t.CAFile
 }
 
-// ErrUntrusted: one end of a connection does not believe the other's certificate, or has been refused with its own.
+// ErrUntrusted: one end of a connection does not believe the other's certificate, or, at a node, has been refused with its own.
 var ErrUntrusted = errors.New("not trusted")
 
 // ErrNotTLS: the other end does not speak TLS.
@@ -151,7 +154,7 @@ func openTLS(t *TLS, controller bool, log *slog.Logger) (*credentials, error) {
 	if controller {
 		c.watch.Start(func() { c.refresh() })
 	}
-	if c.state.Load().name != "" {
+	if c.files.CertFile != "" {
 		c.wg.Go(c.warn)
 	}
 	return c, nil
@@ -314,6 +317,9 @@ func parseAuthorities(text []byte) (*x509.CertPool, error) {
 	}
 	if n == 0 || len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("holds no certificate: put those of the authorities there, as PEM")
+	}
+	if n != bytes.Count(text, []byte("-----BEGIN ")) {
+		return nil, errors.New("holds a certificate that is not whole: write the file again")
 	}
 	return pool, nil
 }

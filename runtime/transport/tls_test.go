@@ -310,6 +310,9 @@ func TestACC62Certificates(t *testing.T) {
 			controller := lax(t, a.issue("worker", true, c.change), true)
 			_, _, cErr, nErr := meet(t, controller, goodNode, "127.0.0.1")
 			c.check(t, nErr, cErr)
+			if errors.Is(cErr, ErrUntrusted) { // nothing that the node has shown was wrong, so its address is not to be barred
+				t.Errorf("the controller distrusts the node: %v", cErr)
+			}
 		})
 	}
 	if cases < 40 {
@@ -611,6 +614,55 @@ func TestTLSExpiryWarnings(t *testing.T) {
 		check(40*day+5*time.Hour/2, 53, 3)
 		check(50*day, 53, 3)
 	})
+}
+
+// Also that of a controller whose nodes have tokens, which names nobody.
+func TestTLSExpiryWithoutName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAuthority(t)
+		var log logged
+		files := a.issue("controller", true, func(c *x509.Certificate) { c.URIs, c.NotAfter = nil, time.Now().Add(48*time.Hour) })
+		files.CAFile = ""
+		c := open(t, files, true, &log)
+		synctest.Wait()
+		c.Close()
+		if !strings.Contains(log.String(), "expires soon") {
+			t.Errorf("logged %q", &log)
+		}
+	})
+}
+
+// A file of authorities that was written in part is not taken for what is whole in it.
+func TestTLSPartOfAuthorities(t *testing.T) {
+	a, b := newTestAuthority(t), newTestAuthority(t)
+	first, second := must(os.ReadFile(a.file("ca.pem"))), must(os.ReadFile(b.file("ca.pem")))
+	both := slices.Concat(first, []byte("# the next one\n"), second)
+	if _, err := parseAuthorities(both); err != nil {
+		t.Error(err)
+	}
+	for _, n := range []int{len(both) - len(second)/2, len(both) - len(second) + 40, len(both) - 10} {
+		if _, err := parseAuthorities(both[:n]); err == nil || !strings.Contains(err.Error(), "whole") {
+			t.Errorf("%d bytes of %d: %v", n, len(both), err)
+		}
+	}
+	broken := bytes.Replace(both, []byte("MII"), []byte("M=I"), 1)
+	if _, err := parseAuthorities(broken); err == nil {
+		t.Error("without the first")
+	}
+}
+
+// The key may lie in the same file, and before the certificate.
+func TestTLSOneFile(t *testing.T) {
+	a := newTestAuthority(t)
+	files := a.issue("worker", false, nil)
+	both := slices.Concat(must(os.ReadFile(files.KeyFile)), must(os.ReadFile(files.CertFile)))
+	if err := os.WriteFile(files.KeyFile, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files.CertFile = files.KeyFile
+	if c := open(t, files, false, t.Output()); c.Name() != "daffi://shop/worker" || files.Name() != c.Name() {
+		t.Errorf("%q, and %q once it is open", files.Name(), c.Name())
+	}
 }
 
 func TestTLSExpiredAtStart(t *testing.T) {

@@ -167,7 +167,11 @@ func (c *credentials) alert(err error) error {
 	}
 	for _, a := range aboutCertificates {
 		if a.Error() == said.Err.Error() { // the type is not exported
-			return untrusted("the %s does not accept %s (%s): its log says why", other, own, strings.TrimPrefix(a.Error(), "tls: "))
+			refused := fmt.Errorf("the %s does not accept %s (%s): its log says why", other, own, strings.TrimPrefix(a.Error(), "tls: "))
+			if c.controller { // which has no reason to distrust the node, and to count that against its address
+				return refused
+			}
+			return untrusted("%w", refused)
 		}
 	}
 	return fmt.Errorf("the %s ends TLS: %w", other, said.Err)
