@@ -105,8 +105,14 @@ func start(t *testing.T, name string, args ...string) *process {
 // startIn is start with another XDG_RUNTIME_DIR.
 func startIn(t *testing.T, runtimeDir, name string, args ...string) *process {
 	t.Helper()
+	return startCommand(t, runtimeDir, exec.Command(bin+name, args...))
+}
+
+// startCommand is startIn for a command that was made otherwise.
+func startCommand(t *testing.T, runtimeDir string, cmd *exec.Cmd) *process {
+	t.Helper()
 	p := &process{
-		t: t, cmd: exec.Command(bin+name, args...), exited: make(chan struct{}),
+		t: t, cmd: cmd, exited: make(chan struct{}),
 		out: &lines{more: make(chan struct{})}, log: &lines{more: make(chan struct{})},
 	}
 	p.cmd.Env = environ()
@@ -132,10 +138,10 @@ func startIn(t *testing.T, runtimeDir, name string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %q: %v\nstdout:\n%v\nstderr:\n%v", name, args, p.cmd.ProcessState, p.out, p.log)
+			t.Logf("%s: %v\nstdout:\n%v\nstderr:\n%v", p.cmd, p.cmd.ProcessState, p.out, p.log)
 		}
 		if strings.Contains(p.log.String(), "DATA RACE") {
-			t.Errorf("%s has a data race:\n%v", name, p.log)
+			t.Errorf("%s has a data race:\n%v", p.cmd, p.log)
 		}
 	})
 	return p
