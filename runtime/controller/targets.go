@@ -37,7 +37,7 @@ func (s *session) targets(number uint64, q *control.Targets) {
 	case n > s.c.opts.Limits.Targets:
 		s.answer(number, &control.Failure{Code: resourceExhausted, Reason: reasonLimit, Outcome: notRun, Method: r.String(),
 			Message: fmt.Sprintf("%d nodes serve it, a call goes to at most %d", n, s.c.opts.Limits.Targets)})
-	case n > 0 && s.telling.Add(1) > int32(s.c.opts.Limits.TargetQuestions):
+	case n > 0 && int(s.telling.Add(1)) > s.c.opts.Limits.TargetQuestions:
 		s.telling.Add(-1)
 		s.answer(number, &control.Failure{Code: resourceExhausted, Reason: reasonBusy, Outcome: notRun, Method: r.String(),
 			Message: fmt.Sprintf("%d questions of the node for providers are being answered", s.c.opts.Limits.TargetQuestions)})

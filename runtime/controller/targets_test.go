@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -230,4 +231,15 @@ func TestKeyedAtTheFirstInRank(t *testing.T) {
 	s.mu.Lock()
 	s.calls.in = in
 	s.mu.Unlock()
+}
+
+// A node may ask as often as an int can say, and so it may without a limit (LIM-15).
+func TestLIM15TargetsUnlimited(t *testing.T) {
+	for _, most := range []int{-1, math.MaxInt, math.MaxInt32/2 + 1} {
+		w := start(t, Options{Limits: Limits{TargetQuestions: most}})
+		w.join("a").Register(t, "Svc", "M")
+		b := w.join("b")
+		route := b.Route(t, "Svc", "M", "sig")
+		require.Nil(t, b.Ask(t, (&control.Targets{Route: route}).Append, control.OpSessions, new(control.Sessions)), most)
+	}
 }
