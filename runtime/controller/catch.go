@@ -83,6 +83,9 @@ func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]p
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.route(r.number) != r { // whoever had named it has left meanwhile, and s has guessed its number
+		return 0, unknownRoute(r.number)
+	}
 	list := c.catchersOf(r, wanted)
 	if len(list) == 0 {
 		return 0, nil

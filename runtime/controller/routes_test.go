@@ -151,3 +151,22 @@ func TestLIM65Named(t *testing.T) {
 		require.Equal(t, resourceExhausted, f.Code)
 	}
 }
+
+// A node calls by a number that it has not named, of a method that is forgotten at that moment: nobody is told of that method.
+func TestForgottenMethodIsNotIntroduced(t *testing.T) {
+	w := start(t, Options{})
+	node, caller, other := w.join("node"), w.join("caller"), w.join("other")
+	require.Nil(t, caught(t, node, "x"))
+	r := w.route(other.Route(t, "x", "M", "()()"))
+	other.Close()
+	w.eventually(func(st Stats) bool { return st.Nodes == 2 && st.Routes == 0 }, "not forgotten")
+	var picked [2]provider
+	n, why := w.session(caller.Session).unserved(r, &frame{}, 0, &picked)
+	require.Zero(t, n)
+	require.NotNil(t, why)
+	require.Equal(t, reasonStaleRoute, why.Reason)
+	require.Empty(t, w.session(node.Session).introduced)
+	node.Close()
+	w.eventually(func(st Stats) bool { return st.Nodes == 1 }, "still there")
+	require.Equal(t, nothing, w.remembered())
+}
