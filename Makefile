@@ -110,7 +110,7 @@ cover: ## what the tests reach
 # Figures are taken without the race detector, one package after the other, so that they are worth something.
 night: lint fresh race ## what takes long: everything many times, full figures, networks that are cut and slow, and fuzzing for a minute each
 	DAFFI_NIGHT=1 $(MAKE) bench-check
-	DAFFI_NIGHT=1 $(GO) test -v -p 1 -count=1 -timeout 1h ./runtime/... ./internal/e2e
+	DAFFI_NIGHT=1 $(GO) test -v -p 1 -count=1 -timeout 1h ./runtime/... ./internal/... ./cmd/... ./testdata/golden/...
 	@sh scripts/netcut.sh 100
 	$(MAKE) slowlink
 	@sh scripts/fuzz.sh 1m

@@ -200,10 +200,7 @@ func TestACC68TextsOfOthers(t *testing.T) {
 		lines := 0
 		for l := range strings.Lines(g.String()) {
 			lines++
-			l = strings.TrimSuffix(l, "\n")
-			if strings.HasPrefix(l, "\t") { // of a stack, which is several lines of our own
-				l = strings.TrimPrefix(l, "\t")
-			}
+			l = strings.TrimPrefix(strings.TrimSuffix(l, "\n"), "\t") // of a stack, which is several lines of our own
 			if !safetext.Printable(l) || len(l) > 4<<10 {
 				t.Fatalf("%s: %.2000q", where, l)
 			}

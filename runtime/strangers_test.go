@@ -30,9 +30,8 @@ type besieged struct {
 	limit time.Duration // LIM-2
 	node  daffi.Options // of a node that may join
 	kinds map[string]func(c net.Conn)
-	slow  []byte         // what those say that send a byte now and then
-	files *transport.TLS // nil without TLS
-	trust *tls.Config    // of strangers
+	slow  []byte      // what those say that send a byte now and then
+	trust *tls.Config // of strangers
 }
 
 // strangerHello is the frame that a node begins with.

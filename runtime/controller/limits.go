@@ -60,7 +60,7 @@ type Limits struct {
 	// EjectFirst and EjectMost are for how long a node that fails is left out of the choice at first, and at most, from 1 ms to a day. 0: 1 s, and 30 s (LIM-42).
 	EjectFirst, EjectMost time.Duration
 
-	// Routes is how many routes are remembered, of methods and choices among their providers that nodes have named since the controller began, and RouteBytes what their names, signatures and comments
+	// Routes is how many routes are remembered, of methods and choices among their providers that the nodes that are there have named, and RouteBytes what their names, signatures and comments
 	// take; RoutesPerNode and RouteBytesPerNode are what one node may add. 0: 1 048 576, 256 MiB, 16 384 and 8 MiB; negative: no limit (LIM-60).
 	Routes, RouteBytes, RoutesPerNode, RouteBytesPerNode int
 	// Comparisons is how many pairs of signatures are compared for one node. 0: 16 384; negative: no limit (LIM-61).

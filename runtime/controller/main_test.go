@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -104,5 +105,14 @@ func over(t *testing.T, f func(t *testing.T, w *world)) {
 			w.conn = conn
 			f(t, w)
 		})
+	}
+}
+
+// onlyNight skips a test of figures, which the race detector would falsify.
+func onlyNight(t *testing.T) {
+	t.Helper()
+	testkit.OnlyNight(t)
+	if raceEnabled {
+		t.Skip("figures are taken without the race detector")
 	}
 }

@@ -16,18 +16,8 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
-	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
-
-// onlyNight skips a test of figures, which the race detector would falsify.
-func onlyNight(t *testing.T) {
-	t.Helper()
-	testkit.OnlyNight(t)
-	if raceEnabled {
-		t.Skip("figures are taken without the race detector")
-	}
-}
 
 // ACC-21: idle nodes of ten methods each at a controller of their own process: its memory and its time for each, while both sides keep their links alive.
 func TestIdleNodes(t *testing.T) {

@@ -36,4 +36,4 @@ func (f Frame) Format(s fmt.State, _ rune) {
 }
 
 func (l *conn) Format(f fmt.State, _ rune)    { redact(f, "link to "+l.info.Network+" "+l.info.Remote) }
-func (p *pipeEnd) Format(f fmt.State, _ rune) { redact(f, "link in memory") }
+func (e *pipeEnd) Format(f fmt.State, _ rune) { redact(f, "link in memory") }
