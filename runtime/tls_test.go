@@ -380,3 +380,22 @@ func TestACC62Rotation(t *testing.T) {
 	require.Zero(t, failed.Load())
 	require.Positive(t, calls.Load())
 }
+
+// TestLIM21OldAuthority has a node that does not know the controller's authority. It has shown nothing wrong, so its attempts do not bar the nodes that share its address.
+func TestLIM21OldAuthority(t *testing.T) {
+	c, other := newCluster(t), newCluster(t)
+	ctl := c.listen(controller.Options{TLS: c.issue("controller")})
+	eventually := func(ok func(controller.Stats) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool { return ok(ctl.Stats()) }, 10*time.Second, time.Millisecond)
+	}
+	old := c.issue("worker")
+	old.CAFile = other.ca()
+	require.ErrorContains(t, c.fails(daffi.Options{Addr: ctl.Addr(), TLS: old}), "of no authority in")
+	eventually(func(st controller.Stats) bool { return st.Refused > 0 })
+	require.Zero(t, ctl.Stats().Failed)
+	wrong := other.issue("worker")
+	wrong.CAFile = c.ca()
+	require.ErrorContains(t, c.fails(daffi.Options{Addr: ctl.Addr(), TLS: wrong}), "does not accept the certificate")
+	eventually(func(st controller.Stats) bool { return st.Failed > 0 }) // this one has
+}
