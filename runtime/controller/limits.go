@@ -63,6 +63,8 @@ type Limits struct {
 	// Routes is how many routes are remembered, of methods and choices among their providers that the nodes that are there have named, and RouteBytes what their names, signatures and comments
 	// take; RoutesPerNode and RouteBytesPerNode are what one node may add. 0: 1 048 576, 256 MiB, 16 384 and 8 MiB; negative: no limit (LIM-60).
 	Routes, RouteBytes, RoutesPerNode, RouteBytesPerNode int
+	// Named is how many routes one node names, to call or to serve, whoever has added them. 0: 65 536; negative: no limit (LIM-65).
+	Named int
 	// Comparisons is how many pairs of signatures are compared for one node. 0: 16 384; negative: no limit (LIM-61).
 	Comparisons int
 }
@@ -98,6 +100,7 @@ func (l *Limits) settle(o *Options) error {
 	limits.Open(&s, "RouteBytes", &l.RouteBytes, maxRouteBytes, 1)
 	limits.Open(&s, "RoutesPerNode", &l.RoutesPerNode, maxInterned, 1)
 	limits.Open(&s, "RouteBytesPerNode", &l.RouteBytesPerNode, maxInternedBy, 1)
+	limits.Open(&s, "Named", &l.Named, maxNamed, 1)
 	limits.Open(&s, "Comparisons", &l.Comparisons, maxCompared, 1)
 	if s.Err != nil {
 		return fmt.Errorf("%w: %w", errBadOption, s.Err)

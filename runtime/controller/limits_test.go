@@ -53,7 +53,7 @@ func TestLimitsOfAController(t *testing.T) {
 			require.ErrorContains(t, err, "Limits."+name)
 		}
 	}
-	require.Equal(t, 17, open, "fields without a limit, where that is asked for")
+	require.Equal(t, 18, open, "fields without a limit, where that is asked for")
 
 	require.PanicsWithError(t, "options of the controller: Limits.CallDepth is 33: it must be from 1 to 32, or 0 for 32", func() { New(Options{Limits: Limits{CallDepth: 33}}) })
 }

@@ -97,7 +97,7 @@ func (c *Controller) intern(s *session, key routeKey) *route {
 		return r
 	}
 	size := len(key.service) + len(key.method) + len(key.print)
-	if len(s.named) >= maxNamed || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(size) {
+	if len(s.named) >= c.opts.Limits.Named || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(size) {
 		return nil
 	}
 	s.interned++

@@ -90,7 +90,7 @@ func (s *session) refer(r *route) bool {
 	if _, known := s.named[r]; known {
 		return true
 	}
-	if len(s.named) >= maxNamed {
+	if len(s.named) >= s.c.opts.Limits.Named {
 		return false
 	}
 	if s.named == nil {

@@ -53,7 +53,7 @@ func validChoice(c *control.Choice) *control.Failure {
 // internView makes a view of r, or returns nil if there are too many routes. Call with the lock held, after r.call.
 func (s *session) internView(r *route, choice control.Choice, key string) *route {
 	c := s.c
-	if len(s.named) >= maxNamed || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key)) {
+	if len(s.named) >= c.opts.Limits.Named || c.routes.full(c.opts.Limits.Routes) || s.interned >= c.opts.Limits.RoutesPerNode || !s.charge(len(key)) {
 		return nil
 	}
 	s.interned++
