@@ -8,7 +8,7 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-tls demo-workers test test386 generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover night
+.PHONY: help demo demo-tls demo-workers test test386 generate fresh lint vet staticcheck unit plain real race fuzz feel bench bench-quick bench-check slowlink microbench cover defects night
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -106,6 +106,10 @@ microbench: ## Go benchmarks, with allocations
 cover: ## what the tests reach
 	$(GO) test -short -coverprofile cover.out -coverpkg ./... ./...
 	$(GO) tool cover -func cover.out | tail -n 1
+
+# Weeks may pass without it: a patch that does not apply any more fails make test.
+defects: ## plant each defect of testdata/defects in a copy, and want its tests to notice
+	$(GO) run ./internal/defects
 
 # Figures are taken without the race detector, one package after the other, so that they are worth something.
 night: lint fresh race ## what takes long: everything many times, full figures, networks that are cut and slow, and fuzzing for a minute each
