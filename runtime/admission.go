@@ -397,8 +397,8 @@ func (a *admission) leave(ctx *callCtx, p *peer, t *turn, of *Registration) (nex
 	} else {
 		a.running--
 		p.running--
-		a.forgetCaller(p)
 	}
+	a.forgetCaller(p)
 	if of.running--; of.running == 0 {
 		a.ended = signal(a.ended)
 	}

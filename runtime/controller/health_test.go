@@ -313,3 +313,12 @@ func TestPoisonEjectsNobody(t *testing.T) {
 		require.NotEmpty(t, c.out(), "several callers")
 	})
 }
+
+// Failures of one node's schedules are those of one caller, and balance by caller tells nodes' schedules apart.
+func TestSchedulesAreOfTheirOwner(t *testing.T) {
+	c := New(Options{})
+	defer c.Close()
+	a, b := (&owner{name: "a"}).session(c), (&owner{name: "b"}).session(c)
+	require.Equal(t, transport.NameHash("a"), a.nameHash)
+	require.NotEqual(t, a.nameHash, b.nameHash)
+}

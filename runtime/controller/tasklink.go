@@ -91,7 +91,7 @@ func (o *owner) session(c *Controller) *session {
 		return nil
 	}
 	c.lastNumber++
-	o.s = &session{c: c, link: &o.taskLink, name: o.name, number: c.lastNumber, fires: true}
+	o.s = &session{c: c, link: &o.taskLink, name: o.name, nameHash: transport.NameHash(o.name), number: c.lastNumber, fires: true}
 	o.s.set(joined)
 	return o.s
 }
