@@ -10,7 +10,8 @@ import (
 
 // A node remembers the methods that it was told of last, so that a controller may tell of any number, and need not say what it has forgotten.
 func TestLIM66IntroductionsAreForgotten(t *testing.T) {
-	s := new(session)
+	s := &session{node: new(Node)}
+	s.node.services.catchers.Store(&[]*Registration{})
 	tell := func(i int) {
 		require.NoError(t, s.learn(&control.Introduce{Number: control.Introduced + uint32(i), Service: "S", Method: "M"}))
 	}
