@@ -156,6 +156,9 @@ func (s *session) file(key routeKey, d *control.Description, m *control.Describe
 	}
 	if s.asked[r] = want; want == (asking{}) {
 		delete(s.asked, r)
+		if len(s.asked) == 0 { // nothing is asked of most nodes any more
+			s.asked = nil
+		}
 	}
 	return nil
 }

@@ -221,6 +221,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	c.lastNumber++
 	s.number, s.since = c.lastNumber, time.Now()
 	s.visitor.leave()
+	s.visitor = nil // it holds on to more than itself
 	c.names[s.name] = s
 	c.sessions = append(c.sessions, s)
 	c.noteJoined(s.name)

@@ -35,7 +35,7 @@ type session struct {
 	state atomic.Int32 // changed with the controller's lock held, but for the first steps
 
 	// Of the handshake.
-	visitor    *visitor    // until it has joined
+	visitor    *visitor    // nil once it has joined, which may be by another session's goroutine, with the controller's lock held
 	patience   *time.Timer // while it waits for a name
 	hello      transport.HelloPayload
 	rawHello   []byte
@@ -211,8 +211,10 @@ func (s *session) HandleClosed(err error) {
 		w.Elsewhere()
 	}
 	c, b := s.c, s.touched
-	s.visitor.leave()
 	c.mu.Lock()
+	if s.visitor != nil {
+		s.visitor.leave()
+	}
 	was := state(s.state.Swap(int32(gone)))
 	delete(c.links, s)
 	switch was {
