@@ -73,7 +73,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-func TestRequestOverTheLimitIsRefusedBeforeItIsSent(t *testing.T) {
+func TestLIM6RequestOverTheLimitIsRefusedBeforeItIsSent(t *testing.T) {
 	k := newKit(t)
 	// 4 MiB less what wraps the blob: an array header of one byte, a blob header of five.
 	_, err := k.p.Echo(t.Context(), make([]byte, 4<<20-6))
@@ -386,7 +386,7 @@ func TestD13SEM17ShutdownDrains(t *testing.T) {
 	})
 }
 
-func TestD13SEM17ShutdownIsBounded(t *testing.T) {
+func TestD13SEM17LIM23ShutdownIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		k.impl.Blocked = make(chan struct{}, 1)
 		result := make(chan error, 1)

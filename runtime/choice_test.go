@@ -206,7 +206,7 @@ func TestWhereWithWrongLabels(t *testing.T) {
 	})
 }
 
-func TestLabelLimits(t *testing.T) {
+func TestLIM40LabelLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := daffitest.New(t)
 		connect := func(labels map[string]string) error {

@@ -11,7 +11,7 @@ import (
 )
 
 // LIM-72: a row that fits is there, one more is left out until there is room again.
-func TestTableBytes(t *testing.T) {
+func TestLIM72TableBytes(t *testing.T) {
 	row := func(session uint32, methods ...string) control.Node {
 		return control.Node{Session: session, Name: "n", Services: []control.Service{{Name: "S", Methods: methods}}}
 	}
@@ -36,7 +36,7 @@ func TestTableBytes(t *testing.T) {
 }
 
 // LIM-71: with long signatures fewer methods are remembered, the latest.
-func TestMaxTaught(t *testing.T) {
+func TestLIM71MaxTaught(t *testing.T) {
 	n := &Node{}
 	s := &session{node: n}
 	m := &control.Introduce{Number: control.Introduced, Service: "S", Method: "M", Sig: strings.Repeat("x", 32<<10-2)}

@@ -278,7 +278,7 @@ func TestACC47HostileWelcome(t *testing.T) {
 }
 
 // LIM-70 and LIM-73, at the bound and one past it.
-func TestCallersAndAnnounced(t *testing.T) {
+func TestLIM70LIM73CallersAndAnnounced(t *testing.T) {
 	c := &captor{}
 	n := daffi.New(daffi.Options{Name: "victim", MaxRunning: 1, MaxQueue: 2, Limits: daffi.Limits{Callers: 2}, Controller: attaching(func() (transport.Link, error) { return c.capture(t), nil })})
 	t.Cleanup(func() { n.Close() })

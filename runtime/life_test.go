@@ -183,7 +183,7 @@ func TestD10HooksMayCall(t *testing.T) {
 }
 
 // Events that wait are bounded, and what is left of them is how things went without some of the times in between.
-func TestE29SlowHooks(t *testing.T) {
+func TestE29LIM37SlowHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d := new(wire), new(logbook)
 		w.start(t)

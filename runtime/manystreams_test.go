@@ -43,7 +43,7 @@ func begin(t *testing.T, seq iter.Seq2[int, error]) (stop func()) {
 }
 
 // A link has LIM-12's streams, and one more is refused before anything was sent.
-func TestStreamsOverTheLimitAreRefused(t *testing.T) {
+func TestLIM12StreamsOverTheLimitAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := streamKit(t)
 		stops := make([]func(), transport.MaxStreams)

@@ -174,7 +174,7 @@ func TestIdempotentCallRunsAgainAfterReconnect(t *testing.T) {
 	})
 }
 
-func TestRetryBudget(t *testing.T) {
+func TestLIM24RetryBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p, cut := cutKit(t)
 		again := func() error { *cut = true; _, err := p.Get(t.Context(), "k"); return err }

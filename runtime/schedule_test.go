@@ -265,8 +265,8 @@ func TestD45Overlap(t *testing.T) {
 	}
 }
 
-// TestD45OverlapIsBounded: sixteen runs go on, a seventeenth does not begin.
-func TestD45OverlapIsBounded(t *testing.T) {
+// TestD45LIM29OverlapIsBounded: sixteen runs go on, a seventeenth does not begin.
+func TestD45LIM29OverlapIsBounded(t *testing.T) {
 	scheduled(t, func(t *testing.T, k *station) {
 		task, err := k.calls.Add(60_000).Schedule(t.Context(), daffi.Every(10*time.Millisecond).Overlap(daffi.AllowOverlap).Timeout(time.Hour))
 		require.NoError(t, err)

@@ -177,7 +177,7 @@ func TestServerStreamEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestSlowConsumerHoldsOnlyItsWindow(t *testing.T) {
+func TestLIM13SlowConsumerHoldsOnlyItsWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		next, stop := iter.Pull2(k.p.Count(t.Context(), 1<<30, ""))
 		defer stop()

@@ -266,7 +266,7 @@ func TestTrialThatDoesNotEnd(t *testing.T) {
 	})
 }
 
-func TestEjectAfter(t *testing.T) {
+func TestLIM42EjectAfter(t *testing.T) {
 	for after, want := range map[int]int{-1: 0, 1: 1, 3: 1, 21: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClinic(t, start(t, Options{EjectAfter: after}), 2)

@@ -178,7 +178,7 @@ func TestPending(t *testing.T) {
 	joined.Route(t, "Svc", "M", "sig")
 }
 
-func TestMaxNodes(t *testing.T) {
+func TestLIM4MaxNodes(t *testing.T) {
 	w := start(t, Options{MaxNodes: 2})
 	w.join("a")
 	b := w.join("b")
@@ -363,7 +363,7 @@ func failedWithin(t *testing.T, p *rawpeer.Peer, id uint64, wait time.Duration) 
 	return control.Failure{}
 }
 
-func TestPing(t *testing.T) {
+func TestLIM17Ping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, Options{})
 		p := w.join("node")

@@ -11,7 +11,7 @@ import (
 )
 
 // ACC-43: every bomb is refused for its reason, the memory of the node grows by little for each, and a thousand at once wait for the decoders without holding any.
-func TestACC43Bombs(t *testing.T) {
+func TestACC43LIM7Bombs(t *testing.T) {
 	c := NewCompressor()
 	defer c.Close()
 	warm, err := c.Unpack(c.Compress(nil, text(MaxMessage)), MaxMessage) // what is made once

@@ -59,7 +59,7 @@ func TestKindNumbersAreTheWires(t *testing.T) {
 	}
 }
 
-func TestD56I4FrameLimits(t *testing.T) {
+func TestD56I4LIM5FrameLimits(t *testing.T) {
 	head := func(n uint32) []byte {
 		b := AppendHeader(nil, &Header{Kind: Data}, 0)
 		binary.LittleEndian.PutUint32(b, n)

@@ -245,7 +245,7 @@ func TestEqualProof(t *testing.T) {
 	}
 }
 
-func TestD2ValidName(t *testing.T) {
+func TestD2LIM10ValidName(t *testing.T) {
 	for _, name := range []string{"a", "0", "shop", "shop-1", "a_b", "a--b", "a-_b", strings.Repeat("z", MaxName)} {
 		if err := ValidName(name); err != nil {
 			t.Errorf("%q: %v", name, err)

@@ -175,7 +175,7 @@ func TestDialContradictions(t *testing.T) {
 	}
 }
 
-func TestTokens(t *testing.T) {
+func TestLIM51Tokens(t *testing.T) {
 	const one, two = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 	for text, want := range map[string]string{
 		"":                  "",

@@ -100,8 +100,8 @@ func silentEnd(c net.Conn) {
 	}
 }
 
-// TestBudgetIsKept: a writer stops when the budget is used up, and goes on with an Ack; only what a link may keep in any case is beyond it.
-func TestBudgetIsKept(t *testing.T) {
+// TestLIM27BudgetIsKept: a writer stops when the budget is used up, and goes on with an Ack; only what a link may keep in any case is beyond it.
+func TestLIM27BudgetIsKept(t *testing.T) {
 	const limit = 1 << 20
 	for _, frames := range []int{limit/(16<<10) - 10, limit / (16 << 10), 3 * limit / (16 << 10)} {
 		synctest.Test(t, func(t *testing.T) {

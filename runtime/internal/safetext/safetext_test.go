@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLine(t *testing.T) {
+func TestLIM68Line(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                         "",
 		"plain text, ünïcode 日本 🙂": "plain text, ünïcode 日本 🙂",

@@ -342,8 +342,8 @@ func TestContextErrors(t *testing.T) {
 	}
 }
 
-// TestManyErrors is about LIM-26.
-func TestManyErrors(t *testing.T) {
+// TestLIM26ManyErrors is about LIM-26.
+func TestLIM26ManyErrors(t *testing.T) {
 	k, ctx := newKit(t), t.Context()
 	found := func(err error) (n int) {
 		for i := range 20 {
