@@ -15,7 +15,6 @@ func (c *Controller) openPolicy() error {
 	a := &c.access
 	a.log, a.dry = c.log, c.opts.PolicyDryRun
 	if c.opts.Policy == "" {
-		c.log.Info("no policy: every node may call, serve and schedule everything")
 		return nil
 	}
 	a.files = watchfile.New([]string{c.opts.Policy}, watchfile.Options{})
@@ -24,7 +23,6 @@ func (c *Controller) openPolicy() error {
 		return fmt.Errorf("%w: Policy: %w", errBadOption, err)
 	}
 	a.current.Store(p)
-	c.sayPolicy(p)
 	return nil
 }
 
@@ -36,11 +34,14 @@ func (c *Controller) sayPolicy(p *policy.Policy) {
 	c.log.Info("policy", "file", c.opts.Policy, "rules", p.Rules(), "mode", mode)
 }
 
-// watchPolicy has changes of the file taken up.
+// watchPolicy says who may do what now that the controller begins, and has changes of the file taken up.
 func (c *Controller) watchPolicy() {
-	if c.access.files != nil {
-		c.access.files.Start(c.rereadPolicy)
+	if c.access.files == nil {
+		c.log.Info("no policy: every node may call, serve and schedule everything")
+		return
 	}
+	c.sayPolicy(c.access.current.Load())
+	c.access.files.Start(c.rereadPolicy)
 }
 
 // rereadPolicy takes up another policy, if the file has one, and keeps the old one otherwise.
