@@ -16,6 +16,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/daffitest"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
 	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
@@ -234,7 +235,7 @@ func TestControllerAsksForNonsense(t *testing.T) {
 		"unreadable":     {[][]byte{{0x92, byte(control.OpMissing), 0xa1, 'x'}}, "cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := &asker{rogue: rogue{joined: make(chan struct{})}}
+			a := &asker{rogue: rogue{host: rawpeer.Host{Name: "rogue"}, joined: make(chan struct{})}}
 			n := a.join(t, test.answers...)
 			_, err := daffi.Register(n, service("Svc", "()()", "(int)()"), plain{})
 			e := requireError(t, err, daffi.Internal, daffi.ReasonProtocol, daffi.NotRun)
@@ -248,7 +249,7 @@ func TestControllerAsksForNonsense(t *testing.T) {
 		})
 	}
 
-	a := &asker{rogue: rogue{joined: make(chan struct{})}}
+	a := &asker{rogue: rogue{host: rawpeer.Host{Name: "rogue"}, joined: make(chan struct{})}}
 	n := a.join(t, encoded((&control.Registered{Describe: []uint32{7}}).Append))
 	_, err := daffi.Register(n, service("Svc", "()()"), plain{})
 	require.NoError(t, err, "documentation is not worth failing for")
@@ -291,7 +292,7 @@ func FuzzAnswers(f *testing.F) {
 			data = data[1+n:]
 		}
 		synctest.Test(t, func(t *testing.T) {
-			a := &asker{rogue: rogue{joined: make(chan struct{})}}
+			a := &asker{rogue: rogue{host: rawpeer.Host{Name: "rogue"}, joined: make(chan struct{})}}
 			n := a.join(t, answers...)
 			_, _ = daffi.Register(n, service("Svc", "()()", wideSig("A", 100)), plain{})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
