@@ -123,7 +123,7 @@ func (c *Controller) askName(s *session) *transport.RefusePayload {
 		return &transport.RefusePayload{Code: unavailable, Reason: reasonClosed, Message: "the controller shuts down"}
 	case holder == nil:
 		return c.join(s)
-	case holder.identity != s.identity:
+	case holder.identity != s.identity && !holder.is(gone): // one whose link has ended is about to release it, whosever it was
 		return &transport.RefusePayload{Code: permissionDenied, Reason: reasonNameTaken,
 			Message: fmt.Sprintf("the name %q belongs to another node, with another identity, as long as that is there", s.name)}
 	case !c.mayWait(s, holder):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // TestPolicyOfANumberThatIsGivenAgain has a node guess the number of a method that it may call. That number is another method's later, which it may not call.
@@ -99,4 +100,32 @@ func TestTableOfWhatIsHidden(t *testing.T) {
 	hidden, nodes := messages(w.join("guest"))
 	require.Equal(t, 1, nodes, "itself")
 	require.GreaterOrEqual(t, hidden, all)
+}
+
+// SEM-15: a dead session holds nothing, though its name is released a moment after others were told that it has left: who comes in that moment waits for it, whoever it is.
+func TestSEM15NameAboutToBeReleased(t *testing.T) {
+	c := New(Options{})
+	defer c.Close()
+	holder := &session{c: c, name: "n", identity: "process"}
+	holder.set(joined)
+	c.names["n"] = holder
+	ask := func() (s *session, why *transport.RefusePayload) {
+		s = &session{c: c, name: "n", identity: "user 1"}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return s, c.askName(s)
+	}
+	_, why := ask()
+	require.NotNil(t, why)
+	require.Equal(t, permissionDenied, why.Code)
+
+	holder.set(gone)
+	s, why := ask()
+	require.Nil(t, why)
+	require.True(t, s.is(awaitName))
+	s.patience.Stop()
+	c.mu.Lock()
+	c.forgetWaiting(s)
+	delete(c.names, "n")
+	c.mu.Unlock()
 }

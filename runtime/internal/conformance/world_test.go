@@ -93,6 +93,9 @@ func TestConformance(t *testing.T) {
 			for _, s := range scenarios {
 				t.Run(s.name, func(t *testing.T) { s.run(t, &world{t: t, inside: w.inside, addr: w.addr, tls: w.tls}) })
 				alone(t, observer)
+				if c, ok := w.inside.(interface{ Stats() controller.Stats }); ok { // nobody is told of a node that comes and goes in a moment
+					require.Eventually(t, func() bool { return c.Stats().Nodes == 1 }, patience, time.Millisecond)
+				}
 			}
 		})
 		require.NoError(t, goleak.Find(others), kind.name)
