@@ -72,14 +72,22 @@ type attacker struct {
 	conn  net.Conn
 	rough atomic.Bool       // what it is sent is only counted, from now on
 	got   [256]atomic.Int64 // frames by kind
-	deaf  sync.Mutex        // held while it reads nothing
+	deaf  sync.Mutex        // held while it reads nothing, and by the reader while it takes a frame
+
+	paused bool // deaf is held by pause
 }
 
-// pause lets it read nothing any more, and resume ends that.
-func (a *attacker) pause() { a.deaf.Lock() }
+// pause lets it read nothing any more, and resume ends that, if it is so. Both are for the test's own goroutine.
+func (a *attacker) pause() {
+	a.deaf.Lock()
+	a.paused = true
+}
+
 func (a *attacker) resume() {
-	a.deaf.TryLock()
-	a.deaf.Unlock()
+	if a.paused {
+		a.paused = false
+		a.deaf.Unlock()
+	}
 }
 
 func (w wired) attacker(name string) *attacker {
