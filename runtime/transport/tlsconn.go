@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,21 +221,13 @@ func (s *secure) writeFull(bufs net.Buffers, stall time.Duration) error {
 
 // drain writes what is left.
 func (s *secure) drain(stall time.Duration) error {
-	idle := 0
+	var taken progress
 	for s.next() {
 		s.SetWriteDeadline(time.Now().Add(stall / 2))
 		n, err := s.wire.Conn.Write(s.left.B[s.at:])
 		s.wrote(n)
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
+		if err := taken.after(int64(n), err); err != nil {
 			return err
-		case n > 0:
-			idle = 0
-		default:
-			if idle++; idle == 2 {
-				return ErrStalled
-			}
 		}
 	}
 	return nil

@@ -423,20 +423,30 @@ func (w *writer) writeFull(bufs net.Buffers, written int) error {
 		written -= n
 	}
 	defer clear(w.spare)
-	idle := 0
+	var taken progress
 	for len(w.left) > 0 {
 		w.conn.c.SetWriteDeadline(time.Now().Add(w.q.limits.StallTimeout / 2))
-		n, err := w.left.WriteTo(w.conn.c)
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
+		if err := taken.after(w.left.WriteTo(w.conn.c)); err != nil {
 			return err
-		case n > 0:
-			idle = 0
-		default:
-			if idle++; idle == 2 {
-				return ErrStalled
-			}
+		}
+	}
+	return nil
+}
+
+// progress tells a peer that takes something now and then from one that is stalled: it is looked at twice in the limit for that.
+type progress struct{ idle int }
+
+// after is why no write follows one that ended like this, at the latest after half of the limit; nil if one does.
+func (p *progress) after(n int64, err error) error {
+	switch {
+	case err == nil:
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case n > 0:
+		p.idle = 0
+	default:
+		if p.idle++; p.idle == 2 {
+			return ErrStalled
 		}
 	}
 	return nil
