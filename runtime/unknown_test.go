@@ -341,6 +341,7 @@ func TestE16NodesComeAndGo(t *testing.T) {
 		require.Equal(t, "served", got)
 		require.NoError(t, reg.Close())
 		require.NoError(t, b.Close())
+		synctest.Wait() // The controller has seen that b is gone: a call that meets it on its way there may have run.
 		_, err = asks(t, client, "s", "M")
 		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
 	})
