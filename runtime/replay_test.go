@@ -3,6 +3,8 @@ package daffi_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -416,6 +418,63 @@ func TestT9TokenSessions(t *testing.T) {
 			defer n.Close()
 			do := map[string]func() error{"join": func() error { return n.Join(t.Context()) }, "leave": n.Close}
 			r := rawpeer.Replay{Token: token, Controller: true, Do: func(name string) error { return do[name]() }, Dial: func(string) net.Conn {
+				conn, err := l.Accept()
+				require.NoError(t, err)
+				t.Cleanup(func() { conn.Close() })
+				return conn
+			}}
+			r.Run(t, path)
+		})
+	}
+}
+
+// TestT9ShownTokenSessions are sessions inside TLS, where nodes show tokens of which the controller knows hashes: of one that may join, one that wants a name which its token is not for, and one whose
+// token nobody knows.
+func TestT9ShownTokenSessions(t *testing.T) {
+	c := newCluster(t)
+	known, hash := c.token("known", 0x5a)
+	unknown, _ := c.token("unknown", 0x7b)
+	list := filepath.Join(c.dir, "tokens")
+	require.NoError(t, os.WriteFile(list, []byte(hash+" node\n"), 0o600))
+	files := c.issue("controller")
+	authorities := x509.NewCertPool()
+	authorities.AddCert(c.a.Certificate())
+	for _, path := range sessionFiles(t, ".tls") {
+		t.Run("nodes of "+filepath.Base(path), func(t *testing.T) {
+			ctl := c.listen(controller.Options{TLS: &controller.TLS{CertFile: files.CertFile, KeyFile: files.KeyFile}, TokensFile: list})
+			r := rawpeer.Replay{Dial: func(string) net.Conn {
+				conn, err := tls.Dial("tcp", strings.TrimPrefix(ctl.Addr(), "tcp://"), &tls.Config{RootCAs: authorities, NextProtos: []string{"daffi/1"}, MinVersion: tls.VersionTLS13})
+				require.NoError(t, err)
+				t.Cleanup(func() { conn.Close() })
+				return conn
+			}}
+			r.Run(t, path)
+		})
+		t.Run("controller of "+filepath.Base(path), func(t *testing.T) {
+			pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+			require.NoError(t, err)
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"daffi/1"}, MinVersion: tls.VersionTLS13})
+			require.NoError(t, err)
+			defer l.Close()
+			options := func(name, token string) daffi.Options {
+				return daffi.Options{Name: name, Addr: "tcp://" + l.Addr().String(), TLS: &daffi.TLS{CAFile: c.ca()}, TokenFile: token}
+			}
+			n := daffi.New(options("node", known))
+			defer n.Close()
+			refused := func(o daffi.Options, code daffi.Code) func() error {
+				return func() error {
+					n := daffi.New(o)
+					defer n.Close()
+					err := n.Join(t.Context())
+					return errors.Join(want(daffi.CodeOf(err), code), want(daffi.OutcomeOf(err), daffi.NotRun))
+				}
+			}
+			do := map[string]func() error{
+				"join": func() error { return n.Join(t.Context()) }, "leave": n.Close,
+				"join under another name": refused(options("other", known), daffi.PermissionDenied),
+				"join with another token": refused(options("node", unknown), daffi.Unauthenticated),
+			}
+			r := rawpeer.Replay{Controller: true, Do: func(name string) error { return do[name]() }, Dial: func(string) net.Conn {
 				conn, err := l.Accept()
 				require.NoError(t, err)
 				t.Cleanup(func() { conn.Close() })
