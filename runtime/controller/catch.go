@@ -101,7 +101,7 @@ func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]p
 	}
 	for i, p := range to[:n] {
 		p.s.introduce(r)
-		to[i] = provider{s: p.s, number: control.Introduced | r.number}
+		to[i] = provider{s: p.s, number: r.introduction()}
 		s.touched.add(p.s.link)
 	}
 	return n, nil
@@ -157,24 +157,26 @@ func shorter(name string) (string, bool) {
 	return name[:i], true
 }
 
+// introduction is the number by which nodes that do not serve a method are told of it. Unlike the route's own it is not another's soon after the route is forgotten: an introduction overtakes the calls that
+// wait for a node, which would then be taken for calls of what is introduced.
+func (r *route) introduction() uint32 { return control.Introduced | uint32(r.serial) }
+
 // introduce tells the node of a method, before it gets the first call of it. Of many the one that it was told of first is forgotten, and introduced anew if it is called again: callers name methods as
 // they like, and none of them shall stand in the way of others. Call with the controller's lock held.
 func (s *session) introduce(r *route) {
-	number := control.Introduced | r.number
-	if s.introduced[number] != nil || s.is(gone) {
+	number := r.introduction()
+	was := s.introduced[number]
+	if was == r || s.is(gone) {
 		return
+	}
+	if was != nil { // of 2³¹ routes ago
+		s.untell(slices.IndexFunc(s.toldOf, func(t told) bool { return t.number == number }))
 	}
 	sig, _ := r.signature()
 	m := control.Introduce{Number: number, Service: r.service, Method: r.method, Sig: sig}
 	size := len(m.Service) + len(m.Method) + len(m.Sig)
 	for len(s.toldOf) > 0 && (len(s.toldOf) == maxIntroduced || s.told+size > maxTold) {
-		old := s.introduced[s.toldOf[0].number]
-		delete(s.introduced, s.toldOf[0].number)
-		s.told -= s.toldOf[0].size
-		s.toldOf = s.toldOf[1:]
-		if old.users--; old.users == 0 {
-			s.c.forget([]*route{old})
-		}
+		s.untell(0)
 	}
 	if s.introduced == nil {
 		s.introduced = map[uint32]*route{}
@@ -184,4 +186,17 @@ func (s *session) introduce(r *route) {
 	s.told += size
 	r.users++
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Control}, Payload: encode(m.Append)})
+}
+
+// untell forgets that the node was told of a method. Call with the controller's lock held.
+func (s *session) untell(i int) {
+	t := s.toldOf[i]
+	r := s.introduced[t.number]
+	delete(s.introduced, t.number)
+	s.told -= t.size
+	copy(s.toldOf[1:], s.toldOf[:i])
+	s.toldOf = s.toldOf[1:]
+	if r.users--; r.users == 0 {
+		s.c.forget([]*route{r})
+	}
 }

@@ -15,22 +15,78 @@ import (
 // TestPolicyOfANumberThatIsGivenAgain has a node guess the number of a method that it may call. That number is another method's later, which it may not call.
 func TestPolicyOfANumberThatIsGivenAgain(t *testing.T) {
 	w := start(t, Options{Policy: policyFile(t, "allow server serve *\nallow friend call *\nallow guest call Shop.Open")})
+	w.routes.many = 1
 	friend, guest := w.join("friend"), w.join("guest")
 	number := friend.Route(t, "Shop", "Open", "sig")
 	require.Equal(t, reasonNoProvider, guest.Failed(t, guest.Call(number, 1, 1, "\x90")).Reason)
 	friend.Close()
 	w.eventually(func(st Stats) bool { return st.Routes == 0 }, "it is forgotten")
 
-	w.mu.Lock()
-	next := w.routes.next
-	w.routes.next = manyRoutes
-	w.mu.Unlock()
 	w.join("server").Register(t, "Shop", "Secret")
-	w.mu.Lock()
-	w.routes.next = next
-	w.mu.Unlock()
 	require.Equal(t, "Shop.Secret", w.route(number).String(), "it has the number")
 	require.Equal(t, permissionDenied, guest.Failed(t, guest.Call(number, 1, 2, "\x90")).Code)
+}
+
+// TestIntroductionsAreNotGivenAgain has a route forgotten, and its number given to another, while calls of it wait for a node that takes what nobody serves. What tells that node of the other
+// overtakes them.
+func TestIntroductionsAreNotGivenAgain(t *testing.T) {
+	w := start(t, Options{})
+	w.routes.many = 1
+	node := w.join("node")
+	require.Nil(t, caught(t, node, "x"))
+	told := func() uint32 {
+		_, d := node.Answer(t, 0)
+		var m control.Introduce
+		require.NoError(t, m.Read(d))
+		f := node.Served(t)
+		require.Equal(t, m.Number, f.Route)
+		return m.Number
+	}
+	first := w.join("first")
+	number := first.Route(t, "x", "Harmless", "()()")
+	first.Call(number, 1, 1, "\x90")
+	before := told()
+	w.mu.Lock()
+	w.session(node.Session).untell(0) // as after many others
+	w.mu.Unlock()
+	first.Close()
+	w.eventually(func(st Stats) bool { return st.Routes == 0 }, "it is forgotten")
+	node.Expect(t, transport.Cancel)
+	node.Expect(t, transport.Peer)
+
+	other := w.join("other")
+	require.Equal(t, number, other.Route(t, "x", "Harmful", "()()"), "it has the number")
+	other.Call(number, 1, 1, "\x90")
+	require.NotEqual(t, before, told())
+}
+
+// TestIntroductionsComeRound has 2³¹ routes come between two that a node is told of under one number.
+func TestIntroductionsComeRound(t *testing.T) {
+	w := start(t, Options{})
+	node, caller := w.join("node"), w.join("caller")
+	require.Nil(t, caught(t, node, "x"))
+	call := func(slot uint32, method string) (number uint32) {
+		caller.Call(caller.Route(t, "x", method, "()()"), slot, 1, "\x90")
+		_, d := node.Answer(t, 0)
+		var m control.Introduce
+		require.NoError(t, m.Read(d))
+		require.Equal(t, method, m.Method)
+		require.Equal(t, m.Number, node.Served(t).Route)
+		return m.Number
+	}
+	call(1, "First")
+	number := call(2, "Second")
+	call(3, "Third")
+	w.mu.Lock()
+	w.routes.added = uint64(number&^control.Introduced) + 1<<31 - 1
+	w.mu.Unlock()
+	require.Equal(t, number, call(4, "Last"))
+	s := w.session(node.Session)
+	require.Len(t, s.introduced, 3)
+	require.Len(t, s.toldOf, 3)
+	require.Equal(t, number, s.toldOf[2].number)
+	caller.Call(caller.Route(t, "x", "Third", "()()"), 5, 1, "\x90")
+	node.Served(t)
 }
 
 // TestSettleForgotten has signatures compared of which one is forgotten meanwhile, and its place taken by another.

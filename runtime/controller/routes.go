@@ -13,6 +13,7 @@ type routes struct {
 
 	// Guarded by the controller's lock.
 	count int
+	many  uint32   // numbers from it on are given only when no other is free
 	added uint64   // routes that there ever were
 	next  uint32   // the least number that was never given
 	free  []uint32 // those that were, and may be again, oldest first
@@ -22,11 +23,11 @@ type routePage [1 << routePageBits]atomic.Pointer[route]
 
 const (
 	routePageBits = 10
-	manyRoutes    = 1 << 20 // numbers beyond it are given only when no other is free
+	manyRoutes    = 1 << 20
 )
 
 func newRoutes() *routes {
-	t := &routes{next: 1}
+	t := &routes{next: 1, many: manyRoutes}
 	t.pages.Store(&[]*routePage{})
 	return t
 }
@@ -48,7 +49,7 @@ func (t *routes) full(limit int) bool {
 
 // add gives r a number.
 func (t *routes) add(r *route) {
-	if t.next < manyRoutes || len(t.free) == 0 {
+	if t.next < t.many || len(t.free) == 0 {
 		r.number = t.next
 		t.next++
 	} else {

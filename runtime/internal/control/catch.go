@@ -17,7 +17,7 @@ type Catch struct{ Prefix string }
 type Uncatch struct{ Prefix string }
 
 // Introduce tells a node what the method is that Requests with this number in the route field call, which it does not serve itself. It comes before the
-// first of them, once in a session. Numbers are from [Introduced] on.
+// first of them, and again when others have come in between. Numbers are from [Introduced] on.
 type Introduce struct {
 	Number  uint32
 	Service string
