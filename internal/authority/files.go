@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/daffi-rpc/daffi/internal/wholefile"
 )
 
 // Files of an authority, in its directory.
@@ -59,39 +61,12 @@ func (p Pair) Write(certificateFile, keyFile string, replace bool) error {
 	return err
 }
 
-// writeFile makes the file whole or not at all.
-func writeFile(file string, content []byte, mode fs.FileMode, replace bool) (err error) {
+// writeFile makes the file, and the directory if it is not there, for this user alone.
+func writeFile(file string, content []byte, mode fs.FileMode, replace bool) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // its mode is 0600
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", file, err)
-	}
-	defer func() {
-		if gone := os.Remove(f.Name()); err == nil && gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-			err = gone
-		}
-	}()
-	_, err = f.Write(content)
-	if mode != 0o600 {
-		err = errors.Join(err, f.Chmod(mode))
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", file, err)
-	}
-	if replace {
-		err = os.Rename(f.Name(), file)
-	} else {
-		err = os.Link(f.Name(), file) // unlike a rename it replaces nothing
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			err = os.Rename(f.Name(), file) // a file system without links
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", file, err)
-	}
-	return nil
+	return wholefile.Write(file, content, mode, replace)
 }
 
 // Load reads an authority that Write has written. The key must be readable by this user alone.

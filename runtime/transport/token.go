@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/daffi-rpc/daffi/internal/wholefile"
 )
 
 // TokenSize is the length of a token: 256 bits.
@@ -78,33 +80,13 @@ func MakeToken(file string) ([]byte, error) { return makeToken(file, false) }
 
 // makeToken writes a new token to file, whole or not at all. What is there already is replaced if replace is set, else the error matches
 // os.ErrExist.
-func makeToken(file string, replace bool) (token []byte, err error) {
-	token = make([]byte, TokenSize)
-	rand.Read(token)                                        // never fails
-	f, err := os.CreateTemp(filepath.Dir(file), ".token-*") // its mode is 0600
-	if err != nil {
-		return nil, fmt.Errorf("writing the token: %w", err)
+func makeToken(file string, replace bool) ([]byte, error) {
+	token := make([]byte, TokenSize)
+	rand.Read(token) // never fails
+	if err := wholefile.Write(file, []byte(hex.EncodeToString(token)+"\n"), 0o600, replace); err != nil {
+		return nil, fmt.Errorf("the token: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("writing the token: %w", errors.Join(err, os.Remove(f.Name())))
-		}
-	}()
-	_, err = f.WriteString(hex.EncodeToString(token) + "\n")
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if replace {
-		return token, os.Rename(f.Name(), file)
-	}
-	err = os.Link(f.Name(), file) // unlike a rename it replaces nothing
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		return token, os.Rename(f.Name(), file) // a file system without links
-	}
-	if err == nil {
-		os.Remove(f.Name()) // the other name stays
-	}
-	return token, err
+	return token, nil
 }
 
 // loadOrMakeToken reads the token that somebody put there, or else makes one.

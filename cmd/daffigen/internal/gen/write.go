@@ -3,10 +3,10 @@ package gen
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/daffi-rpc/daffi/internal/wholefile"
 )
 
 // Stale reports whether the disk holds other bytes than f, and what it holds: nothing, if there is no such file.
@@ -24,18 +24,5 @@ func (f File) Write() error {
 	if err != nil || !stale {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(f.Path), filepath.Base(f.Path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.Path, err)
-	}
-	defer os.Remove(temp.Name()) // is gone when all went well
-	_, err = temp.Write(f.Content)
-	err = errors.Join(err, temp.Chmod(0o644), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), f.Path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.Path, err)
-	}
-	return nil
+	return wholefile.Write(f.Path, f.Content, 0o644, true)
 }
