@@ -289,6 +289,12 @@ func or[T comparable](v *T, fallback T) {
 	}
 }
 
+// asksAfter is the silence after which the controller pings. It leaves an idle node an eighth to do so first, since one Ping and its Pong tell both sides: were both
+// to ask at the same time, as they would after each exchange, an idle link would cost twice as much.
+func (o *Options) asksAfter() time.Duration {
+	return o.PingInterval + min(o.PingInterval, o.DeadInterval-o.PingInterval)/8
+}
+
 // check says which option makes no sense.
 func (c *Controller) check() error {
 	o := &c.opts
