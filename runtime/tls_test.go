@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -316,25 +317,27 @@ func (c *cutter) cut() {
 	c.conns = nil
 }
 
-// TestACC62Rotation renews the certificates of a controller and its nodes under load, the nodes joining anew at times: no call fails.
+// TestACC62Rotation renews the certificates of a controller and its nodes under load, and the authority that they come from, puts files in their place that are no good, and has the nodes come back and
+// join anew at times: no call fails.
 func TestACC62Rotation(t *testing.T) {
-	rotations, rate := testkit.Full(10, 100), testkit.Full(300, 1000)
+	rotations, rate := testkit.Full(15, 100), testkit.Full(300, 1000)
 	c := newCluster(t)
 	files := c.issue("controller")
 	files.Every = 5 * time.Millisecond
 	ctl := c.listen(controller.Options{TLS: files, ResumeGrace: 10 * time.Second})
 	way := newCutter(t, ctl.Addr())
-	server := connect(t, daffi.Options{Addr: way.addr, TLS: c.issue("server"), ResumeGrace: 10 * time.Second})
+	nodes := []*daffi.TLS{c.issue("server"), c.issue("client")}
+	server := connect(t, daffi.Options{Addr: way.addr, TLS: nodes[0], ResumeGrace: 10 * time.Second})
 	_, err := testkit.RegisterKit(server, new(testkit.Impl))
 	require.NoError(t, err)
-	client := connect(t, daffi.Options{Addr: way.addr, TLS: c.issue("client"), ResumeGrace: 10 * time.Second})
+	client := connect(t, daffi.Options{Addr: way.addr, TLS: nodes[1], ResumeGrace: 10 * time.Second})
 	p := testkit.NewKit(client)
 	require.NoError(t, p.WaitReady(t.Context()))
 
 	var calls, failed atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	const callers = 4
+	const callers = 16
 	for range callers {
 		wg.Go(func() {
 			tick := time.NewTicker(time.Second * callers / time.Duration(rate))
@@ -353,18 +356,71 @@ func TestACC62Rotation(t *testing.T) {
 			}
 		})
 	}
-	for i := range rotations {
+	defer func() {
+		close(stop)
+		wg.Wait()
+		t.Logf("%d rotations, %d calls, %d failed", rotations, calls.Load(), failed.Load())
+		require.Zero(t, failed.Load())
+		require.Positive(t, calls.Load())
+	}()
+	change := func(f func()) { // until the controller has it
 		before := serialAt(t, ctl.Addr())
-		c.issue("controller")
-		c.issue("server")
-		c.issue("client")
+		f()
 		require.Eventually(t, func() bool { return serialAt(t, ctl.Addr()) != before }, 10*time.Second, 5*time.Millisecond)
-		if i%5 == 2 { // those that are there come back, with theirs
-			before := ctl.Stats().Resumed
-			way.cut()
-			require.Eventually(t, func() bool { return ctl.Stats().Resumed >= before+2 }, 10*time.Second, 5*time.Millisecond)
-		}
-		if i%5 == 4 { // another node joins, with the new certificates, and serves
+	}
+	all := func() { c.issue("controller"); c.issue("server"); c.issue("client") }
+	comeBack := func() {
+		before := ctl.Stats().Resumed
+		way.cut()
+		require.Eventually(t, func() bool { return ctl.Stats().Resumed >= before+2 }, 10*time.Second, 5*time.Millisecond)
+	}
+	spoils := []func(file string){
+		func(file string) { require.NoError(t, os.Remove(file)) },
+		func(file string) { require.NoError(t, os.Truncate(file, 100)) },
+		func(file string) { require.NoError(t, os.Truncate(file, 0)) },
+		func(file string) { c.wrong(file, func(r *authority.Request) { r.Name = "other" }) },
+		func(file string) {
+			c.wrong(file, func(r *authority.Request) { r.NotAfter = time.Now().Add(-time.Second) })
+		},
+	}
+	for i := range rotations {
+		time.Sleep(testkit.Full(0, 100*time.Millisecond)) // as many calls as there should be
+		change(all)
+		switch i % 5 {
+		case 1: // another authority, which is trusted beside the one before as long as there are certificates of that
+			old, err := os.ReadFile(c.ca())
+			require.NoError(t, err)
+			next, err := authority.New("shop", 0)
+			require.NoError(t, err)
+			change(func() {
+				c.trust(slices.Concat(old, next.PEM()))
+				c.issue("controller")
+			})
+			c.a = next
+			change(all)
+			comeBack()
+			change(func() {
+				c.trust(next.PEM())
+				c.issue("controller")
+			})
+			comeBack()
+		case 2: // those that are there come back, with theirs
+			comeBack()
+		case 3: // files are no good while they do
+			spoil := spoils[i/5%len(spoils)]
+			for _, f := range nodes {
+				spoil(f.CertFile)
+			}
+			spoil(files.CertFile)
+			if i/5%2 == 0 {
+				require.NoError(t, os.Truncate(c.ca(), 300))
+			}
+			comeBack()
+			comeBack()
+			c.trust(c.a.PEM())
+			change(all)
+			comeBack()
+		case 4: // another node joins, with the new certificates, and serves
 			name := fmt.Sprintf("late-%d", i)
 			late := connect(t, daffi.Options{Addr: ctl.Addr(), TLS: c.issue(name)})
 			_, err := testkit.RegisterKit(late, new(testkit.Impl))
@@ -374,11 +430,29 @@ func TestACC62Rotation(t *testing.T) {
 			cancel()
 		}
 	}
-	close(stop)
-	wg.Wait()
-	t.Logf("%d rotations, %d calls, %d failed", rotations, calls.Load(), failed.Load())
-	require.Zero(t, failed.Load())
-	require.Positive(t, calls.Load())
+}
+
+// trust replaces the authorities that everybody trusts.
+func (c *cluster) trust(pem []byte) {
+	c.t.Helper()
+	require.NoError(c.t, os.WriteFile(c.ca()+"~", pem, 0o644))
+	require.NoError(c.t, os.Rename(c.ca()+"~", c.ca()))
+}
+
+// wrong puts a certificate that is not as it was into its file, and its key into that of the key.
+func (c *cluster) wrong(file string, change func(*authority.Request)) {
+	c.t.Helper()
+	name := strings.TrimSuffix(filepath.Base(file), ".pem")
+	r := authority.Request{Name: name, Controller: name == "controller"}
+	if r.Controller {
+		r.Hosts = []string{"127.0.0.1"}
+	}
+	change(&r)
+	pair, err := c.a.Issue(r)
+	require.NoError(c.t, err)
+	cert, key := authority.Files(c.dir, name)
+	require.Equal(c.t, file, cert)
+	require.NoError(c.t, pair.Write(cert, key, true))
 }
 
 // TestLIM21OldAuthority has a node that does not know the controller's authority. It has shown nothing wrong, so its attempts do not bar the nodes that share its address.

@@ -21,7 +21,8 @@ import (
 )
 
 // TLS names the files by which one end of a connection says who it is and knows the other. They are PEM files. They are read again when they change, a certificate and
-// its key together; connections that are there stay, and when new files are no good the last good ones go on being used and that is logged.
+// its key together; connections that are there stay, and when new files are no good the last good ones go on being used and that is logged. No good is also what peers would
+// refuse: a certificate of another node or cluster, or one that has expired; one that is not valid yet is taken when it is.
 type TLS struct {
 	// CertFile holds the own certificate, and those between it and the authority's, KeyFile its private key. Controllers need both; nodes have both, and are then
 	// known by the certificate, or neither, and are then known by a token.
@@ -119,10 +120,11 @@ type credentials struct {
 
 	mu    sync.Mutex
 	tried [sha256.Size]byte // what the files held when they were read last, and their modes
+	again time.Time         // when to try the same once more, zero for never: the certificate is valid from then on
 	state atomic.Pointer[loaded]
 
 	watch *watchfile.Watcher // of a controller
-	fresh chan struct{}      // has an element when other files are in use
+	fresh chan struct{}      // has an element when other files are in use, or will be
 	stop  chan struct{}
 	once  sync.Once
 	wg    sync.WaitGroup
@@ -130,9 +132,10 @@ type credentials struct {
 
 // loaded is what files held at one time. It does not change.
 type loaded struct {
-	config  *tls.Config // the one that handshakes are made with
-	name    string      // whom the own certificate names, as daffi://cluster/name; "" without
-	expires time.Time   // of the own certificate; zero without
+	config          *tls.Config // the one that handshakes are made with
+	name            string      // whom the own certificate names, as daffi://cluster/name; "" without
+	cluster         string      // of that
+	begins, expires time.Time   // of the own certificate; zero without
 }
 
 // openTLS is OpenTLS for either end; those of a controller are watched.
@@ -190,27 +193,54 @@ func (c *credentials) refresh() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	files, sum := readAll(c.paths())
-	if sum == c.tried {
+	if sum == c.tried && (c.again.IsZero() || time.Now().Before(c.again)) {
 		return nil
 	}
-	c.tried = sum
+	c.tried, c.again = sum, time.Time{}
 	next, err := c.load(files)
 	before := c.state.Load()
+	if before != nil && err == nil {
+		err = c.replace(before, next)
+	}
 	switch {
 	case err == nil:
 		c.state.Store(next)
 		if before != nil {
 			c.log.Info("TLS files have changed", "certificate", c.files.CertFile, "expires", next.expires)
-			select {
-			case c.fresh <- struct{}{}:
-			default:
-			}
+			c.wake()
 		}
 	case before != nil:
 		c.log.Error("TLS files have changed and are no good: the last good ones stay in use", "error", err)
 		return nil
 	}
 	return err
+}
+
+// replace says why files are not to take the place of those in use: peers would refuse this end with them. Call with the lock held.
+func (c *credentials) replace(before, next *loaded) error {
+	now := time.Now()
+	mutual := c.files.CertFile != "" && (!c.controller || c.files.CAFile != "")
+	switch {
+	case mutual && !c.controller && next.name != before.name:
+		return fmt.Errorf("TLS: certificate %s is of %s, and this node is %s: issue one for that, or start the node anew", c.files.CertFile, next.name, before.name)
+	case mutual && next.cluster != before.cluster:
+		return fmt.Errorf("TLS: certificate %s is of the cluster %s, and this controller is of %s: issue one for that, or start the controller anew", c.files.CertFile, next.cluster, before.cluster)
+	case !next.expires.IsZero() && now.After(next.expires):
+		return fmt.Errorf("TLS: certificate %s has expired, on %s, or the clock is wrong", c.files.CertFile, next.expires.UTC().Format(time.RFC3339))
+	case now.Before(next.begins):
+		c.again = next.begins
+		c.wake()
+		return fmt.Errorf("TLS: certificate %s is not valid before %s, and is taken then", c.files.CertFile, next.begins.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// wake has warn look again.
+func (c *credentials) wake() {
+	select {
+	case c.fresh <- struct{}{}:
+	default:
+	}
 }
 
 // contents are what a file held, or why it cannot be read.
@@ -244,7 +274,6 @@ func (c *credentials) load(files map[string]contents) (*loaded, error) {
 	}
 	l := &loaded{}
 	var own *tls.Certificate
-	var cluster string
 	if file := c.files.CertFile; file != "" {
 		info, err := os.Stat(c.files.KeyFile)
 		if err == nil {
@@ -264,7 +293,7 @@ func (c *credentials) load(files map[string]contents) (*loaded, error) {
 		if err != nil {
 			return nil, fmt.Errorf("TLS: certificate %s %w", file, err)
 		}
-		own, cluster, l.name, l.expires = &pair, who.cluster, who.String(), pair.Leaf.NotAfter
+		own, l.cluster, l.name, l.begins, l.expires = &pair, who.cluster, who.String(), pair.Leaf.NotBefore, pair.Leaf.NotAfter
 	}
 	var authorities *x509.CertPool
 	if file := c.files.CAFile; file != "" {
@@ -273,7 +302,7 @@ func (c *credentials) load(files map[string]contents) (*loaded, error) {
 			return nil, fmt.Errorf("TLS: %s %w", file, err)
 		}
 	}
-	l.config = newConfig(own, authorities, c.controller, cluster)
+	l.config = newConfig(own, authorities, c.controller, l.cluster)
 	return l, nil
 }
 
@@ -324,11 +353,17 @@ func parseAuthorities(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// warn says that the certificate expires, as often as that is useful.
+// warn says that the certificate expires, as often as that is useful, and takes the next one when that is valid.
 func (c *credentials) warn() {
 	for {
-		if !c.controller {
+		again, waits := c.nextTry()
+		if !c.controller || waits && again <= 0 {
 			c.refresh()
+			select {
+			case <-c.fresh: // that is told below
+			default:
+			}
+			again, waits = c.nextTry()
 		}
 		expires := c.state.Load().expires
 		left := time.Until(expires)
@@ -338,7 +373,11 @@ func (c *credentials) warn() {
 		case left <= warnBefore:
 			c.log.Warn("the certificate expires soon: issue another one", "certificate", c.files.CertFile, "expires", expires, "left", left.Round(time.Minute))
 		}
-		t := time.NewTimer(nextWarning(left))
+		next := nextWarning(left)
+		if waits {
+			next = min(next, again)
+		}
+		t := time.NewTimer(next)
 		select {
 		case <-t.C:
 		case <-c.fresh:
@@ -348,6 +387,13 @@ func (c *credentials) warn() {
 		}
 		t.Stop()
 	}
+}
+
+// nextTry is in how long the files are to be tried once more as they are, and whether that is so.
+func (c *credentials) nextTry() (in time.Duration, waits bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Until(c.again), !c.again.IsZero()
 }
 
 // nextWarning is when to look again, at a certificate that is valid for left.

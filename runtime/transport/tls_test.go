@@ -475,6 +475,116 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
+// TestACC62LastGood replaces the files of either end by what its peers would refuse, or by what is no certificate: the last good ones stay, that is said once, and good ones are taken afterwards.
+func TestACC62LastGood(t *testing.T) {
+	for _, controller := range []bool{false, true} {
+		who := map[bool]string{false: "worker", true: "controller"}[controller]
+		reissue := func(change func(*x509.Certificate)) func(a *testAuthority, files *TLS) {
+			return func(a *testAuthority, _ *TLS) { a.issue(who, controller, change) }
+		}
+		put := func(file func(*TLS) string, text func(before []byte) []byte) func(a *testAuthority, files *TLS) {
+			return func(a *testAuthority, files *TLS) {
+				path := file(files)
+				if err := os.WriteFile(path, text(must(os.ReadFile(path))), 0o600); err != nil {
+					a.t.Fatal(err)
+				}
+			}
+		}
+		certificate, key, authorities := func(f *TLS) string { return f.CertFile }, func(f *TLS) string { return f.KeyFile }, func(f *TLS) string { return f.CAFile }
+		half := func(b []byte) []byte { return b[:len(b)/2] }
+		none := func([]byte) []byte { return nil }
+		garbage := func([]byte) []byte { return []byte("no PEM\n\x1b[31m") }
+		var later time.Time
+		for name, c := range map[string]struct {
+			spoil func(a *testAuthority, files *TLS)
+			want  string // in what is said of it
+		}{
+			"another name":          {reissue(setURIs("daffi://shop/other")), "daffi://shop/other"},
+			"another cluster":       {reissue(setURIs("daffi://shop2/" + who)), "shop2"},
+			"expired":               {reissue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }), "has expired"},
+			"not yet valid":         {reissue(func(c *x509.Certificate) { c.NotBefore = later }), "is not valid before"},
+			"no name":               {reissue(setURIs()), "0 URIs"},
+			"for another use":       {reissue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} }), "extended key usage"},
+			"half certificate":      {put(certificate, half), "failed to find"},
+			"no certificate":        {put(certificate, none), "failed to find"},
+			"garbage":               {put(certificate, garbage), "failed to find"},
+			"half key":              {put(key, half), "failed to find"},
+			"key of another":        {func(a *testAuthority, files *TLS) { copyFile(a.t, a.issue("x", false, nil).KeyFile, files.KeyFile) }, "does not match"},
+			"half authority":        {put(authorities, half), "holds no certificate"},
+			"no authority":          {put(authorities, none), "holds no certificate"},
+			"no certificate's file": {func(a *testAuthority, files *TLS) { os.Remove(files.CertFile) }, "open "},
+			"no key's file":         {func(a *testAuthority, files *TLS) { os.Remove(files.KeyFile) }, "open "},
+			"no authority's file":   {func(a *testAuthority, files *TLS) { os.Remove(files.CAFile) }, "open "},
+		} {
+			if controller && name == "another name" {
+				continue // nothing goes by that of a controller
+			}
+			t.Run(who+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					a := newTestAuthority(t)
+					var log logged
+					later = time.Now().Add(5 * time.Minute)
+					ca := must(os.ReadFile(a.file("ca.pem")))
+					files := a.issue(who, controller, nil)
+					end := open(t, files, controller, &log)
+					defer end.Close()
+					settle := func() *loaded {
+						time.Sleep(5 * time.Second)
+						synctest.Wait()
+						if !controller { // it dials, and again
+							end.refresh()
+							end.refresh()
+						}
+						return end.state.Load()
+					}
+					before := settle()
+					c.spoil(a, files)
+					settle()
+					if settle() != before {
+						t.Error("the last good ones are not in use any more")
+					}
+					complaints := 0
+					for l := range strings.Lines(log.String()) {
+						if strings.Contains(l, "no good") && strings.Contains(l, c.want) {
+							complaints++
+						}
+						for _, r := range strings.TrimSuffix(l, "\n") {
+							if r < ' ' {
+								t.Errorf("%q", l)
+							}
+						}
+					}
+					if complaints != 1 || strings.Count(log.String(), "no good") != 1 {
+						t.Errorf("%d complaints that have %q: %s", complaints, c.want, &log)
+					}
+					if name == "not yet valid" {
+						time.Sleep(time.Until(later) - time.Minute)
+						if settle() != before {
+							t.Error("taken before its time")
+						}
+						time.Sleep(time.Minute)
+						synctest.Wait()
+						if end.state.Load() == before || strings.Count(log.String(), "no good") != 1 {
+							t.Errorf("not taken when it is valid: %s", &log)
+						}
+					}
+					now := end.state.Load()
+					a.issue(who, controller, nil)
+					writeFile(t, a.file("ca.pem"), string(ca), 0o600)
+					if settle() == now {
+						t.Errorf("good ones are not taken: %s", &log)
+					}
+				})
+			})
+		}
+	}
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	writeFile(t, to, string(must(os.ReadFile(from))), 0o600)
+}
+
 // A controller takes other files up by itself, a pair only as a whole, and keeps the last good ones.
 func TestTLSReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
