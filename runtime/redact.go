@@ -37,7 +37,7 @@ func (r *ReplyMetadata) Format(f fmt.State, verb rune) {
 	if r != nil {
 		n = len(r.Values())
 	}
-	safetext.Format(f, verb, fmt.Sprintf("metadata of %d keys", n))
+	formatKeys(f, verb, n)
 }
 
 func (m *metadata) Format(f fmt.State, verb rune) {
@@ -45,6 +45,10 @@ func (m *metadata) Format(f fmt.State, verb rune) {
 	if m != nil {
 		n = len(m.values)
 	}
+	formatKeys(f, verb, n)
+}
+
+func formatKeys(f fmt.State, verb rune, n int) {
 	safetext.Format(f, verb, fmt.Sprintf("metadata of %d keys", n))
 }
 

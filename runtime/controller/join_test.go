@@ -337,7 +337,7 @@ func TestD60Silence(t *testing.T) {
 			dead.Served(t)
 			begin := time.Now()
 			dead.Expect(t, transport.Ping)
-			require.Equal(t, 5*time.Second, time.Since(begin))
+			require.Equal(t, 5625*time.Millisecond, time.Since(begin))
 			f := failedWithin(t, alive, id, time.Minute)
 			require.Equal(t, reasonNodeLost, f.Reason)
 			require.InDelta(t, 15*time.Second, time.Since(begin), float64(2*time.Millisecond))
@@ -346,6 +346,28 @@ func TestD60Silence(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			require.Equal(t, 1, w.Stats().Nodes)
 			w.end()
+		})
+	}
+}
+
+// TestD60NodesAskFirst: an idle node that pings, as all do, is never asked, so that a link costs one Ping and one Pong in five seconds. The extremes of the intervals leave it time as well.
+func TestD60NodesAskFirst(t *testing.T) {
+	for _, o := range []Options{{}, {PingInterval: 10 * time.Millisecond, DeadInterval: 14 * time.Millisecond}, {PingInterval: 23 * time.Hour, DeadInterval: 24 * time.Hour}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := start(t, o)
+			p := w.join("idle")
+			ping := w.opts.PingInterval
+			k := transport.NewKeepalive(p.Link, ping, w.opts.DeadInterval, w.opts.DeadInterval)
+			time.Sleep(100*ping + ping/2)
+			k.Stop()
+			synctest.Wait()
+			pongs := 0
+			for f, ok := p.Poll(); ok; f, ok = p.Poll() {
+				require.Equal(t, transport.Pong, f.Kind)
+				pongs++
+			}
+			require.Equal(t, 100, pongs)
+			require.Equal(t, 1, w.Stats().Nodes)
 		})
 	}
 }
