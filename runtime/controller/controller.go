@@ -148,6 +148,7 @@ type Controller struct {
 	kept    *transport.KeepBudget
 	memory  *memory
 	closing chan struct{} // closed by Close
+	compare func(caller, provider string) error
 
 	draining atomic.Bool // no calls are let in
 
@@ -209,6 +210,7 @@ func build(o Options) *Controller {
 		began:      time.Now(),
 		unlisten:   func() error { return nil },
 		closing:    make(chan struct{}),
+		compare:    understands,
 		links:      map[*session]struct{}{},
 		names:      map[string]*session{},
 		waiting:    map[string][]*session{},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,6 +198,95 @@ func TestPolicyChanges(t *testing.T) {
 		rewrite(t, file, before)
 		require.Zero(t, w.Stats().Services)
 	})
+}
+
+// during has something happen while signatures are compared for the first time, the second time and so on: the controller has let its lock go then. It returns how often that was.
+func (w *world) during(happens ...func()) *atomic.Int32 {
+	n := new(atomic.Int32)
+	w.compare = func(caller, provider string) error {
+		if i := int(n.Add(1)) - 1; i < len(happens) {
+			happens[i]()
+		}
+		return understands(caller, provider)
+	}
+	return n
+}
+
+// withheld is a world in which the policy has just taken a service from each of some nodes, and a caller has named another signature of its method: to put it back, signatures are compared. again
+// lets all be put back.
+func withheld(t *testing.T, names ...string) (w *world, servers []*rawpeer.Peer, again func()) {
+	file := policyFile(t, "allow * serve,call *\n")
+	w = start(t, Options{Policy: file})
+	w.access.files.Close() // the file is read when the test says so
+	read := func(text string) {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		w.rereadPolicy()
+	}
+	for _, name := range names {
+		p := w.join(name)
+		require.Nil(t, p.Serve(t, "Shop."+name, "(int)()", "Buy"))
+		servers = append(servers, p)
+	}
+	read("allow * call *\n")
+	require.Zero(t, w.Stats().Services)
+	caller := w.join("caller")
+	for _, name := range names {
+		caller.Route(t, "Shop."+name, "Buy", "(int32)()")
+	}
+	return w, servers, func() { read("allow * serve,call *\n") }
+}
+
+// TestRestoreOfANodeThatLeaves has a node leave while it is put back what it may serve again. What was named for it then would be named for ever, and nothing that it serves would be there.
+func TestRestoreOfANodeThatLeaves(t *testing.T) {
+	w, servers, again := withheld(t, "a")
+	var log bytes.Buffer
+	w.Controller.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n := w.during(func() {
+		servers[0].Close()
+		w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Links == 1 && st.Routes == 1 }, "still there")
+	})
+	again()
+	require.EqualValues(t, 1, n.Load())
+	require.NotContains(t, log.String(), "no room", "nobody wants it")
+	require.Zero(t, w.Stats().Services)
+	require.Zero(t, w.Stats().Providers)
+	w.peers[1].Close()
+	w.eventually(func(st Stats) bool { return st.Nodes == 0 && st.Routes == 0 }, "still there")
+	require.Equal(t, nothing, w.remembered())
+}
+
+// TestRestoreOfWhatIsTakenBack has a node take back what it is about to be put back, and register it anew.
+func TestRestoreOfWhatIsTakenBack(t *testing.T) {
+	w, servers, again := withheld(t, "a")
+	w.during(func() {
+		require.Nil(t, servers[0].Ask(t, (&control.Unregister{Service: "Shop.a"}).Append, control.OpOK, nil))
+		require.Nil(t, servers[0].Serve(t, "Shop.a", "(int)()", "Buy"))
+	})
+	again()
+	require.Equal(t, 1, w.Stats().Services)
+	require.Equal(t, 1, w.Stats().Providers)
+	require.Empty(t, w.session(servers[0].Session).withheld)
+}
+
+// TestRestoreWhileOneRegisters has a node register what a change of the policy is about to put back, and does: it serves that once.
+func TestRestoreWhileOneRegisters(t *testing.T) {
+	w, servers, again := withheld(t, "a", "b")
+	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	w.during(
+		func() { close(begun); <-goOn },                                 // for a: the other policy is in force
+		func() { close(goOn); <-done },                                  // for b, as it registers
+		func() { require.Equal(t, 1, w.Stats().Services, "that of a") }, // for b, as it is put back
+	)
+	go func() {
+		defer close(done)
+		again()
+	}()
+	<-begun
+	why := servers[1].TryRegister(t, "Shop.b", rawpeer.Methods("(int)()", "Buy"))
+	require.NotNil(t, why)
+	require.Equal(t, alreadyExists, why.Code)
+	require.Equal(t, 2, w.Stats().Providers)
+	require.Equal(t, 1, w.session(servers[1].Session).parts)
 }
 
 // TestPolicySchedules asks at each run whether the owner may, and again later.

@@ -190,7 +190,7 @@ func (s *session) settle(routes []*route, unsettled func(*route, []pair) []pair)
 		s.c.mu.Unlock()
 		understood := make([]bool, len(pairs))
 		for i, t := range texts {
-			understood[i] = understands(t[0], t[1]) == nil
+			understood[i] = s.c.compare(t[0], t[1]) == nil
 		}
 		s.c.mu.Lock()
 		if s.is(gone) { // while it is in nobody's way: what it has named may be forgotten

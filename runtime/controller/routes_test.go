@@ -167,6 +167,6 @@ func TestForgottenMethodIsNotIntroduced(t *testing.T) {
 	require.Equal(t, reasonStaleRoute, why.Reason)
 	require.Empty(t, w.session(node.Session).introduced)
 	node.Close()
-	w.eventually(func(st Stats) bool { return st.Nodes == 1 }, "still there")
+	w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Routes == 0 }, "still there")
 	require.Equal(t, nothing, w.remembered())
 }
