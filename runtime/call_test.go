@@ -122,10 +122,12 @@ func TestD58ErrorsOfHandlers(t *testing.T) {
 }
 
 func TestNoProvider(t *testing.T) {
-	k := newKit(t)
-	require.NoError(t, k.server.Close())
-	_, err := k.p.Echo(t.Context(), nil)
-	requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	bubble(t, func(t *testing.T, k *kit) {
+		require.NoError(t, k.server.Close())
+		synctest.Wait() // Close does not wait until the controller has seen it
+		_, err := k.p.Echo(t.Context(), nil)
+		requireError(t, err, daffi.Unavailable, daffi.ReasonNoProvider, daffi.NotRun)
+	})
 }
 
 func TestToNames(t *testing.T) {

@@ -89,6 +89,7 @@ func TestDescribe(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, reg.Close())
 		require.NoError(t, a.Close())
+		synctest.Wait() // Close does not wait until the controller has seen it
 		info, err = caller.Describe(t.Context(), "Kit")
 		require.NoError(t, err)
 		require.Equal(t, []daffi.MethodInfo{{Name: "M000", Signature: "()()", Nodes: []string{"caller"}}, {Name: "M001", Signature: "(string)()", Nodes: []string{"caller"}}}, info.Methods)

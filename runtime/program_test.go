@@ -239,10 +239,10 @@ func (v *villain) connect(name string, seed byte) {
 	c := rawpeer.NewFeed()
 	guest := rawpeer.Guest{Hello: transport.HelloPayload{Name: name, Features: transport.FeatureResume, Incarnation: uint64(v.links)}}
 	copy(guest.Hello.Session[:], v.name)
-	v.mu.Lock()
+	v.mu.Lock() // what is written to the connection before may still be seen
 	v.guest, v.served = guest, nil
-	v.mu.Unlock()
 	v.conn, v.mut = c, v.usual.Mutator(rand.New(rand.NewPCG(uint64(seed), uint64(v.links))))
+	v.mu.Unlock()
 	c.OnFrame = func(f *transport.Frame) {
 		v.mu.Lock()
 		defer v.mu.Unlock()

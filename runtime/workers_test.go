@@ -112,6 +112,13 @@ func TestE14Workers(t *testing.T) {
 
 func TestE14WorkersTakeCallsInOrder(t *testing.T) {
 	crewBubble(t, daffi.Options{}, func(t *testing.T, k *kit, c *crew) {
+		c.on = func(_ context.Context, n int) error {
+			if n < 3 { // from here on no two workers are done at the same moment, which one was first nobody could tell
+				time.Sleep(time.Duration(n) * time.Millisecond)
+			}
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		}
 		var all sync.WaitGroup
 		var want []int
 		for i := range 50 {

@@ -53,13 +53,18 @@ func (k *Keepalive) tick() {
 		return
 	}
 	if silence >= k.dead {
-		if resumes(k.link) { // and goes on, if it does not end
+		c, resumes := resumable(k.link)
+		if resumes { // it goes on, if it does not end
 			k.timer.Reset(k.ping)
 		} else {
 			k.stopped = true
 		}
 		k.mu.Unlock()
-		k.link.Close(ErrSilent)
+		if resumes {
+			c.silent(k.dead)
+		} else {
+			k.link.Close(ErrSilent)
+		}
 		return
 	}
 	ask := silence >= k.ping && (k.asked.IsZero() || silence <= time.Since(k.asked))

@@ -84,3 +84,24 @@ func TestKeepaliveAlive(t *testing.T) {
 		<-far.closed
 	})
 }
+
+// TestSilenceIsOfItsConnection: a keepalive that has found a link silent does not cut the connection that the peer, who found the same at the same moment, has come back over meanwhile.
+func TestSilenceIsOfItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dead = 15 * time.Second
+		a, b, cable := resumablePair(t, newRecorder(), newRecorder(), NewKeepBudget(KeepBytes), NewKeepBudget(KeepBytes))
+		first := cable()
+		time.Sleep(dead)
+		a.silent(dead)
+		synctest.Wait()
+		second := cable()
+		if second == first {
+			t.Fatal("a link that was silent for so long goes on over the same connection")
+		}
+		b.silent(dead)
+		synctest.Wait()
+		if cable() != second {
+			t.Fatal("a new connection is cut since the one before was silent")
+		}
+	})
+}

@@ -103,9 +103,9 @@ func MakeResumable(l Link, o ResumeOptions) {
 	c.keep.Store(k)
 }
 
-func resumes(l Link) bool {
+func resumable(l Link) (*conn, bool) {
 	c, ok := l.(*conn)
-	return ok && c.keep.Load() != nil
+	return c, ok && c.keep.Load() != nil
 }
 
 // Suspended says how long a link that was cut may still be resumed; 0 if it is not cut.
@@ -274,6 +274,15 @@ func (l *conn) suspend(err error) bool {
 		l.w.keep.cut(err)
 	}
 	return true
+}
+
+// silent gives the connection up on which nothing was heard for dead. The peer may have found the same a moment before, and have come back: another connection has not been silent.
+func (l *conn) silent(dead time.Duration) {
+	l.w.q.mu.Lock()
+	defer l.w.q.mu.Unlock()
+	if l.w.q.err == nil && l.Silence() >= dead {
+		l.w.keep.cut(ErrSilent)
+	}
 }
 
 func (k *keep) cut(err error) {
