@@ -445,30 +445,21 @@ func (a *admission) forget(ctx *callCtx) {
 
 // settle tells who waits for the last call.
 func (a *admission) settle() {
-	if a.idle != nil && a.running+a.nested+a.waiting == 0 {
-		close(a.idle)
-		a.idle = nil
+	if a.running+a.nested+a.waiting == 0 {
+		a.idle = signal(a.idle)
 	}
 }
 
 // drained returns when nothing runs and waits.
 func (a *admission) drained(ctx context.Context) error {
-	a.mu.Lock()
-	if a.running+a.nested+a.waiting == 0 {
-		a.mu.Unlock()
-		return nil
-	}
-	if a.idle == nil {
-		a.idle = make(chan struct{})
-	}
-	idle := a.idle
-	a.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx, "")
-	}
+	return waitWhile(ctx, func() <-chan struct{} {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.running+a.nested+a.waiting == 0 {
+			return nil
+		}
+		return signalled(&a.idle)
+	})
 }
 
 func shuttingDown() *Error {

@@ -48,9 +48,8 @@ func (b *background) join() {
 func (b *background) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.n--; b.n == 0 && b.idle != nil {
-		close(b.idle)
-		b.idle = nil
+	if b.n--; b.n == 0 {
+		b.idle = signal(b.idle)
 	}
 }
 
@@ -64,22 +63,14 @@ func (b *background) drain(ctx context.Context) error {
 
 // wait returns when there is nothing, or when ctx ends.
 func (b *background) wait(ctx context.Context) error {
-	b.mu.Lock()
-	if b.n == 0 {
-		b.mu.Unlock()
-		return nil
-	}
-	if b.idle == nil {
-		b.idle = make(chan struct{})
-	}
-	idle := b.idle
-	b.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx, "")
-	}
+	return waitWhile(ctx, func() <-chan struct{} {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.n == 0 {
+			return nil
+		}
+		return signalled(&b.idle)
+	})
 }
 
 // close refuses more. What there is must be told to end, and may be waited for.

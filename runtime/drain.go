@@ -37,10 +37,7 @@ func (t *serving) without(ctx context.Context, is func(*servedMethod) bool) erro
 		defer t.mu.Unlock()
 		for c := range t.items.All() {
 			if c.id != 0 && is(c.method) {
-				if t.ended == nil {
-					t.ended = make(chan struct{})
-				}
-				return t.ended
+				return signalled(&t.ended)
 			}
 		}
 		return nil
@@ -55,10 +52,7 @@ func (a *admission) without(ctx context.Context, of map[*Registration]bool, name
 		if !a.busyWith(of, names) {
 			return nil
 		}
-		if a.ended == nil {
-			a.ended = make(chan struct{})
-		}
-		return a.ended
+		return signalled(&a.ended)
 	})
 }
 
@@ -91,6 +85,14 @@ func signal(c chan struct{}) chan struct{} {
 		close(c)
 	}
 	return nil
+}
+
+// signalled is what the next signal closes.
+func signalled(c *chan struct{}) <-chan struct{} {
+	if *c == nil {
+		*c = make(chan struct{})
+	}
+	return *c
 }
 
 // waitWhile calls next until it returns nil, each time that what it has returned is closed, or until ctx ends.

@@ -82,9 +82,8 @@ func (t *serving) end(c *servedCall) servedCall {
 
 // wake tells who waits for the last call. Call with the lock held.
 func (t *serving) wake() {
-	if t.live == 0 && t.idle != nil {
-		close(t.idle)
-		t.idle = nil
+	if t.live == 0 {
+		t.idle = signal(t.idle)
 	}
 }
 
@@ -97,22 +96,14 @@ func (t *serving) single() bool {
 
 // wait returns when every call has ended: its last frame is with the link.
 func (t *serving) wait(ctx context.Context) error {
-	t.mu.Lock()
-	if t.live == 0 {
-		t.mu.Unlock()
-		return nil
-	}
-	if t.idle == nil {
-		t.idle = make(chan struct{})
-	}
-	idle := t.idle
-	t.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx, "")
-	}
+	return waitWhile(ctx, func() <-chan struct{} {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.live == 0 {
+			return nil
+		}
+		return signalled(&t.idle)
+	})
 }
 
 // find is the live call of that id. Call with the lock held.
