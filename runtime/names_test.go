@@ -26,20 +26,23 @@ import (
 type thief struct {
 	*rawpeer.Peer
 	welcomed atomic.Bool
+	refused  atomic.Pointer[transport.RefusePayload]
 	stolen   atomic.Pointer[string]
 }
 
-// steal asks for the name over l, with as high an incarnation as there is.
-func steal(l transport.Link, name string, session byte) *thief {
+// steal asks for the name over l, with as high an incarnation as there is, and with a token if it has one.
+func steal(l transport.Link, name string, session byte, token []byte) *thief {
 	th := &thief{Peer: rawpeer.New(l)}
-	hello := transport.AppendHello(nil, &transport.HelloPayload{Name: name, Session: [16]byte{session}, Incarnation: 1 << 40})
+	guest := rawpeer.Guest{Hello: transport.HelloPayload{Name: name, Session: [16]byte{session}, Incarnation: 1 << 40}, Token: token}
 	th.OnFrame = func(f *transport.Frame) bool {
 		switch f.Kind {
-		case transport.Challenge:
-			l.Enqueue(transport.Frame{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, [transport.ProofSize]byte{})})
-		case transport.Welcome:
-			th.welcomed.Store(true)
-		case transport.Refuse, transport.Ping, transport.Goodbye, transport.Ack:
+		case transport.Challenge, transport.Welcome, transport.Refuse:
+			for _, answer := range guest.Answer(f) {
+				l.Enqueue(answer)
+			}
+			th.welcomed.Store(guest.Joined)
+			th.refused.Store(guest.Refused)
+		case transport.Ping, transport.Goodbye, transport.Ack:
 		default:
 			got := fmt.Sprintf("%v %q", f.Kind, f.Payload)
 			th.stolen.Store(&got)
@@ -47,7 +50,7 @@ func steal(l transport.Link, name string, session byte) *thief {
 		return true
 	}
 	th.Start()
-	th.Send(transport.Frame{Header: transport.Header{Kind: transport.Hello}, Payload: hello})
+	th.Send(guest.First())
 	return th
 }
 
@@ -93,7 +96,7 @@ func TestACC63RacesForAName(t *testing.T) {
 						info = transport.Info{Network: "unix", UID: 7, Local: true}
 					}
 					l.ctl.Serve(transport.NewConn(b, info), nil)
-					thieves[i] = steal(transport.NewConn(a, info), "victim", byte(i+1))
+					thieves[i] = steal(transport.NewConn(a, info), "victim", byte(i+1), nil)
 				})
 			}
 			for i := range 3 {

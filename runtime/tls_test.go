@@ -292,12 +292,18 @@ func newCutter(t *testing.T, to string) *cutter {
 			c.mu.Lock()
 			c.conns = append(c.conns, near, far)
 			c.mu.Unlock()
+			var both sync.WaitGroup
 			for _, ways := range [][2]net.Conn{{near, far}, {far, near}} {
-				wg.Go(func() {
+				both.Go(func() {
 					io.Copy(ways[0], ways[1])
-					ways[0].Close()
+					ways[0].(*net.TCPConn).CloseWrite() // what comes the other way is not lost, such as a Goodbye
 				})
 			}
+			wg.Go(func() {
+				both.Wait()
+				near.Close()
+				far.Close()
+			})
 		}
 	})
 	t.Cleanup(func() {

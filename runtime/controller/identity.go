@@ -34,6 +34,7 @@ func (s *session) authenticate(proof [transport.ProofSize]byte) *transport.Refus
 	case s.known.tokens != nil:
 		switch err := s.known.tokens.Check(proof, name); {
 		case errors.Is(err, transport.ErrWrongName):
+			s.identity = identityOf(info, proof[:]) // for the log: it has shown one, of another node
 			return &transport.RefusePayload{Code: permissionDenied, Message: fmt.Sprintf("the token is not for a node named %q: the controller's file of tokens says for which", name)}
 		case err != nil:
 			return &transport.RefusePayload{Code: unauthenticated, Message: err.Error() + ": set TokenFile to a file with one that its file of tokens has the hash of"}
@@ -46,12 +47,12 @@ func (s *session) authenticate(proof [transport.ProofSize]byte) *transport.Refus
 		}
 		s.secret = s.known.token
 	}
+	s.identity = identityOf(info, s.secret)
 	if info.Certificate != "" {
 		if bound := transport.CertificateName(info.Certificate); bound != name {
 			return &transport.RefusePayload{Code: permissionDenied, Message: fmt.Sprintf("the certificate is of %q and not of a node named %q: names are bound to certificates", bound, name)}
 		}
 	}
-	s.identity = identityOf(info, s.secret)
 	return nil
 }
 

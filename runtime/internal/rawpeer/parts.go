@@ -37,8 +37,11 @@ func (g *Guest) Answer(f *transport.Frame) []transport.Frame {
 		hello := transport.AppendHello(nil, &g.Hello)
 		g.Secret = transport.ResumeSecret(g.Token, hello, f.Payload)
 		var proof [transport.ProofSize]byte
-		if c.Auth == transport.AuthToken {
+		switch c.Auth {
+		case transport.AuthToken:
 			proof = transport.NodeProof(g.Token, hello, f.Payload)
+		case transport.AuthTokenTLS:
+			copy(proof[:], g.Token)
 		}
 		return []transport.Frame{{Header: transport.Header{Kind: transport.Proof}, Payload: transport.AppendProof(nil, proof)}}
 	case transport.Welcome:
