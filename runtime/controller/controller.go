@@ -76,7 +76,7 @@ type Options struct {
 	// Limits are bounds that few have a reason to change.
 	Limits Limits
 
-	// Policy is the file that says which node may do what (SEM-26); docs/semantics.md has its form. It is read again when it changes; one that cannot be used changes nothing, and is logged. Empty
+	// Policy is the file that says which node may do what (SEM-26); docs/semantics.md has its form. It is read again when it changes; one that cannot be used, or that others can write, changes nothing, and is logged. Empty
 	// means that every node may call, serve, schedule and watch everything.
 	Policy string
 	// PolicyDryRun refuses nothing: what the policy would deny is logged, once for each node, action and method.

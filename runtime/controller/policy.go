@@ -18,12 +18,20 @@ func (c *Controller) openPolicy() error {
 		return nil
 	}
 	a.files = watchfile.New([]string{c.opts.Policy}, watchfile.Options{})
-	p, err := policy.Read(c.opts.Policy)
+	p, err := readPolicy(c.opts.Policy)
 	if err != nil {
 		return fmt.Errorf("%w: Policy: %w", errBadOption, err)
 	}
 	a.current.Store(p)
 	return nil
+}
+
+// readPolicy reads a policy that nobody else could have written.
+func readPolicy(file string) (*policy.Policy, error) {
+	if err := watchfile.CheckWriters("policy", file); err != nil {
+		return nil, err
+	}
+	return policy.Read(file)
 }
 
 func (c *Controller) sayPolicy(p *policy.Policy) {
@@ -46,7 +54,7 @@ func (c *Controller) watchPolicy() {
 
 // rereadPolicy takes up another policy, if the file has one, and keeps the old one otherwise.
 func (c *Controller) rereadPolicy() {
-	p, err := policy.Read(c.opts.Policy)
+	p, err := readPolicy(c.opts.Policy)
 	if err != nil {
 		c.log.Error("the policy stays what it was, since its file cannot be used", "reason", cut(err.Error()))
 		return

@@ -47,11 +47,3 @@ func checkSecretMode(what, file string, info os.FileInfo) error {
 	}
 	return nil
 }
-
-// checkOthersWrite refuses a file without secrets that others than its user can write.
-func checkOthersWrite(what, file string, info os.FileInfo) error {
-	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s %s has mode %#o, so that others can change it: chmod go-w it", what, file, info.Mode().Perm())
-	}
-	return nil
-}

@@ -28,7 +28,7 @@ type TLS struct {
 	// known by the certificate, or neither, and are then known by a token.
 	CertFile, KeyFile string
 
-	// CAFile holds the certificates of the authorities that the other end's certificate must come from. Empty: at a node, those of the system; at a controller, nodes
+	// CAFile holds the certificates of the authorities that the other end's certificate must come from; others must not be able to write it. Empty: at a node, those of the system; at a controller, nodes
 	// have no certificates and are known by their tokens.
 	CAFile string
 
@@ -300,6 +300,9 @@ func (c *credentials) load(files map[string]contents) (*loaded, error) {
 		var err error
 		if authorities, err = parseAuthorities(files[file].b); err != nil {
 			return nil, fmt.Errorf("TLS: %s %w", file, err)
+		}
+		if err := watchfile.CheckWriters("file of authorities", file); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
 		}
 	}
 	l.config = newConfig(own, authorities, c.controller, l.cluster)

@@ -463,7 +463,13 @@ func TestTLSFiles(t *testing.T) {
 		t.Errorf("a node's certificate for a controller: %v", err)
 	}
 	if os.PathSeparator == '/' {
-		if err := os.Chmod(good.KeyFile, 0o644); err != nil {
+		if err := os.Chmod(good.CAFile, 0o646); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenTLS(good, nil); err == nil || !strings.Contains(err.Error(), "so that others can change it: chmod go-w it") {
+			t.Errorf("authorities that all can add to: %v", err)
+		}
+		if err := errors.Join(os.Chmod(good.CAFile, 0o644), os.Chmod(good.KeyFile, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := OpenTLS(good, nil); err == nil || !strings.Contains(err.Error(), "chmod 600") {

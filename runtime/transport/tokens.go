@@ -68,7 +68,7 @@ func loadTokens(file string) ([]tokenEntry, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("file of tokens %s is not a regular file", file)
 	}
-	if err := checkOthersWrite("file of tokens", file, info); err != nil {
+	if err := watchfile.CheckWriters("file of tokens", file); err != nil {
 		return nil, err
 	}
 	text, err := watchfile.Read(file)
