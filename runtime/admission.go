@@ -13,18 +13,20 @@ import (
 type admission struct {
 	node *Node
 
-	mu      sync.Mutex
-	running int // of calls that no handler made
-	nested  int
-	queue   []*Incoming           // that wait for room alone
-	turns   []*turn               // that calls wait for
-	waiting int                   // calls in the queues of both
-	waiters int                   // callers that they are of
-	held    int                   // bytes of the large requests among them
-	seq     uint64                // of the call that began to wait last
-	callers map[callerKey]*peer   // that are there, or of which calls run or wait: who comes anew does not begin anew
-	soonest time.Time             // no waiting call has a deadline before this
-	oneway  map[*callCtx]struct{} // that run or wait: no session's end cancels them
+	mu        sync.Mutex
+	running   int // of calls that no handler made
+	nested    int
+	queue     []*Incoming           // that wait for room alone
+	turns     []*turn               // that calls wait for
+	waiting   int                   // calls in the queues of both
+	waiters   int                   // callers that they are of
+	held      int                   // bytes of the large requests among them
+	arguments int                   // bytes of those that run
+	lighter   chan struct{}         // closed when they are less; nil when nobody asks
+	seq       uint64                // of the call that began to wait last
+	callers   map[callerKey]*peer   // that are there, or of which calls run or wait: who comes anew does not begin anew
+	soonest   time.Time             // no waiting call has a deadline before this
+	oneway    map[*callCtx]struct{} // that run or wait: no session's end cancels them
 
 	ended  chan struct{} // closed when one of them ends, or the last running call of a registration; nil when nobody asks
 	idle   chan struct{} // closed when nothing runs and waits; nil when nobody asks

@@ -25,7 +25,7 @@ func (n *Node) Held() string {
 	room, waiting := assemblyBudget+maxWrap-s.assemblies.free, len(s.assemblies.queue)
 	s.assemblies.mu.Unlock()
 	n.admission.mu.Lock()
-	running := n.admission.running + n.admission.nested + n.admission.waiting + n.admission.held + len(n.admission.oneway)
+	running := n.admission.running + n.admission.nested + n.admission.waiting + n.admission.held + n.admission.arguments + len(n.admission.oneway)
 	n.admission.mu.Unlock()
 	if calls+served+credit+room+waiting+running == 0 {
 		return ""

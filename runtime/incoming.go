@@ -40,6 +40,7 @@ type Incoming struct {
 	refused *Error        // what Invalid has made
 	item    chan struct{} // closed when an item of it gets its turn; nil while it waits for none
 	seen    *Interception // by the interceptors; nil where there are none
+	weight  int           // that its arguments are counted with
 }
 
 // release ends the use of in. Calls with streams are left to the collector, since a handler may have kept their sequences.
@@ -69,8 +70,8 @@ func (in *Incoming) plain() bool {
 
 // Args opens the argument array.
 func (in *Incoming) Args() *codec.Decoder {
-	if in.asm != nil { // its room is needed as soon as the arguments were read, not when the handler has ended
-		in.args.OnClose(in.asm.drop)
+	if in.asm != nil || in.args.Left() > smallArgs {
+		in.args.OnClose((*argsRead)(in))
 	}
 	in.args.Open()
 	return &in.args
@@ -112,6 +113,7 @@ func (in *Incoming) serve() {
 // complete sends the terminal frame and lets go of everything.
 func (in *Incoming) complete(err error) {
 	s, id, ctx, recv, send := in.session, in.id, in.ctx, in.recv, in.send
+	in.weigh(0) // before the caller can make its next call
 	ended := false
 	if in.mode&transport.Oneway != 0 {
 		if err != nil {
@@ -146,12 +148,16 @@ func (in *Incoming) handle() error {
 		in.ctx.setMetadata(md)
 	}
 	if in.flags&transport.Zstd != 0 {
-		raw, err := in.node.decompress(args)
+		raw, err := in.node.decompress(args, in.node.opts.MaxMessage, in.unpacks)
 		if err != nil {
 			return in.decodeError(err)
 		}
 		in.payload.Release()
 		in.payload, args = raw, raw.B
+	} else if large(in) {
+		if err := in.weigh(len(args)); err != nil {
+			return err
+		}
 	}
 	in.results = transport.NewBuffer(int(max(in.method.hint.Load(), 256)))
 	in.out.Reset(in.results.B)
@@ -220,8 +226,11 @@ func (in *Incoming) failure(code Code, reason Reason, outcome Outcome, message s
 	return &Error{Code: code, Reason: reason, Outcome: outcome, Message: message, Node: in.node.opts.Name, Method: in.method.full}
 }
 
-// decodeError is how a call fails whose arguments cannot be read. What a codec of the user's has panicked with is for this node's log.
+// decodeError is how a call fails whose arguments cannot be read, or find no room. What a codec of the user's has panicked with is for this node's log.
 func (in *Incoming) decodeError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason == ReasonBusy { // see weigh
+		return in.own(e)
+	}
 	if p, ok := errors.AsType[*codec.PanicError](err); ok {
 		in.node.log.Error("codec panicked", "codec", p.Codec, "method", in.method.full, "caller", in.peer.name, "panic", fmt.Sprint(p.Value), "stack", safetext.Block(p.Stack))
 	}
@@ -253,6 +262,7 @@ func (in *Incoming) serveEach() error {
 		err = in.recv.each(&b, &in.args, func() error {
 			in.out.Reset(in.out.Bytes())
 			err := in.callItem()
+			in.weigh(0)
 			if e, ok := err.(*Error); ok && ran && e.Outcome == NotRun {
 				e.Outcome = Ran // an earlier item has
 			}

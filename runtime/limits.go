@@ -15,6 +15,11 @@ type Limits struct {
 	// HeldBytes is what the calls over 64 KiB that wait may hold together, or one that is larger. 0: 64 MiB; negative: no limit (LIM-11).
 	HeldBytes int
 
+	// ArgumentBytes is what the arguments of calls that run occupy, and the items that they read, of which more than 64 KiB are there of one call: as they came, where that was compressed or
+	// over 64 KiB, and decoded. One more call is refused, busy, and an item waits for 10 s, which then ends its stream, busy; a caller may have no more of it than it leaves free, and what is larger comes in alone.
+	// 0: 512 MiB, or four times Options.MaxMessage if that is more, but at most a quarter of what the system's control group or GOMEMLIMIT allows; negative: no limit (LIM-74).
+	ArgumentBytes int
+
 	// Callers is how many nodes may call this one since they have joined; calls of others are refused, busy. 0: 16 384; negative: no limit (LIM-70).
 	Callers int
 	// TableBytes is what the node remembers of others once it was asked for them (WaitNode, WaitMethod, Peers, WatchPeers), in about that many bytes; of others it does not hear. 0: 64 MiB;
@@ -69,11 +74,12 @@ type Limits struct {
 	Choices int
 }
 
-// settle sets defaults; its error says what is out of range. running is Options.MaxRunning, and tcp says that the controller may be on another host.
-func (l *Limits) settle(running int, tcp bool) error {
+// settle sets defaults; its error says what is out of range. running is Options.MaxRunning, message Options.MaxMessage, and tcp says that the controller may be on another host.
+func (l *Limits) settle(running, message int, tcp bool) error {
 	var s limits.Setter
 	limits.Open(&s, "NestedRunning", &l.NestedRunning, running, 1)
 	limits.Open(&s, "HeldBytes", &l.HeldBytes, maxHeld, 1)
+	limits.Open(&s, "ArgumentBytes", &l.ArgumentBytes, argumentBytes(message), 1)
 	limits.Open(&s, "Callers", &l.Callers, 16<<10, 1)
 	limits.Open(&s, "TableBytes", &l.TableBytes, 64<<20, 1<<10)
 	limits.Within(&s, "Depth", &l.Depth, 64, 1, 1000)

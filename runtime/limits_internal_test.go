@@ -13,7 +13,7 @@ import (
 // TestLimitsOfANode: each field has a finite default, its least value and the largest of its type are taken or refused by name, and so is one that is negative.
 func TestLimitsOfANode(t *testing.T) {
 	var def Limits
-	require.NoError(t, def.settle(defaultRunning, false))
+	require.NoError(t, def.settle(defaultRunning, maxMessage, false))
 	fields := reflect.TypeFor[Limits]()
 	open := 0
 	for i := range fields.NumField() {
@@ -21,7 +21,7 @@ func TestLimitsOfANode(t *testing.T) {
 		settled := func(v int64) (int64, error) {
 			var l Limits
 			reflect.ValueOf(&l).Elem().Field(i).SetInt(v)
-			err := l.settle(defaultRunning, false)
+			err := l.settle(defaultRunning, maxMessage, false)
 			return reflect.ValueOf(l).Field(i).Int(), err
 		}
 		usual := reflect.ValueOf(def).Field(i).Int()
@@ -49,7 +49,7 @@ func TestLimitsOfANode(t *testing.T) {
 			require.ErrorContains(t, err, "Limits."+name)
 		}
 	}
-	require.Equal(t, 13, open, "fields without a limit, where that is asked for")
+	require.Equal(t, 14, open, "fields without a limit, where that is asked for")
 
 	_, err := Connect(t.Context(), Options{Limits: Limits{CallDepth: 33}})
 	require.ErrorContains(t, err, "Options.Limits.CallDepth is 33: it must be from 1 to 32")

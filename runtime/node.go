@@ -93,7 +93,7 @@ func New(o Options) *Node {
 		n.opts.Name = generatedName()
 	}
 	lim := &n.opts.Limits
-	n.wrong = lim.settle(n.opts.MaxRunning, strings.HasPrefix(n.opts.Addr, "tcp:"))
+	n.wrong = lim.settle(n.opts.MaxRunning, n.opts.MaxMessage, strings.HasPrefix(n.opts.Addr, "tcp:"))
 	n.scope = codec.Scope{Codecs: n.opts.Codecs, Node: n.opts.Name, Depth: lim.Depth, Memory: lim.DecodeMemory}
 	n.log = safetext.Logger(n.opts.Logger).With("node", n.opts.Name)
 	rand.Read(n.token[:])
@@ -572,9 +572,12 @@ func (n *Node) isClosed() bool {
 	return n.closed
 }
 
-// decompress unpacks a message of the peer.
-func (n *Node) decompress(b []byte) (*transport.Buffer, error) {
-	raw, err := n.zstd.Unpack(b, n.opts.MaxMessage)
+// decompress unpacks a message of the peer, up to limit bytes, once room has let it in; see [transport.Compressor.Unpack].
+func (n *Node) decompress(b []byte, limit int, room func(size int) error) (*transport.Buffer, error) {
+	raw, err := n.zstd.Unpack(b, limit, room)
+	if _, ok := err.(*Error); ok {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &Error{Code: InvalidArgument, Reason: ReasonDecode, Message: err.Error(), cause: err}
 	}

@@ -168,7 +168,7 @@ func (p *pending) results(n *Node) error {
 		return nil
 	}
 	if p.flags&transport.Zstd != 0 {
-		raw, err := n.decompress(p.reply.B[p.head:])
+		raw, err := n.decompress(p.reply.B[p.head:], n.opts.MaxMessage, nil)
 		if err != nil {
 			return err
 		}

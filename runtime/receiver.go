@@ -89,6 +89,9 @@ type receiver struct {
 	closed   bool  // the consumer left
 	wake     chan struct{}
 	part     *part // of a broadcast's output, in place of wake
+
+	in     *Incoming // the call that it is the input of; nil at a caller
+	weight int       // that the item that was taken last counts with there
 }
 
 // received is one Data frame, or the place of one large item.
@@ -311,6 +314,10 @@ func (r *receiver) close() {
 	if r.closed {
 		return
 	}
+	if r.weight > 0 {
+		r.s.node.admission.hold(r.in.peer, -r.weight)
+		r.weight = 0
+	}
 	r.closed = true
 	r.drop()
 	r.s.credits.leave(r.window)
@@ -424,6 +431,9 @@ func receiveBatch[T any](r *receiver, b *batch, d *codec.Decoder, read func(*cod
 		if b.asm != nil { // its room is needed by others while the consumer is busy with it
 			r.taken(b)
 		}
+		if err := r.weigh(d.Spent()); err != nil {
+			return err
+		}
 		if !yield(v, nil) {
 			return errLeft
 		}
@@ -437,15 +447,25 @@ var errLeft = errors.New("left")
 // each calls do for each item in b, with d set to it, until one returns an error, and gives back what b cost, also when do panics.
 func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 	defer r.taken(b)
-	buf := b.buf
+	defer r.weigh(0)
+	if b.asm != nil {
+		if err := r.await(b); err != nil {
+			return err
+		}
+	}
 	if b.flags&transport.Zstd != 0 {
-		raw, err := r.s.node.decompress(buf.B)
+		limit := transport.MaxPayload
+		if b.asm != nil {
+			limit = r.s.node.opts.MaxMessage
+		}
+		raw, err := r.s.node.decompress(b.buf.B, limit, nil)
 		if err != nil {
 			return err
 		}
-		defer raw.Release()
-		buf = raw
+		b.buf.Release()
+		b.buf = raw
 	}
+	buf := b.buf
 	rest := buf.B
 	if b.asm != nil {
 		d.Reset(rest)
@@ -465,6 +485,53 @@ func (r *receiver) each(b *batch, d *codec.Decoder, do func() error) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// await has the large item in b count with its length once there is room: until then what it has of the link's is not given back.
+func (r *receiver) await(b *batch) error {
+	if r.in == nil {
+		return nil
+	}
+	n := len(b.buf.B)
+	if b.flags&transport.Zstd != 0 {
+		if size, err := transport.UnpackedSize(b.buf.B, r.s.node.opts.MaxMessage); err == nil { // else it is not unpacked
+			n = size
+		}
+	}
+	if n < weighedFrom {
+		return nil
+	}
+	if err := r.in.node.admission.holdWhen(r.in.ctx, r.in.peer, n); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		r.in.node.admission.hold(r.in.peer, -n)
+		return nil
+	}
+	r.weight += n
+	return nil
+}
+
+// weigh is [Incoming.weigh] for the item that was taken last.
+func (r *receiver) weigh(n int) error {
+	if r.in == nil {
+		return nil
+	}
+	if n < weighedFrom {
+		n = 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || n == r.weight {
+		return nil
+	}
+	if !r.in.node.admission.hold(r.in.peer, n-r.weight) {
+		return r.in.node.admission.tooHeavy()
+	}
+	r.weight = n
 	return nil
 }
 

@@ -71,6 +71,7 @@ func (s *session) request(f *transport.Frame) error {
 			in.release()
 			return s.refuse(f.Call, &Error{Code: ResourceExhausted, Reason: ReasonBusy, Method: m.full, Message: "the node receives as many streams as it may already"})
 		}
+		in.recv.in = in
 	}
 	if f.Mode&transport.Output != 0 {
 		credit := transport.MinCredit

@@ -83,10 +83,11 @@ type peer struct {
 	fired bool // the controller makes the calls, for its schedules
 
 	// Protected by the node's admission.
-	sessions int // of this name that are there
-	running  int
-	waiting  int // calls
-	held     int // bytes of the large ones among them
+	sessions  int // of this name that are there
+	running   int
+	waiting   int // calls
+	held      int // bytes of the large ones among them
+	arguments int // bytes of those that run
 }
 
 func newSession(n *Node, l transport.Link, incarnation uint64, token []byte) *session {

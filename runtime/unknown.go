@@ -204,6 +204,10 @@ func (c *RawCall) Args() ([]any, error) {
 	if err := d.Close(); err != nil {
 		return nil, c.in.decodeError(err)
 	}
+	if err := c.in.weigh(len(c.payload) + d.Spent()); err != nil {
+		c.in.refused = err
+		return nil, err
+	}
 	return args, nil
 }
 

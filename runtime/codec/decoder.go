@@ -25,7 +25,7 @@ type Decoder struct {
 	args     int // elements of the argument array still to come
 	depth    int
 	pointers int
-	closed   func()
+	closer   Closer
 	scope    *Scope
 	share    int // length from which a blob is a part of the message, if owner is not nil
 	owner    interface{ Forsake() }
@@ -151,16 +151,24 @@ func (d *Decoder) Close() error {
 	if d.More() {
 		d.failAt(d.pos, "end of message expected, bytes left: %d", len(d.b)-d.pos)
 	}
-	if d.closed != nil {
-		d.b, d.pos = nil, 0
-		d.closed()
-		d.closed = nil
+	if c := d.closer; c != nil {
+		d.b, d.pos, d.closer, d.owner = nil, 0, nil, nil
+		c.Closed()
 	}
 	return d.err
 }
 
-// OnClose makes the next Close call fn, so that the message can be given back before what was read from it is used. Call it after Reset.
-func (d *Decoder) OnClose(fn func()) { d.closed = fn }
+// A Closer is told that a message was read, so that it can be given back before what was read from it is used.
+type Closer interface {
+	// Closed may look at Err and Spent, and may Fail.
+	Closed()
+}
+
+// OnClose makes the next Close tell c. Call it after Reset.
+func (d *Decoder) OnClose(c Closer) { d.closer = c }
+
+// Spent is what of the budget was taken; see [Decoder.SetBudget].
+func (d *Decoder) Spent() int { return d.limit - d.budget }
 
 // Enter goes one level down and reports whether what is there can be read. Every Enter needs its Leave, also when it
 // reported false.

@@ -14,7 +14,7 @@ import (
 func TestACC43LIM7Bombs(t *testing.T) {
 	c := NewCompressor()
 	defer c.Close()
-	warm, err := c.Unpack(c.Compress(nil, text(MaxMessage)), MaxMessage) // what is made once
+	warm, err := c.Unpack(c.Compress(nil, text(MaxMessage)), MaxMessage, nil) // what is made once
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestACC43LIM7Bombs(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		begun := time.Now()
-		out, err := c.Unpack(bomb.frame, MaxMessage)
+		out, err := c.Unpack(bomb.frame, MaxMessage, nil)
 		slowest = max(slowest, time.Since(begun))
 		runtime.ReadMemStats(&after)
 		if out != nil || !errors.Is(err, ErrCompressed) || !strings.Contains(err.Error(), bomb.want) {
@@ -59,7 +59,7 @@ func TestACC43LIM7Bombs(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range names {
 		wg.Go(func() {
-			if out, err := c.Unpack(bombs[name].frame, MaxMessage); out != nil || !errors.Is(err, ErrCompressed) {
+			if out, err := c.Unpack(bombs[name].frame, MaxMessage, nil); out != nil || !errors.Is(err, ErrCompressed) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

@@ -109,8 +109,12 @@ func (c *Compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	return append(room[:n], out...), nil // onto itself
 }
 
-// Unpack is [Compressor.Decompress] into a buffer of its own, which is not taken before others have left this one the decoder either.
-func (c *Compressor) Unpack(src []byte, limit int) (*Buffer, error) {
+// UnpackedSize is how long the content of a frame is that [Compressor.Unpack] with that limit may take.
+func UnpackedSize(src []byte, limit int) (int, error) { return contentSize(src, limit) }
+
+// Unpack is [Compressor.Decompress] into a buffer of its own, which is not taken before others have left this one the decoder either, nor before room, if it is not nil, has
+// let the content in, of which it is told the length. It must not block; its error is Unpack's.
+func (c *Compressor) Unpack(src []byte, limit int, room func(size int) error) (*Buffer, error) {
 	size, err := contentSize(src, limit)
 	if err != nil {
 		return nil, err
@@ -120,6 +124,11 @@ func (c *Compressor) Unpack(src []byte, limit int) (*Buffer, error) {
 		panic("transport: " + err.Error()) // our own options are wrong
 	}
 	defer c.decoders.put(d)
+	if room != nil {
+		if err := room(size); err != nil {
+			return nil, err
+		}
+	}
 	need := roomFor(size)
 	b := NewBuffer(need)
 	out, err := unpack(d, b.B[:0:need], src, size)

@@ -53,7 +53,7 @@
 //
 // With the flag Meta a Request's message, or a Reply's, begins with metadata: 2 bytes of length, then a MessagePack map of strings, at most 8 KiB
 // and 64 keys (LIM-9). With the flag Zstd the rest of the message is one zstd frame (window at most 1 MiB, content at most LIM-6
-// when unpacked, LIM-7); of a Data frame the whole payload is. The controller passes both through as they are.
+// when unpacked, LIM-7); of a Data frame the whole payload is, and what it is unpacked to is no longer than the payload of a frame may be (LIM-5), since longer items are announced. The controller passes both through as they are.
 //
 // With the mode Tagged a Request's message begins, before metadata and never compressed, with a tag. Its first byte says what it holds: the low 4 bits are the
 // attempt, 0 for the first; 16: the call's key follows, 16 bytes, the same in all attempts; 32: the turns that the call's ancestors hold
