@@ -51,7 +51,7 @@ func TestAnyRefuses(t *testing.T) {
 		"encode: any holds a codec_test.named, which cannot travel in it; a pointer to a type marked //daffi:message can": named("x"),
 		"encode: any holds a []string, which cannot travel in it; a pointer to a type marked //daffi:message can":         []any{[]string{}},
 		"encode: any holds a *int, which cannot travel in it; a pointer to a type marked //daffi:message can":             map[string]any{"p": new(int)},
-		"encode: nested deeper than 64": loop,
+		"encode: nested too deep: more than 64 levels":                                                                    loop,
 	} {
 		var e codec.Encoder
 		codec.WriteAny(&e, v)

@@ -174,10 +174,12 @@ func (d *Decoder) Spent() int { return d.limit - d.budget }
 // reported false.
 func (d *Decoder) Enter() bool {
 	if d.depth++; d.depth > d.scope.depth() {
-		d.failAt(d.pos, "%w", ErrDepth)
+		d.tooDeep()
 	}
 	return d.err == nil
 }
+
+func (d *Decoder) tooDeep() { d.failAt(d.pos, "%w: more than %d levels", ErrDepth, d.scope.depth()) }
 
 // Leave ends what Enter began.
 func (d *Decoder) Leave() { d.depth-- }
@@ -185,7 +187,7 @@ func (d *Decoder) Leave() { d.depth-- }
 // follow is Enter for a pointer, which is no level in the message and must end all the same: type P *P.
 func (d *Decoder) follow() bool {
 	if d.pointers++; d.pointers > d.scope.depth() {
-		d.failAt(d.pos, "%w", ErrDepth)
+		d.tooDeep()
 	}
 	return d.err == nil
 }

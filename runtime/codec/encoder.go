@@ -67,10 +67,12 @@ func (e *Encoder) Raw(p []byte) { e.b = append(e.b, p...) }
 // when it reported false.
 func (e *Encoder) Enter() bool {
 	if e.depth++; e.depth > e.scope.depth() {
-		e.Fail(ErrDepth)
+		e.tooDeep()
 	}
 	return e.err == nil
 }
+
+func (e *Encoder) tooDeep() { e.Fail(fmt.Errorf("%w: more than %d levels", ErrDepth, e.scope.depth())) }
 
 // Leave ends what Enter or Struct began.
 func (e *Encoder) Leave() { e.depth-- }
@@ -78,7 +80,7 @@ func (e *Encoder) Leave() { e.depth-- }
 // follow is Enter for a pointer, which is no level in the message and must end all the same: type P *P.
 func (e *Encoder) follow() bool {
 	if e.pointers++; e.pointers > e.scope.depth() {
-		e.Fail(ErrDepth)
+		e.tooDeep()
 	}
 	return e.err == nil
 }

@@ -13,7 +13,7 @@ var (
 	// ErrEncode means that the value cannot be written.
 	ErrEncode = errors.New("encode")
 	// ErrDepth means that values nest deeper than either side allows: a bomb, or a pointer that leads back to itself.
-	ErrDepth = errors.New("nested deeper than 64")
+	ErrDepth = errors.New("nested too deep")
 	// ErrBudget means that the message would occupy more memory than the decoder may spend on it.
 	ErrBudget = errors.New("memory budget exceeded")
 )

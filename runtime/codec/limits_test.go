@@ -242,7 +242,7 @@ func TestDepth(t *testing.T) {
 			e.Reset(nil)
 			c.write(65)
 			require.ErrorIs(t, e.Err(), codec.ErrDepth)
-			require.EqualError(t, e.Err(), "encode: nested deeper than 64")
+			require.EqualError(t, e.Err(), "encode: nested too deep: more than 64 levels")
 
 			d.Reset(c.raw(64))
 			c.read(&d)
@@ -258,7 +258,7 @@ func TestDepth(t *testing.T) {
 	var d codec.Decoder
 	d.Reset(bytes.Repeat([]byte{0x91}, 1_000_000))
 	d.Skip()
-	require.EqualError(t, d.Err(), "decode: nested deeper than 64 at byte 65")
+	require.EqualError(t, d.Err(), "decode: nested too deep: more than 64 levels at byte 65")
 }
 
 func TestCyclesEnd(t *testing.T) {
