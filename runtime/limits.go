@@ -42,7 +42,8 @@ type Limits struct {
 	// StreamWindow is what one of them may be granted, from 1 KiB to 1 MiB. 0: 1 MiB (LIM-13).
 	StreamWindow int
 
-	// QueueBytes and QueueFrames bound what waits to be sent, but for what credit covers: one more call is refused, busy. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
+	// QueueBytes and QueueFrames bound what waits to be sent, but for what credit covers: one more call waits for room until its deadline, and is refused, busy, where
+	// nobody waits for it: a copy of a broadcast, or of a call with AckNone. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
 	QueueBytes, QueueFrames int
 	// StallTimeout is for how long the controller may take nothing until the link is closed, from 10 ms to an hour. 0: 10 s (LIM-14).
 	StallTimeout time.Duration

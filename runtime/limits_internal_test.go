@@ -55,3 +55,22 @@ func TestLimitsOfANode(t *testing.T) {
 	require.ErrorContains(t, err, "Options.Limits.CallDepth is 33: it must be from 1 to 32")
 	require.Equal(t, InvalidArgument, CodeOf(err))
 }
+
+// TestLIM24LargestRetries: whatever may be saved up, a tenth of it is there from the beginning, and more is earned.
+func TestLIM24LargestRetries(t *testing.T) {
+	for _, most := range []int{1, 19, 1 << 20, limits.Unlimited / 80, limits.Unlimited / 15, limits.Unlimited / 9, limits.Unlimited - 1, limits.Unlimited, math.MaxInt, -1} {
+		l := Limits{Retries: most}
+		require.NoError(t, l.settle(defaultRunning, maxMessage, false))
+		var r retryBudget
+		r.init(&l)
+		was := r.left.Load()
+		require.GreaterOrEqual(t, was, min(int64(l.Retries), math.MaxInt64/1000)*retryCost/10, most)
+		require.True(t, r.spend(), most)
+		for range 10 {
+			r.earn()
+		}
+		if l.Retries < limits.Unlimited {
+			require.Equal(t, min(was, r.most), r.left.Load(), most)
+		}
+	}
+}

@@ -346,11 +346,11 @@ func dialError(err error) error {
 // loop makes one link after the other until the node is closed.
 func (n *Node) loop(ctx context.Context, dial func(context.Context) (transport.Link, []byte, error)) {
 	defer close(n.looping)
-	failures := 0
+	failures, pauses := 0, 0
 	for ctx.Err() == nil {
 		joined, err := n.link(ctx, dial, failures+1)
 		if joined {
-			failures = 0
+			failures, pauses = 0, 0
 		} else {
 			failures++
 		}
@@ -368,7 +368,8 @@ func (n *Node) loop(ctx context.Context, dial func(context.Context) (transport.L
 		if failures == 1 || joined {
 			n.log.Warn("not connected", "addr", n.where(), "error", err)
 		}
-		pause(ctx, n.backoff(failures))
+		pause(ctx, n.backoff(pauses))
+		pauses++
 	}
 }
 
@@ -381,10 +382,10 @@ func permanent(err error) bool {
 	return false
 }
 
-// backoff is a pause with full jitter (LIM-18).
-func (n *Node) backoff(failures int) time.Duration {
+// backoff is a pause with full jitter (LIM-18), behind so many others since the node has joined.
+func (n *Node) backoff(pauses int) time.Duration {
 	most := n.opts.Limits.ReconnectMin
-	for range failures {
+	for range pauses {
 		if most = min(2*most, n.opts.Limits.ReconnectMax); most == n.opts.Limits.ReconnectMax {
 			break
 		}

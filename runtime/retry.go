@@ -152,7 +152,7 @@ const (
 )
 
 func (r *retryBudget) init(l *Limits) {
-	r.most, r.share = int64(l.Retries)*retryCost, int64(l.RetryPercent)
+	r.most, r.share = min(int64(l.Retries), math.MaxInt64/retryCost/2)*retryCost, int64(l.RetryPercent)
 	r.left.Store(max(r.most/10, retryCost))
 	if l.Retries == limits.Unlimited {
 		r.left.Store(math.MaxInt64)

@@ -148,6 +148,10 @@ func TestIdempotentCallsEndWithTheirContext(t *testing.T) {
 
 // cutKit is a caller whose link is cut by every first attempt.
 func cutKit(t *testing.T) (s *store, p *idempotent.ClientProxy, cut *bool) {
+	return cutKitWith(t, daffi.Limits{})
+}
+
+func cutKitWith(t *testing.T, l daffi.Limits) (s *store, p *idempotent.ClientProxy, cut *bool) {
 	net, w := daffitest.New(t), new(wire)
 	w.ctl = net.Controller
 	cut = new(bool)
@@ -159,7 +163,7 @@ func cutKit(t *testing.T) (s *store, p *idempotent.ClientProxy, cut *bool) {
 		}
 	}}
 	s.serve(t, net, "a")
-	return s, idempotent.NewClient(connect(t, daffi.Options{Name: "client", Controller: w})), cut
+	return s, idempotent.NewClient(connect(t, daffi.Options{Name: "client", Controller: w, Limits: l})), cut
 }
 
 func TestIdempotentCallRunsAgainAfterReconnect(t *testing.T) {

@@ -321,7 +321,7 @@ func testStallTimeout(t *testing.T) {
 			time.Sleep(c.after - 1)
 			synctest.Wait()
 			require.Equal(t, 2, w.Stats().Nodes)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			require.Equal(t, 1, w.Stats().Nodes)
 			for _, id := range []uint64{first, second} {
