@@ -306,7 +306,7 @@ func (a *admission) drop(t *turn, i int, err error) ended {
 
 // next starts one of the calls that may run now, the one that has waited longest, and returns it, nil if there is none. Those that it finds ended are appended to gone.
 func (a *admission) next(gone *[]ended) *Incoming {
-	for a.waiting > 0 || len(a.turns) > 0 {
+	for !a.closed && (a.waiting > 0 || len(a.turns) > 0) {
 		var first *Incoming
 		var of *turn
 		at := -1
@@ -479,7 +479,7 @@ func (a *admission) close() {
 	for k := len(a.turns) - 1; k >= 0; k-- {
 		t := a.turns[k]
 		for i := len(t.waiting) - 1; i >= 0; i-- {
-			if t.waiting[i].item == nil { // else it ends with its stream
+			if t.waiting[i].item == nil { // else it ends with its stream, and does not begin before that
 				gone = append(gone, a.drop(t, i, t.waiting[i].own(shuttingDown())))
 			}
 		}

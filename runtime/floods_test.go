@@ -129,11 +129,10 @@ func (a *attacker) flood(n int, make func(i int) transport.Frame) int {
 
 func (w wired) eventually(ok func(controller.Stats) bool, what string) {
 	w.t.Helper()
-	for range 5000 {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok(w.ctl.Stats()) {
 			return
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	require.FailNow(w.t, what, "%+v", w.ctl.Stats())
 }

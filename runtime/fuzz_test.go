@@ -143,14 +143,14 @@ func FuzzSession(f *testing.F) {
 		}
 		start := time.Now()
 		n.Close()
-		if took := time.Since(start); took > 3*time.Second {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("Close took %v", took)
 		}
 		done := make(chan struct{})
 		go func() { calls.Wait(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Fatal("a call has not ended")
 		}
 	})

@@ -125,7 +125,7 @@ func TestResumableLinkThatIsNotCut(t *testing.T) {
 	require.NoError(t, err)
 	everyShape(t, connect(t, client.options("client")), false)
 	require.Zero(t, server.ctl.Stats().Resumed)
-	require.Eventually(t, func() bool { return server.ctl.Stats().Kept == 0 }, 5*time.Second, 10*time.Millisecond, "everything is acknowledged")
+	require.Eventually(t, func() bool { return server.ctl.Stats().Kept == 0 }, 30*time.Second, 10*time.Millisecond, "everything is acknowledged")
 }
 
 // TestCallSurvivesACut cuts the link of either side, from either end, while a call runs.
@@ -517,7 +517,7 @@ func TestCutsUnderLoad(t *testing.T) {
 	require.Eventually(t, func() bool {
 		st := ctl.Stats()
 		return st.Calls == 0 && st.Serving == 0 && st.Kept == 0 && st.Links == 2
-	}, 5*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	require.Empty(t, server.Held())
 }
 

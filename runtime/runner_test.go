@@ -137,8 +137,7 @@ func TestQuickRepliesAreNotHeld(t *testing.T) {
 		k := newQuickKit(t)
 		start := time.Now()
 		ids := k.call("one", "two", "wait")
-		require.Equal(t, ids[0], k.reply())
-		require.Equal(t, ids[1], k.reply())
+		require.ElementsMatch(t, ids[:2], []uint64{k.reply(), k.reply()}) // they may have been read apart
 		require.LessOrEqual(t, time.Since(start), 2*time.Millisecond)
 		k.peer.Send(transport.Frame{Header: transport.Header{Kind: transport.Cancel, Call: ids[2]}})
 		synctest.Wait()

@@ -125,7 +125,7 @@ func (b *besieged) dial() net.Conn {
 // joins measures how long a good node needs.
 func (b *besieged) joins(when string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Second)
 	defer cancel()
 	begin := time.Now()
 	o := b.node
@@ -143,7 +143,7 @@ func short(st controller.Stats) string {
 // closed fails the test unless the controller has closed a stranger's connection.
 func (b *besieged) closed(c net.Conn) {
 	b.Helper()
-	c.SetReadDeadline(time.Now().Add(b.limit + 5*time.Second))
+	c.SetReadDeadline(time.Now().Add(b.limit + 30*time.Second))
 	n, err := io.Copy(io.Discard, c)
 	var late net.Error
 	if late, _ = err.(net.Error); late != nil && late.Timeout() {
@@ -212,7 +212,7 @@ func (b *besieged) hold(n int, kinds []string) {
 	st := b.Stats()
 	b.Logf("%s: %d goroutines at most, %s", what, most, short(st))
 	require.LessOrEqual(b, most, 2*256) // 256 that wait, 64 that leave, and those of the test and the node
-	require.Eventually(b, func() bool { return b.Stats().Links == 0 }, 5*time.Second, time.Millisecond, "links are left")
+	require.Eventually(b, func() bool { return b.Stats().Links == 0 }, 30*time.Second, time.Millisecond, "links are left")
 	require.Zero(b, b.Stats().Pending)
 }
 
@@ -235,7 +235,7 @@ func TestACC45Memory(t *testing.T) {
 				do(c)
 				conns = append(conns, c)
 			}
-			require.Eventually(b, func() bool { return b.Stats().Pending == n }, 5*time.Second, time.Millisecond)
+			require.Eventually(b, func() bool { return b.Stats().Pending == n }, 30*time.Second, time.Millisecond)
 			time.Sleep(10 * time.Millisecond) // what was sent is read
 			each := (held() - before) / n
 			pending := b.Stats().Pending
@@ -246,7 +246,7 @@ func TestACC45Memory(t *testing.T) {
 			for _, c := range conns {
 				c.Close()
 			}
-			require.Eventually(b, func() bool { return b.Stats().Links == 0 }, 5*time.Second, time.Millisecond)
+			require.Eventually(b, func() bool { return b.Stats().Links == 0 }, 30*time.Second, time.Millisecond)
 		}
 	})
 }

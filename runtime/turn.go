@@ -81,7 +81,7 @@ func (t *turn) busy() *Error {
 func (a *admission) takeTurn(in *Incoming) error {
 	t := in.method.turn
 	a.mu.Lock()
-	if t.free() {
+	if t.free() && !a.closed {
 		t.take(in.ctx)
 		a.mu.Unlock()
 		return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -161,6 +162,7 @@ func TestEvolutionWhileProvidersChange(t *testing.T) {
 	serve("a", evolve.Versions[1]) // under the name that it had
 	check("before", "after")
 	require.NoError(t, nodes["b"].Close())
+	require.Eventually(t, func() bool { return net.Controller.Stats().Nodes == 4 }, patience, time.Millisecond) // Close does not wait until the controller has seen it
 	check("after")
 }
 

@@ -11,8 +11,9 @@ import (
 	daffi "github.com/daffi-rpc/daffi/runtime"
 )
 
-// toldWithin is how soon a caller on a unix socket must know that a process is gone. On other links it is logged only.
-const toldWithin = 250 * time.Millisecond
+// toldWithin is how soon a caller on a unix socket must know that a process is gone: less than half of what the keepalive takes, on a machine that does many things at once. On
+// other links it is logged only.
+const toldWithin = 2500 * time.Millisecond
 
 var (
 	nodeLost = &daffi.Error{Code: daffi.Unavailable, Reason: daffi.ReasonNodeLost}

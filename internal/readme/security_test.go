@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,9 +39,11 @@ func TestSecurityPage(t *testing.T) {
 
 	page := securityPage(t)
 	requireFlags(t, filepath.Join(bin, "daffi"), page)
-	for _, port := range []string{"8888", "8889", "8890"} {
+	ports := []string{"8888", "8889", "8890"}
+	free := freePorts(t, len(ports))
+	for i, port := range ports {
 		require.Contains(t, page, port)
-		page = strings.ReplaceAll(page, port, freePort(t))
+		page = strings.ReplaceAll(page, port, free[i])
 	}
 	var blocks []block
 	var order []string
@@ -120,14 +124,18 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func freePort(t *testing.T) string {
+// freePorts returns ports that are free. Systems give out higher ones, to whoever asks for any and to every connection that is made, and internal/e2e takes others, so they still are when
+// the programs of the page listen there. None has a port of the page in it.
+func freePorts(t *testing.T, n int) (list []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
+	for port := 12_000 + rand.IntN(5_000); len(list) < n; port++ {
+		require.Less(t, port, 18_000, "no port is free")
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			require.NoError(t, l.Close())
+			list = append(list, strconv.Itoa(port))
+		}
+	}
+	return list
 }
 
 // TestSecurityNames looks up what the page tells to look for: lines of the log, and variables.

@@ -435,7 +435,7 @@ func TestShutdownStuck(t *testing.T) {
 	defer cancel()
 	begin := time.Now()
 	require.ErrorIs(t, w.Shutdown(ctx), context.DeadlineExceeded)
-	require.Less(t, time.Since(begin), time.Second)
+	require.Less(t, time.Since(begin), 10*time.Second)
 	goOn()
 }
 
@@ -462,7 +462,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 		begin := time.Now()
 		go w.Shutdown(t.Context())
 		require.NoError(t, w.Close())
-		require.Less(t, time.Since(begin), time.Second)
+		require.Less(t, time.Since(begin), 10*time.Second)
 		for range 4 {
 			<-done
 		}

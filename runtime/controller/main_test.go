@@ -50,11 +50,10 @@ func (w *world) end() {
 // eventually waits for the tables to be as ok wants them.
 func (w *world) eventually(ok func(Stats) bool, what string) {
 	w.Helper()
-	for range 5000 {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ok(w.Stats()) {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 	require.FailNow(w, what, "%+v", w.Stats())
 }

@@ -236,19 +236,24 @@ func TestD62NameOfACutSession(t *testing.T) {
 	hello := transport.HelloPayload{Name: "victim", Session: [16]byte{9}}
 	require.Equal(t, transport.Welcome, other.Hello(t, hello, nil).Kind)
 	require.Equal(t, 1, w.Stats().Nodes)
-	// The same node does not wait: it knows that its session is dead.
+}
+
+// TestD62TheSameNodeDoesNotWait for the name of its cut session: it knows that this is dead.
+func TestD62TheSameNodeDoesNotWait(t *testing.T) {
+	w := start(t, Options{ResumeGrace: time.Minute})
+	w.conn = true
+	hello := transport.HelloPayload{Name: "next", Incarnation: 2}
 	next := w.resumer("next")
 	next.Link.Close(nil)
 	copy(hello.Session[:], "next")
-	hello.Name, hello.Incarnation = "next", 2
 	begin := time.Now()
 	require.Equal(t, transport.Welcome, w.peer().Hello(t, hello, nil).Kind)
-	require.Less(t, time.Since(begin), 500*time.Millisecond)
+	require.Less(t, time.Since(begin), 30*time.Second)
 }
 
 // TestSEM15CutSession keeps its name from other identities, and is resumed by none.
 func TestSEM15CutSession(t *testing.T) {
-	w := start(t, Options{ResumeGrace: 700 * time.Millisecond})
+	w := start(t, Options{ResumeGrace: 2 * time.Second}) // the three attempts below come meanwhile, on a busy machine as well
 	w.conn = true
 	victim := w.resumer("victim")
 	stranger, ask := w.come(someones["user 7"]), victim.ask(nil) // as if the secret had been stolen
@@ -278,5 +283,5 @@ func TestCallOfACutSession(t *testing.T) {
 	f := client.Failed(t, call)
 	require.Equal(t, control.Failure{Code: unavailable, Reason: reasonNodeLost, Outcome: mayHaveRun, Method: f.Method, Node: f.Node, Message: f.Message}, f)
 	require.GreaterOrEqual(t, time.Since(begin), 290*time.Millisecond)
-	require.Less(t, time.Since(begin), 3*time.Second)
+	require.Less(t, time.Since(begin), 10*time.Second)
 }

@@ -36,7 +36,7 @@ func TestACC43LIM7Bombs(t *testing.T) {
 		}
 	}
 	// What is refused by its header costs nothing; of the rest the decoder makes as much as a message may have, at most.
-	if slowest > time.Second {
+	if slowest > 10*time.Second {
 		t.Errorf("a bomb took %v", slowest)
 	}
 	t.Logf("%d bombs, the slowest took %v", len(bombs), slowest)

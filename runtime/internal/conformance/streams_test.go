@@ -141,22 +141,19 @@ func itemStreams(t *testing.T, w *world) {
 	}
 
 	// Nobody wants the rest: the source is told.
-	endless, stopped := func(yield func(int, error) bool) {
-		for i := 0; yield(i, nil); i++ {
-		}
-	}, make(chan struct{})
 	require.NoError(t, nodes[2].Close())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stopped := make(chan struct{})
 	for range f.Prepare().PutAll(func(yield func(int, error) bool) {
 		defer close(stopped)
-		endless(yield)
-	}).Broadcast(timeLimit(t)) {
+		for i := 0; yield(i, nil); i++ {
+			if i == 100 { // the source has begun, and nothing else ends the broadcast
+				time.AfterFunc(50*time.Millisecond, cancel)
+			}
+		}
+	}).Broadcast(ctx) {
 		break
 	}
 	soon(t, stopped, "the end of the source")
-}
-
-func timeLimit(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	t.Cleanup(cancel)
-	return ctx
 }
