@@ -44,6 +44,9 @@ func (s *session) look(r *route, wanted uint32) (*control.Failure, *mismatch) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r.unasked() {
+		return unknownRoute(r.number), nil
+	}
 	f := &control.Failure{Code: unavailable, Outcome: notRun, Method: r.String()}
 	providers := c.services[r.service]
 	if wanted != 0 {

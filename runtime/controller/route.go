@@ -234,6 +234,9 @@ func (r *route) call() {
 	r.provide(list)
 }
 
+// unasked reports whether nobody was given r's number for calls: it is only served, or about to be named. Call with the lock held.
+func (r *route) unasked() bool { return r.base == nil && !r.called }
+
 // provide makes list those that calls may go to. Call with the lock held.
 func (r *route) provide(list []provider) {
 	r.providers.Store(&list)

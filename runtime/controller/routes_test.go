@@ -170,3 +170,25 @@ func TestForgottenMethodIsNotIntroduced(t *testing.T) {
 	w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Routes == 0 }, "still there")
 	require.Equal(t, nothing, w.remembered())
 }
+
+// A number that was given to nobody for calls is no route for who guesses it, also while its signature is not known: a node that takes what nobody serves would be told of a method without one, and
+// for good.
+func TestRouteThatNobodyCalls(t *testing.T) {
+	w := start(t, Options{})
+	node, caller, other, server := w.join("node"), w.join("caller"), w.join("other"), w.join("server")
+	require.Nil(t, caught(t, node, "x"))
+	sig := long("A", 200)
+	q := control.Resolve{Service: "x", Methods: rawpeer.Methods(sig, "M")}
+	require.Nil(t, other.Ask(t, q.Append, control.OpMissing, nil))
+	require.Equal(t, reasonStaleRoute, caller.Failed(t, caller.Call(1, 1, 1, "\x90")).Reason)
+	server.Register(t, "y", "M")
+	f := caller.Failed(t, caller.Call(2, 1, 2, "\x90"))
+	require.Equal(t, reasonStaleRoute, f.Reason, "it is only served")
+	require.Equal(t, notRun, f.Outcome)
+	require.EqualValues(t, 1, other.Route(t, "x", "M", sig))
+	other.Call(1, 1, 1, "\x90")
+	_, d := node.Answer(t, 0)
+	var m control.Introduce
+	require.NoError(t, m.Read(d))
+	require.Equal(t, sig, m.Sig)
+}

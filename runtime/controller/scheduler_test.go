@@ -10,6 +10,7 @@ import (
 
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
+	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
 )
 
 type fullStore struct{}
@@ -49,6 +50,7 @@ func TestSEM12UnstoredIsBounded(t *testing.T) {
 	c.mu.Lock()
 	s := &session{c: c, link: &operator{}, name: "owner", number: 7}
 	r := c.intern(s, routeKey{methodKey{"S", "M"}, "print"})
+	r.call()
 	c.mu.Unlock()
 	q.mu.Lock()
 	q.failing = errors.New("no space left")
@@ -65,6 +67,30 @@ func TestSEM12UnstoredIsBounded(t *testing.T) {
 	why := ask("two")
 	require.NotNil(t, why)
 	require.Equal(t, reasonStore, why.Reason)
+}
+
+// TestScheduleOfAMethodThatNobodyCalls: a method whose signature nobody has said has a number that can be guessed. A schedule of it would be stored without one, and a controller that is started
+// with that store does not take it.
+func TestScheduleOfAMethodThatNobodyCalls(t *testing.T) {
+	store := records{}
+	w := start(t, Options{Store: store})
+	p := w.join("p")
+	sig := long("A", 200)
+	q := control.Resolve{Service: "S", Methods: rawpeer.Methods(sig, "M")}
+	require.Nil(t, p.Ask(t, q.Append, control.OpMissing, nil))
+	schedule := func(number uint32) *control.Failure {
+		m := control.Schedule{ID: "one", Route: number, Plan: control.Plan{Timing: control.Every, Interval: time.Hour}}
+		return p.Ask(t, m.Append, control.OpScheduled, nil)
+	}
+	why := schedule(1)
+	require.NotNil(t, why)
+	require.Equal(t, reasonStaleRoute, why.Reason)
+	require.Equal(t, notRun, why.Outcome)
+	require.EqualValues(t, 1, p.Route(t, "S", "M", sig))
+	require.Nil(t, schedule(1))
+	p.Close()
+	require.NoError(t, w.Close())
+	require.NotPanics(t, func() { require.NoError(t, New(Options{Store: store}).Close()) })
 }
 
 // TestD21TasksInPages: every schedule is on one page, in order, however many there are.

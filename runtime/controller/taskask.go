@@ -105,8 +105,12 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 		t.choice, r = r.choice.Key(), r.base
 	}
 	q.c.mu.Lock()
+	unasked := r.unasked() // the node has guessed the number: what is stored must have a signature
 	t.text, _ = r.signature()
 	q.c.mu.Unlock()
+	if unasked {
+		return unknownRoute(m.Route)
+	}
 	t.digest = t.content()
 	t.last = times.Begin()
 	t.plan(now)
