@@ -79,6 +79,7 @@ func (s *session) control(f *transport.Frame) error {
 		}
 		s.c.mu.Lock()
 		s.c.uncatch(s, m.Prefix)
+		s.c.tell(&s.touched)
 		s.c.mu.Unlock()
 		s.answer(f.Call, nil)
 	case control.OpInspect:

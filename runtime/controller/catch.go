@@ -54,10 +54,12 @@ func (s *session) catch(m *control.Catch) *control.Failure {
 	i, _ := position(list, s.number)
 	c.catchers[m.Prefix] = append(list[:i:i], append([]provider{{s: s}}, list[i:]...)...)
 	c.catching.Add(1)
+	c.changed(s.number) // for those who may know of nodes by what they take
+	c.tell(&s.touched)
 	return nil
 }
 
-// uncatch is the end of that. Call with the lock held.
+// uncatch is the end of that. Call with the lock held; [Controller.tell] follows.
 func (c *Controller) uncatch(s *session, prefix string) {
 	if _, ok := s.caught[prefix]; !ok {
 		return
@@ -71,6 +73,7 @@ func (c *Controller) uncatch(s *session, prefix string) {
 		c.catchers[prefix] = list
 	}
 	c.catching.Add(-1)
+	c.changed(s.number)
 }
 
 // unserved picks among the nodes that take calls of a method that nobody serves, by its key or at random, and introduces them to it. Who serves
@@ -83,7 +86,7 @@ func (s *session) unserved(r *route, f *transport.Frame, wanted uint32, to *[2]p
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.route(r.number) != r { // whoever had named it has left meanwhile, and s has guessed its number
+	if c.route(r.number) != r || r.unasked() { // s has guessed its number: whoever had named it has left meanwhile, or has not said yet what its signature is
 		return 0, unknownRoute(r.number)
 	}
 	list := c.catchersOf(r, wanted)

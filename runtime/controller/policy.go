@@ -117,8 +117,11 @@ func (s *session) withhold() {
 			c.changed(s.number)
 		}
 	}
-	for prefix := range s.caught {
-		s.caught[prefix] = c.access.catches(s.name, prefix)
+	for prefix, could := range s.caught {
+		if may := c.access.catches(s.name, prefix); may != could {
+			s.caught[prefix] = may
+			c.changed(s.number)
+		}
 	}
 }
 

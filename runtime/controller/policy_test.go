@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -287,6 +288,42 @@ func TestRestoreWhileOneRegisters(t *testing.T) {
 	require.Equal(t, alreadyExists, why.Code)
 	require.Equal(t, 2, w.Stats().Providers)
 	require.Equal(t, 1, w.session(servers[1].Session).parts)
+}
+
+// TestPolicyOfWhatIsCaught has a node that sees others by what they serve told of one that takes unknown methods, and when it does not any more.
+func TestPolicyOfWhatIsCaught(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := policyFile(t, "allow helper serve Help.*\nallow looker call Help.Me\n")
+		w := start(t, Options{PingInterval: 12 * time.Hour, DeadInterval: 24 * time.Hour, Policy: file})
+		looker, helper := w.join("looker"), w.join("helper") // whose turn is the later one when the policy changes
+		_, d := looker.Answer(t, looker.Control(plainly(control.OpWatch)))
+		var table control.Table
+		require.NoError(t, table.Read(d))
+		require.Len(t, table.Nodes, 1, "itself")
+		sees := func(there bool) {
+			t.Helper()
+			for now := !there; now != there; {
+				table = control.Table{}
+				_, d := looker.Answer(t, 0)
+				require.NoError(t, table.Read(d))
+				if slices.ContainsFunc(table.Nodes, func(n control.Node) bool { return n.Name == "helper" }) {
+					now = true
+				} else if slices.Contains(table.Left, helper.Session) {
+					now = false
+				}
+			}
+			time.Sleep(tablePause)
+		}
+		require.Nil(t, caught(t, helper, "Help"))
+		sees(true)
+		require.Nil(t, helper.Ask(t, (&control.Uncatch{Prefix: "Help"}).Append, control.OpOK, nil))
+		sees(false)
+		require.Nil(t, caught(t, helper, "Help"))
+		sees(true)
+		looker.Nothing(t, time.Minute)
+		rewrite(t, file, "allow looker call Help.Me\n")
+		sees(false)
+	})
 }
 
 // TestPolicySchedules asks at each run whether the owner may, and again later.
