@@ -41,7 +41,13 @@ func strangerHello() []byte {
 }
 
 // halfClientHello is a part of a record of TLS.
-var halfClientHello = append([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, make([]byte, 200)...)
+var halfClientHello = append(clientHello(512), make([]byte, 200)...)
+
+// clientHello is the beginning of a record of that length, and of the message in it.
+func clientHello(length int) []byte {
+	n := length - 4
+	return []byte{22, 3, 1, byte(length >> 8), byte(length), 1, 0, byte(n >> 8), byte(n), 3, 3}
+}
 
 // besiege starts a controller for each kind of address.
 func besiege(t *testing.T, limit time.Duration, f func(b *besieged)) {
@@ -71,6 +77,7 @@ func besiege(t *testing.T, limit time.Duration, f func(b *besieged)) {
 			if network == "tls" {
 				b.slow = halfClientHello
 				b.kinds["half a ClientHello"] = say(halfClientHello)
+				b.kinds["the header of a ClientHello of 4 KiB"] = say(clientHello(transport.MaxUnproven))
 				b.kinds["nothing but TLS"] = b.behind(nil)
 			}
 			c, err := controller.Listen(t.Context(), o)
@@ -155,7 +162,7 @@ func (b *besieged) closed(c net.Conn) {
 // TestACC45SlowLoris has strangers connect and do nothing, or next to nothing. They are closed after LIM-2 at the latest, a good node joins meanwhile, and what they take is bounded.
 func TestACC45SlowLoris(t *testing.T) {
 	besiege(t, testkit.Full(time.Second, 5*time.Second), func(b *besieged) {
-		n := testkit.Full(600, 5000)
+		n := testkit.Full(1000, 5000)
 		groups := [][]string{nil}
 		for kind := range b.kinds {
 			if testkit.Night() {

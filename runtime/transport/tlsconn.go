@@ -20,7 +20,10 @@ const (
 	tlsTime        = 5 * time.Second // for the handshake of the end that dials (LIM-2)
 )
 
-var errHandshakeBytes = errors.New("the peer has sent more than 16 KiB before its handshake was over")
+var (
+	errHandshakeBytes = errors.New("the peer has sent more than 16 KiB before its handshake was over")
+	errLongHello      = errors.New("the peer has begun its handshake with a record of more than 4 KiB")
+)
 
 // wire is what a tls.Conn takes for the connection. After the handshake nothing that is written to it waits for the peer: it is collected until somebody takes it.
 type wire struct {
@@ -28,6 +31,7 @@ type wire struct {
 
 	open     atomic.Bool // the handshake is over
 	received int         // before that
+	hello    *records    // of a client, until it is answered
 
 	mu  sync.Mutex // the reader may write, too: it answers for new keys
 	out *Buffer
@@ -42,11 +46,15 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(b[:min(len(b), handshakeBytes-w.received)])
 	w.received += n
+	if w.hello != nil && !w.hello.take(b[:n]) {
+		return 0, errLongHello
+	}
 	return n, err
 }
 
 func (w *wire) Write(b []byte) (int, error) {
 	if !w.open.Load() {
+		w.hello = nil
 		return w.Conn.Write(b)
 	}
 	w.mu.Lock()
@@ -60,6 +68,37 @@ func (w *wire) Write(b []byte) (int, error) {
 	w.out.B = append(w.out.B, b...)
 	return len(b), nil
 }
+
+// records follows those of a client that nobody has answered yet. When package crypto/tls sees the header of one it reserves room for all of it, so a stranger is held to what it may send in a frame (LIM-1).
+type records struct {
+	head [5]byte
+	have int // of it
+	left int // of the record
+}
+
+// take reports whether b may follow.
+func (r *records) take(b []byte) bool {
+	for len(b) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(b))
+			b, r.left = b[n:], r.left-n
+			continue
+		}
+		n := copy(r.head[r.have:], b)
+		b, r.have = b[n:], r.have+n
+		if r.have < len(r.head) {
+			return true
+		}
+		r.have, r.left = 0, int(r.head[3])<<8|int(r.head[4])
+		if r.left > MaxUnproven && r.isTLS() {
+			return false
+		}
+	}
+	return true
+}
+
+// isTLS reports whether package crypto/tls goes on behind that header: a handshake, or an alert, of any version.
+func (r *records) isTLS() bool { return (r.head[0] == 21 || r.head[0] == 22) && r.head[1] < 0x10 }
 
 // reserve makes room for what will be written.
 func (w *wire) reserve(n int) {
@@ -239,6 +278,7 @@ func (c *credentials) shake(ctx context.Context, raw net.Conn, host string) (net
 	w := &wire{Conn: raw}
 	var t *tls.Conn
 	if c.controller {
+		w.hello = new(records)
 		t = tls.Server(w, state.config)
 	} else {
 		config := state.config.Clone()

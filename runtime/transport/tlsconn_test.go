@@ -67,6 +67,56 @@ func TestLIM50HandshakeBytes(t *testing.T) {
 	}
 }
 
+// A client is held to records of 4 KiB until it is answered, however it cuts what it sends, and refused before package crypto/tls has seen the header of a longer one.
+func TestLIM1ClientHello(t *testing.T) {
+	header := func(kind byte, n int) []byte { return []byte{kind, 3, 1, byte(n >> 8), byte(n)} }
+	record := func(kind byte, n int) []byte { return append(header(kind, n), make([]byte, n)...) }
+	for _, c := range []struct {
+		name  string
+		sends []byte
+		gets  int // -1: all of it
+	}{
+		{"at the limit", record(22, MaxUnproven), -1},
+		{"one past it", record(22, MaxUnproven+1), 0},
+		{"the largest", header(22, 1<<16-1), 0},
+		{"an alert", header(21, MaxUnproven+1), 0},
+		{"a second record", append(record(22, 1), header(22, MaxUnproven+1)...), 6},
+		{"what is no TLS, which crypto/tls refuses", header(23, 1<<16-1), -1},
+		{"empty records", append(bytes.Repeat(header(22, 0), 100), header(22, MaxUnproven+1)...), 500},
+	} {
+		for _, cut := range []int{1, 3, 1 << 16} {
+			sent := bytes.NewReader(c.sends)
+			w := &wire{Conn: pieces{from: sent, most: cut}, hello: new(records)}
+			got, err := io.ReadAll(w)
+			if all := len(got) == len(c.sends); all != (c.gets < 0) || all && err != nil || !all && (!errors.Is(err, errLongHello) || len(got) > c.gets+4) {
+				t.Errorf("%s, cut to %d: %d of %d bytes, %v", c.name, cut, len(got), len(c.sends), err)
+			}
+		}
+	}
+
+	a := newTestAuthority(t)
+	controller := open(t, a.issue("controller", true, nil), true, t.Output())
+	near, far := memconn.Pair()
+	go far.Write(header(22, MaxUnproven+1))
+	if _, _, err := controller.shake(t.Context(), near, ""); err == nil || !strings.Contains(err.Error(), "a record of more than 4 KiB") {
+		t.Errorf("%v", err)
+	}
+	w := &wire{Conn: endless{}, hello: new(records)}
+	w.Write([]byte("the answer"))
+	if n, err := w.Read(make([]byte, 100)); n != 100 || err != nil { // certificates may be longer
+		t.Errorf("after the answer: %d, %v", n, err)
+	}
+}
+
+// pieces is a connection that reads a little at a time.
+type pieces struct {
+	net.Conn
+	from io.Reader
+	most int
+}
+
+func (p pieces) Read(b []byte) (int, error) { return p.from.Read(b[:min(len(b), p.most)]) }
+
 func TestLIM52Encrypted(t *testing.T) {
 	w := &wire{Conn: endless{}}
 	w.open.Store(true)
