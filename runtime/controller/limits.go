@@ -35,7 +35,7 @@ type Limits struct {
 
 	// Schedules is how many schedules all nodes have together. 0: 65 536; negative: no limit (LIM-19).
 	Schedules int
-	// ScheduleBytes is what their arguments and metadata take together, and ScheduleSize what those of one do, up to 48 KiB. 0: 64 MiB, and 48 KiB; negative ScheduleBytes: no limit (LIM-28).
+	// ScheduleBytes is what their arguments, metadata and instants take together, and ScheduleSize what arguments and metadata of one do, up to 48 KiB. 0: 64 MiB, and 48 KiB; negative ScheduleBytes: no limit (LIM-28).
 	ScheduleBytes, ScheduleSize int
 	// ScheduleInterval is the shortest interval of a schedule, from 10 ms, which is also the default, to a day (LIM-19).
 	ScheduleInterval time.Duration

@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 type fullStore struct{}
@@ -91,6 +93,39 @@ func TestScheduleOfAMethodThatNobodyCalls(t *testing.T) {
 	p.Close()
 	require.NoError(t, w.Close())
 	require.NotPanics(t, func() { require.NoError(t, New(Options{Store: store}).Close()) })
+}
+
+// TestLIM28Instants: what a schedule keeps beside its arguments counts, or is not kept, and the node that it names is one that there can be.
+func TestLIM28Instants(t *testing.T) {
+	w := start(t, Options{})
+	p := w.join("p")
+	many := make([]int64, control.MaxInstants)
+	for i := range many {
+		many[i] = time.Now().Add(time.Hour).UnixNano() + int64(i)
+	}
+	q := control.Schedule{ID: "at", Route: p.Route(t, "S", "M", "sig"), Plan: control.Plan{Timing: control.At, Instants: many}}
+	ask := func() *control.Failure { return p.Ask(t, q.Append, control.OpScheduled, nil) }
+	held := func() int {
+		w.schedules.mu.Lock()
+		defer w.schedules.mu.Unlock()
+		return w.schedules.bytes
+	}
+	require.Nil(t, ask())
+	require.Equal(t, 8*len(many), held())
+	q.ID, q.Plan = "every", control.Plan{Timing: control.Every, Interval: time.Hour, Instants: make([]int64, 20_000), Expression: strings.Repeat("x", 10_000), Zone: strings.Repeat("x", 10_000)}
+	require.Nil(t, ask())
+	require.Equal(t, 8*len(many), held())
+	kept := w.schedules.find(control.TaskKey{Owner: "p", ID: "every"}).times.Plan
+	require.Equal(t, control.Plan{Timing: control.Every, Interval: time.Hour}, kept)
+	q.ID, q.To = "to", strings.Repeat("x", transport.MaxName+1)
+	require.Equal(t, invalidArgument, ask().Code)
+	q.To = q.To[1:]
+	require.Nil(t, ask())
+	for _, id := range []string{"at", "every"} {
+		_, err := w.CancelTask("p", id)
+		require.NoError(t, err)
+	}
+	require.Zero(t, held())
 }
 
 // TestD21TasksInPages: every schedule is on one page, in order, however many there are.

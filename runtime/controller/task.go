@@ -12,7 +12,7 @@ import (
 // Bounds of schedules that are not options.
 const (
 	maxTasks       = 1 << 16                // of all owners, by default
-	maxTaskBytes   = 64 << 20               // of their arguments and metadata, by default (LIM-28)
+	maxTaskBytes   = 64 << 20               // of their arguments, metadata and instants, by default (LIM-28)
 	maxPast        = 1000                   // that are over and remembered
 	maxHistory     = 100                    // runs of one schedule that are remembered
 	maxUnstored    = 4096                   // records that are to be removed, from which on a store that fails is given no new schedules
@@ -323,7 +323,8 @@ func (t *task) trim() {
 	}
 }
 
-func (t *task) size() int { return len(t.args) + len(t.metadata) }
+// size is what counts of a schedule towards that of all (LIM-28).
+func (t *task) size() int { return len(t.args) + len(t.metadata) + 8*len(t.times.Instants) }
 
 // remember puts t among those that are over, of which the oldest is forgotten.
 func (q *scheduler) remember(t *task) {

@@ -13,6 +13,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/controller/internal/schedule"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/safetext"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // onTasks takes the control messages about schedules.
@@ -86,6 +87,9 @@ func (q *scheduler) add(s *session, number uint64, m *control.Schedule) *control
 	}
 	if err == nil {
 		err = checkMetadata(m.Metadata)
+	}
+	if err == nil && m.To != "" {
+		err = transport.ValidName(m.To)
 	}
 	if err == nil && !validTaskID(m.ID) {
 		err = fmt.Errorf("the id %q of a schedule: it has 1 to %d letters, digits, dots, - and _", safetext.Cut(m.ID, safetext.MaxLog), control.MaxTaskID)
@@ -167,7 +171,7 @@ func (q *scheduler) full(t *task) *control.Failure {
 	case q.count >= q.c.opts.Limits.Schedules:
 		f.Message = fmt.Sprintf("the controller has %d schedules, as many as it may", q.count)
 	case q.bytes+t.size() > q.c.opts.Limits.ScheduleBytes:
-		f.Message = fmt.Sprintf("the arguments of all schedules take %d bytes, of at most %d", q.bytes, q.c.opts.Limits.ScheduleBytes)
+		f.Message = fmt.Sprintf("the arguments and instants of all schedules take %d bytes, of at most %d", q.bytes, q.c.opts.Limits.ScheduleBytes)
 	default:
 		return nil
 	}

@@ -25,6 +25,12 @@ type Times struct {
 
 // New checks a plan (LIM-19). The error says what is wrong with it.
 func New(p control.Plan, anchor time.Time) (*Times, error) {
+	if p.Timing != control.At { // what does not belong to the plan is not kept with it
+		p.Instants = nil
+	}
+	if p.Timing != control.Cron {
+		p.Expression, p.Zone = "", ""
+	}
 	t := &Times{Plan: p, Anchor: anchor, zone: time.UTC}
 	err := checkDurations(&p)
 	if err != nil {
