@@ -129,7 +129,12 @@ func TestACC63RacesOverTCP(t *testing.T) {
 			way := newCutter(t, ctl.Addr())
 			c.victim.Name, c.victim.Addr, c.victim.ResumeGrace = "victim", way.addr, time.Minute
 			c.caller.Name, c.caller.Addr = "worker-caller", ctl.Addr()
-			r := &races{t: t, options: c.victim, kit: testkit.NewKit(connect(t, c.caller))}
+			defer func() {
+				if text := log.String(); t.Failed() {
+					t.Log(text[max(0, len(text)-4000):])
+				}
+			}()
+			r := &races{t: t, ctl: ctl, options: c.victim, kit: testkit.NewKit(connect(t, c.caller))}
 			r.begin()
 			defer func() { r.victim.Close() }()
 
@@ -145,7 +150,7 @@ func TestACC63RacesOverTCP(t *testing.T) {
 				}
 				require.Eventually(t, func() bool { return hasLine(log.String(), words...) }, 10*time.Second, time.Millisecond, "%s: not in the log: %s", s.name, &log)
 			}
-			rounds := testkit.Full(24, 10_000/3/len(c.spoofers))
+			rounds := testkit.Full(24, 10_000/3/len(c.spoofers)+1)
 			for round := range rounds {
 				r.round(round, way.cut, func(i int) (*spoofer, *thief) {
 					s := &c.spoofers[i%len(c.spoofers)]
@@ -170,6 +175,7 @@ func hasLine(text string, words ...string) bool {
 // races are rounds in which a node is called and others want its name.
 type races struct {
 	t        *testing.T
+	ctl      *controller.Controller
 	options  daffi.Options // of the victim
 	victim   *daffi.Node
 	kit      *testkit.KitProxy
@@ -209,7 +215,7 @@ func (r *races) over(s *spoofer, th *thief, lives bool) {
 
 // round is one race: while the node lives, while its connection is cut, or while it ends.
 func (r *races) round(n int, cut func(), attempt func(i int) (*spoofer, *thief), spoofers int) {
-	kind := n % 3
+	kind, resumed := n%3, r.ctl.Stats().Resumed
 	pause := func() { time.Sleep(rand.N(2 * time.Millisecond)) } // so that they meet in every order
 	thieves := make([]*thief, spoofers)
 	as := make([]*spoofer, spoofers)
@@ -255,7 +261,10 @@ func (r *races) round(n int, cut func(), attempt func(i int) (*spoofer, *thief),
 			}
 		}
 	}
-	if kind == 2 {
+	switch kind {
+	case 1: // the calls may have been over before the cut
+		require.Eventually(r.t, func() bool { return r.ctl.Stats().Resumed > resumed }, 30*time.Second, time.Millisecond)
+	case 2:
 		r.begin()
 	}
 }
