@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/daffi-rpc/daffi/internal/evil"
 	daffi "github.com/daffi-rpc/daffi/runtime"
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/controller"
@@ -20,27 +21,10 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
-// evil makes texts of what does harm where it is shown.
-type evil struct{ *rand.Rand }
-
-func (e evil) text(most int) string {
-	parts := []string{"\n", "\r\n", "\x00", "\x1b[2J\x1b[31m", "\x1b]0;title\a", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\u0085", "\u009b31m", "\xff", "\xc3", "\xf0\x9f", "\t", "\x7f",
-		"a", "level=ERROR msg=forged", "\"", "\\", "%s%n", "é", "日", "\U000e0041", "\u00ad"}
-	var b strings.Builder
-	size := 1 + e.IntN(40)
-	if e.IntN(200) == 0 {
-		size = most
-	}
-	for b.Len() < size {
-		b.WriteString(parts[e.IntN(len(parts))])
-	}
-	return b.String()[:min(b.Len(), most)]
-}
-
 // TestACC68TextsOfOthers has peers send texts of control characters, newlines, escape sequences, marks of direction, bytes that are no UTF-8 and great length wherever a peer may say something. None
 // gets raw into a log, or into what an error says of itself, at either side.
 func TestACC68TextsOfOthers(t *testing.T) {
-	e := evil{rand.New(rand.NewPCG(68, 1))}
+	r := rand.New(rand.NewPCG(68, 1))
 	var ctlLog, log gathered
 	ctl := controller.New(controller.Options{Logger: ctlLog.logger()})
 	defer ctl.Close()
@@ -191,7 +175,7 @@ func TestACC68TextsOfOthers(t *testing.T) {
 			most = 60 << 10
 		}
 		begin := time.Now()
-		cases[k](e.text(most))
+		cases[k](evil.Text(r, most))
 		spent[k] += time.Since(begin)
 	}
 	client.Close()

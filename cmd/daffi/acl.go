@@ -57,9 +57,9 @@ func (c *aclTestCommand) Run(out output) error {
 		answer = "allowed"
 	}
 	if d.Line == 0 {
-		fmt.Fprintf(out.stdout, "%s: no rule of %s allows it\n", answer, c.Policy)
+		fmt.Fprintf(out.stdout, "%s: no rule of %s allows it\n", answer, shown(c.Policy))
 	} else {
-		fmt.Fprintf(out.stdout, "%s by %s:%d: %s\n", answer, c.Policy, d.Line, p.Text(d.Line))
+		fmt.Fprintf(out.stdout, "%s by %s:%d: %s\n", answer, shown(c.Policy), d.Line, shown(p.Text(d.Line)))
 	}
 	if !d.Allowed {
 		return errDenied
@@ -76,6 +76,6 @@ func (c *aclCheckCommand) Run(out output) error {
 	if err != nil {
 		return wrong{err}
 	}
-	fmt.Fprintf(out.stdout, "%s: %d rules\n", c.File, p.Rules())
+	fmt.Fprintf(out.stdout, "%s: %d rules\n", shown(c.File), p.Rules())
 	return nil
 }

@@ -58,8 +58,8 @@ func (c *certInitCommand) Run(out output) error {
 		return err
 	}
 	fmt.Fprintf(out.stdout, "%s: the authority of cluster %s, until %s; all of its nodes and controllers need this file\n",
-		filepath.Join(c.Dir, authority.CertificateFile), c.Cluster, date(a.Certificate().NotAfter))
-	fmt.Fprintf(out.stdout, "%s: its key; who has it can be anybody in the cluster, so it stays here\n", filepath.Join(c.Dir, authority.KeyFile))
+		shown(filepath.Join(c.Dir, authority.CertificateFile)), c.Cluster, date(a.Certificate().NotAfter))
+	fmt.Fprintf(out.stdout, "%s: its key; who has it can be anybody in the cluster, so it stays here\n", shown(filepath.Join(c.Dir, authority.KeyFile)))
 	fmt.Fprintf(out.stdout, "next: daffi cert issue%s controller --controller, then daffi cert issue%[1]s NAME for each node\n", dirFlag(c.Dir))
 	return nil
 }
@@ -69,7 +69,7 @@ func dirFlag(dir string) string {
 	if dir == "daffi-certs" {
 		return ""
 	}
-	return " --dir " + dir
+	return " --dir " + shown(dir)
 }
 
 type certIssueCommand struct {
@@ -206,6 +206,7 @@ func (c *certIssueCommand) issue(out output, a *authority.Authority, r authority
 	if r.Controller {
 		what, where = "controller", ", at "+strings.Join(r.Hosts, ", ")
 	}
+	certificate, key, trusted = shown(certificate), shown(key), shown(trusted)
 	fmt.Fprintf(out.stdout, "%s: certificate of the %s %s%s, until %s\n", certificate, what, cert[0].URIs[0], where, date(cert[0].NotAfter))
 	fmt.Fprintf(out.stdout, "%s: its key\n", key)
 	if r.Controller {
@@ -286,13 +287,23 @@ func (c *certShowCommand) Run(out output) error {
 	return nil
 }
 
-// show quotes what a certificate says in its own words: anybody may have made it.
+// maxList is how many hosts or clusters of a certificate are shown, and maxSerial how many bits of its number: more than any that daffi takes has.
+const (
+	maxList   = 20
+	maxSerial = 512
+)
+
+// show quotes what a certificate says in its own words, and cuts it: anybody may have made it.
 func show(w io.Writer, cert *x509.Certificate, now time.Time) {
 	fmt.Fprintf(w, "who      %s\n", who(cert))
 	fmt.Fprintf(w, "for      %s\n", purpose(cert))
 	fmt.Fprintf(w, "from     %.200q\n", cert.Issuer.String())
 	fmt.Fprintf(w, "valid    %s to %s, %s\n", cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), left(cert, now))
-	fmt.Fprintf(w, "serial   %x\n", cert.SerialNumber)
+	if n := cert.SerialNumber.BitLen(); n > maxSerial {
+		fmt.Fprintf(w, "serial   a number of %d bits\n", n)
+	} else {
+		fmt.Fprintf(w, "serial   %x\n", cert.SerialNumber)
+	}
 	fmt.Fprintf(w, "SHA-256  %x\n", sha256.Sum256(cert.Raw))
 }
 
@@ -308,17 +319,25 @@ func who(cert *x509.Certificate) string {
 
 func purpose(cert *x509.Certificate) string {
 	if cert.IsCA {
-		return fmt.Sprintf("signing certificates of %.200q", cert.PermittedURIDomains)
+		return "signing certificates of " + list(cert.PermittedURIDomains)
 	}
 	server := slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	client := slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	switch {
 	case server:
-		return fmt.Sprintf("a controller at %.1000q", hostsOf(cert))
+		return "a controller at " + list(hostsOf(cert))
 	case client:
 		return "a node"
 	}
 	return "nothing that daffi does"
+}
+
+// list shows the first of names.
+func list(names []string) string {
+	if more := len(names) - maxList; more > 0 {
+		return fmt.Sprintf("%.100q and %d more", names[:maxList], more)
+	}
+	return fmt.Sprintf("%.100q", names)
 }
 
 func hostsOf(cert *x509.Certificate) []string {

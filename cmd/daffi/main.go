@@ -47,14 +47,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case helped:
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "daffi: %v\nrun \"daffi --help\" for the commands and their flags\n", err)
+		complain(stderr, err)
+		fmt.Fprintln(stderr, `run "daffi --help" for the commands and their flags`)
 		return 2
 	}
 	if err := command.Run(output{stdout, stderr}); err != nil {
 		if errors.Is(err, errDenied) {
 			return 1
 		}
-		fmt.Fprintf(stderr, "daffi: %v\n", err)
+		complain(stderr, err)
 		if _, ok := errors.AsType[wrong](err); ok {
 			return 2
 		}
@@ -111,7 +112,7 @@ func (c *controllerCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "listening on %s\n", ctl.Addr()) // scripts wait for this line
+	fmt.Fprintf(out.stdout, "listening on %s\n", shown(ctl.Addr())) // scripts wait for this line
 	<-ctx.Done()
 	stop() // a second signal ends the process
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)

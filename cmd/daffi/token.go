@@ -36,19 +36,19 @@ func (c *tokenNewCommand) Run(out output) error {
 		return fmt.Errorf("%s: %w", c.Out, err)
 	}
 	if c.Pattern == "" {
-		fmt.Fprintf(out.stderr, "%s: a token; give the file to the controller (--token-file) and to its nodes (DAFFI_TOKEN_FILE, or daffi.Options.TokenFile)\n", c.Out)
+		fmt.Fprintf(out.stderr, "%s: a token; give the file to the controller (--token-file) and to its nodes (DAFFI_TOKEN_FILE, or daffi.Options.TokenFile)\n", shown(c.Out))
 		return nil
 	}
 	entry := fmt.Sprintf("%x %s\n", sha256.Sum256(token), c.Pattern)
 	if c.Tokens == "" {
 		fmt.Fprint(out.stdout, entry)
-		fmt.Fprintf(out.stderr, "%s: a token for %s; the line is its hash, for the controller's file of tokens (--tokens-file)\n", c.Out, c.Pattern)
+		fmt.Fprintf(out.stderr, "%s: a token for %s; the line is its hash, for the controller's file of tokens (--tokens-file)\n", shown(c.Out), c.Pattern)
 		return nil
 	}
 	if err := appendLine(c.Tokens, entry); err != nil {
 		return errors.Join(fmt.Errorf("adding the hash to the controller's file of tokens: %w", err), os.Remove(c.Out))
 	}
-	fmt.Fprintf(out.stderr, "%s: a token for %s; its hash is in %s, which a controller with --tokens-file reads again by itself\n", c.Out, c.Pattern, c.Tokens)
+	fmt.Fprintf(out.stderr, "%s: a token for %s; its hash is in %s, which a controller with --tokens-file reads again by itself\n", shown(c.Out), c.Pattern, shown(c.Tokens))
 	return nil
 }
 

@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/daffi-rpc/daffi/internal/watchfile"
 	"github.com/daffi-rpc/daffi/runtime/transport"
@@ -33,9 +36,15 @@ func Read(file string) (*Policy, error) {
 
 // Parse reads a policy. Errors say "file:line: what is wrong; what to do", one to a line, in order; file is only their beginning.
 func Parse(file string, data []byte) (*Policy, error) {
+	if !utf8.ValidString(file) || strings.ContainsFunc(file, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		file = strconv.Quote(file) // else its name may be several lines
+	}
 	p := parser{groups: map[string]*group{}}
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("%s: the file has more than %d bytes; use groups and patterns", file, MaxBytes)
+	}
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("%s: there is PEM in it, as of a certificate or a key, and it is no policy", file)
 	}
 	n := 0
 	for text := range strings.SplitSeq(string(data), "\n") {
@@ -95,14 +104,24 @@ func (p *parser) report(file string) error {
 		}
 		errs = append(errs, fmt.Errorf("%s:%d: %s", file, m.line, m.text))
 	}
-	return errors.Join(errs...)
+	return Mistakes(errs)
 }
 
-// cut is a word as an error shows it.
+// Mistakes are what is wrong with a policy, one for each line of its text.
+type Mistakes []error
+
+func (m Mistakes) Error() string { return errors.Join(m...).Error() }
+
+// Unwrap is for errors.Is and errors.As.
+func (m Mistakes) Unwrap() []error { return m }
+
+// maxShown is how long a word may be that an error shows.
+const maxShown = 40
+
+// cut is a word as an error shows it, not one that is as long as a token or the line of a key: somebody may have named the wrong file.
 func cut(word string) string {
-	const most = 64
-	if len(word) > most {
-		return fmt.Sprintf("%q…", word[:most])
+	if len(word) > maxShown {
+		return fmt.Sprintf("(a word of %d bytes)", len(word))
 	}
 	return fmt.Sprintf("%q", word)
 }

@@ -118,6 +118,9 @@ func nodeIdentity(leaf *x509.Certificate) (identity, error) {
 	return who, nil
 }
 
+// unreadable begins what package tls says of a certificate that it cannot parse, and has no type for. What follows quotes all that is in it.
+const unreadable = "tls: failed to parse "
+
 // explain says what an error of a handshake means and what to do about it. What the peer has said is quoted and cut.
 func (c *credentials) explain(err error) error {
 	var notTLS tls.RecordHeaderError
@@ -146,7 +149,7 @@ func (c *credentials) explain(err error) error {
 		return untrusted("the %s's certificate has expired or is not valid yet, or the clock is wrong: %s", other, invalid.Detail)
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
 		return untrusted("the certificate is not for a %s, by its extended key usage", other)
-	case errors.As(err, new(x509.CertificateInvalidError)), errors.As(err, new(*tls.CertificateVerificationError)):
+	case errors.As(err, new(x509.CertificateInvalidError)), errors.As(err, new(*tls.CertificateVerificationError)), strings.HasPrefix(err.Error(), unreadable):
 		return untrusted("the %s's certificate: %.256q", other, err.Error())
 	}
 	return c.alert(err)
