@@ -50,10 +50,10 @@ type inCall struct {
 	gen   uint64
 	id    uint64 // at the caller
 	from  *session
+	route *route // that was called, for what is counted by method
 	next  uint32 // of the free list
-	route uint32 // the caller's
-	flow  flow   // towards the caller
 	flags callFlags
+	flow  flow   // towards the caller
 	since int64  // when it was sent, if its first answer is timed
 	speed *speed // nil otherwise, and once it was
 }
@@ -186,8 +186,8 @@ var (
 )
 
 // open sends a request to s, the callee. The frame is enqueued under the lock, so that nothing follows the answer to a Drain.
-// first reports whether the callee was introduced to the caller. speed is nil unless the call's answer is timed.
-func (s *session) open(from *session, f *transport.Frame, route uint32, flags callFlags, speed *speed) (id uint64, first bool, err error) {
+// number is what the callee calls the method; first reports whether it was introduced to the caller. speed is nil unless the call's answer is timed.
+func (s *session) open(from *session, f *transport.Frame, r *route, number uint32, flags callFlags, speed *speed) (id uint64, first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.calls
@@ -215,7 +215,7 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	}
 	e := &t.in[slot]
 	e.gen++
-	e.from, e.id, e.route, e.flags, e.flow = from, f.Call, f.Route, flags|live, answers(f.Mode)
+	e.from, e.id, e.route, e.flags, e.flow = from, f.Call, r, flags|live, answers(f.Mode)
 	if speed != nil {
 		e.speed, e.since = speed, s.c.clock()
 	}
@@ -228,7 +228,7 @@ func (s *session) open(from *session, f *transport.Frame, route uint32, flags ca
 	id = transport.Served | transport.CallID(slot, e.gen)
 	g := transport.Frame{Payload: f.Payload, Header: transport.Header{
 		Kind: transport.Request, Flags: f.Flags & forwarded, Depth: f.Depth, Mode: f.Mode,
-		Call: id, Route: route, Peer: from.number, Arg: f.Arg,
+		Call: id, Route: number, Peer: from.number, Arg: f.Arg,
 	}}
 	if f.Buf != nil {
 		g.Buf = f.Buf.Retain() // another node may get it if this one has no room

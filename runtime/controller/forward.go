@@ -107,7 +107,7 @@ func (s *session) place(f *transport.Frame, flags callFlags) (to *session, id ui
 		if p.number >= control.Introduced {
 			flags |= strange
 		}
-		id, first, err = p.s.open(s, f, p.number, flags, r.timed(p))
+		id, first, err = p.s.open(s, f, r, p.number, flags, r.timed(p))
 		if first {
 			s.touched.add(p.s.link)
 			s.meet(p.s)

@@ -60,6 +60,26 @@ func TestIntroductionsAreNotGivenAgain(t *testing.T) {
 	require.NotEqual(t, before, told())
 }
 
+// TestLostCallOfANumberThatIsGivenAgain has a one-way call lost whose caller has left, and whose number is another method's by then.
+func TestLostCallOfANumberThatIsGivenAgain(t *testing.T) {
+	w := start(t, Options{})
+	w.routes.many = 1
+	node, caller := w.join("node"), w.join("caller")
+	require.Nil(t, caught(t, node, "x"))
+	number := caller.Route(t, "x", "Posted", "()()")
+	caller.Send(frame{Header: header{Kind: transport.Request, Call: transport.CallID(1, 1), Route: number, Mode: transport.Oneway}, Payload: []byte("\x90")})
+	caller.Expect(t, transport.Accepted)
+	w.mu.Lock()
+	w.session(node.Session).untell(0) // as after many others
+	w.mu.Unlock()
+	caller.Close()
+	w.eventually(func(st Stats) bool { return st.Routes == 0 }, "it is forgotten")
+	require.Equal(t, number, w.join("other").Route(t, "x", "Other", "()()"))
+	node.Close()
+	w.eventually(func(st Stats) bool { return st.Lost[reasonNodeLost] == 1 }, "it is lost")
+	require.Equal(t, map[string]uint64{"x.Posted": 1}, w.Stats().LostMethods)
+}
+
 // TestIntroductionsComeRound has 2³¹ routes come between two that a node is told of under one number.
 func TestIntroductionsComeRound(t *testing.T) {
 	w := start(t, Options{})

@@ -145,9 +145,12 @@ func (c *Controller) forget(unused []*route) {
 	}
 }
 
+// dropRoute takes r out. Calls that it was called by, and nodes that wait for it by a number that they have guessed, may hold it, but no more of it than its names.
 func (c *Controller) dropRoute(r *route) {
 	c.routes.drop(r)
 	c.routeBytes -= r.cost
+	r.text, r.doc = "", nil
+	r.provide([]provider{})
 }
 
 // add gives r a place among those that are compared.

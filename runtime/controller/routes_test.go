@@ -171,6 +171,28 @@ func TestForgottenMethodIsNotIntroduced(t *testing.T) {
 	require.Equal(t, nothing, w.remembered())
 }
 
+// A node that waits for a method by a number that it has guessed, and one that does not end a call of it, hold no more of what is forgotten than its names: what is remembered of routes is bounded, what
+// nodes hold of those that are not is not.
+func TestForgottenRouteHoldsNothing(t *testing.T) {
+	w := start(t, Options{})
+	waits, other, server := w.join("waits"), w.join("other"), w.join("server")
+	sig := long("A", 200)
+	r := w.route(other.Route(t, "x", "M", sig))
+	number := waits.Control((&control.Await{Routes: []uint32{r.number}, Nodes: []string{"nobody"}}).Append)
+	require.Nil(t, server.Serve(t, "x", sig, "M"))
+	require.Len(t, *r.providers.Load(), 1)
+	require.Equal(t, sig, r.text)
+	server.Close()
+	other.Close()
+	w.eventually(func(st Stats) bool { return st.Nodes == 1 && st.Routes == 0 }, "not forgotten")
+	require.Same(t, r, w.session(waits.Session).awaits[number].routes[0])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	require.Empty(t, r.text)
+	require.Nil(t, r.doc)
+	require.Empty(t, *r.providers.Load())
+}
+
 // A number that was given to nobody for calls is no route for who guesses it, also while its signature is not known: a node that takes what nobody serves would be told of a method without one, and
 // for good.
 func TestRouteThatNobodyCalls(t *testing.T) {

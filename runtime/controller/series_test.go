@@ -37,7 +37,7 @@ func TestACC70SeriesAreBounded(t *testing.T) {
 		r := c.intern(nodes[i/1000], routeKey{methodKey{"Svc", name}, "()()"})
 		c.mu.Unlock()
 		require.NotNil(t, r)
-		c.lose(lostReason(encode((&control.Failure{Code: internal, Reason: name, Message: name}).AppendTo)), r.number)
+		c.lose(lostReason(encode((&control.Failure{Code: internal, Reason: name, Message: name}).AppendTo)), r)
 	}
 	require.Len(t, c.access.said, maxDenials)
 	require.EqualValues(t, n, c.Stats().Denied)

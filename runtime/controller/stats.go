@@ -89,12 +89,9 @@ func (c *Controller) Stats() Stats {
 // maxLost is how many methods are told apart (LIM-34); the others are one.
 const maxLost = 1024
 
-// lose counts a one-way call that did not run after it was accepted (SEM-9). route is what the caller has called.
-func (c *Controller) lose(reason string, route uint32) {
-	method := ""
-	if r := c.route(route); r != nil { // else its caller has left, and nobody else knows it
-		method = r.String()
-	}
+// lose counts a one-way call of r that did not run after it was accepted (SEM-9). Its caller may have left, and r be forgotten.
+func (c *Controller) lose(reason string, r *route) {
+	method := r.String()
 	c.counts.mu.Lock()
 	defer c.counts.mu.Unlock()
 	if c.counts.lost == nil {
