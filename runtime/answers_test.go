@@ -72,7 +72,7 @@ func TestT10EveryStepEndsACall(t *testing.T) {
 		call func(ctx context.Context, k *kit) error
 		code daffi.Code
 		was  daffi.Outcome
-		came int // frames that end calls
+		came int // frames that end calls; -1: one or none
 	}{
 		"ended before": {func(ctx context.Context, k *kit) error {
 			ctx, cancel := context.WithCancel(ctx)
@@ -134,7 +134,7 @@ func TestT10EveryStepEndsACall(t *testing.T) {
 		"loses its controller": {func(ctx context.Context, k *kit) error {
 			time.AfterFunc(time.Second, func() { k.net.Controller.Close() })
 			return k.p.Block(ctx)
-		}, daffi.Unavailable, daffi.MayHaveRun, 0},
+		}, daffi.Unavailable, daffi.MayHaveRun, -1}, // the callee's link may end first, of which the caller is told
 		"is closed itself": {func(ctx context.Context, k *kit) error {
 			time.AfterFunc(time.Second, func() { k.client.Close() })
 			return k.p.Block(ctx)
@@ -213,7 +213,11 @@ func TestT10EveryStepEndsACall(t *testing.T) {
 				for id, n := range came.of {
 					require.Equal(t, 1, n, "frames that end the call %#x", id)
 				}
-				require.Len(t, came.of, 1+step.came, "with that of the first call")
+				if want := 1 + step.came; want > 0 {
+					require.Len(t, came.of, want, "with that of the first call")
+				} else {
+					require.LessOrEqual(t, len(came.of), 2)
+				}
 				for _, n := range []*daffi.Node{k.server, k.client} {
 					require.Regexp(t, "^(no session)?$", n.Held())
 				}

@@ -426,14 +426,15 @@ func (n *Node) link(ctx context.Context, dial func(context.Context) (transport.L
 		return true, errClosed
 	}
 	n.current.Store(s)
+	missed := n.services.list()
 	n.lastErr, n.fatal = nil, nil
 	n.connected(s, attempt)
 	n.wake()
 	n.mu.Unlock()
 	n.table.joined(s)
-	// What was registered while the session joined has seen no session, and the session not it.
+	// What was registered while the session joined has seen no session, and the session not it. What is registered from now on is announced by whoever does it, who is told if it is refused.
 	announce, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	err = n.services.announce(announce, s)
+	err = announceAll(announce, s, missed)
 	if err != nil {
 		l.Close(err)
 	}

@@ -258,10 +258,13 @@ func (ss *services) add(n *Node, reg *Registration, override bool) error {
 	if err := reg.balance.check(reg.service); err != nil {
 		return err
 	}
-	if err := ss.number(reg, override); err != nil {
+	n.mu.Lock() // either the session that comes has reg on its list, or reg sees the session
+	err := ss.number(reg, override)
+	s := n.current.Load()
+	n.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	s := n.current.Load()
 	if s == nil {
 		return nil // announced when a session joins
 	}
@@ -286,11 +289,15 @@ func (ss *services) method(number uint32) *servedMethod {
 	return (*p)[number]
 }
 
-// announce tells a session everything that is served and that it does not know yet.
-func (ss *services) announce(ctx context.Context, s *session) error {
+// list is everything that is served.
+func (ss *services) list() []*Registration {
 	ss.mu.Lock()
-	all := slices.Clone(ss.all)
-	ss.mu.Unlock()
+	defer ss.mu.Unlock()
+	return slices.Clone(ss.all)
+}
+
+// announceAll tells a session what is served and what it does not know yet.
+func announceAll(ctx context.Context, s *session, all []*Registration) error {
 	for _, reg := range all {
 		if err := reg.announce(ctx, s); err != nil {
 			return err

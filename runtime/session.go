@@ -152,7 +152,7 @@ func (s *session) join(ctx context.Context) error {
 	if err := s.introduce(ctx); err != nil {
 		return err
 	}
-	return s.node.services.announce(ctx, s)
+	return announceAll(ctx, s, s.node.services.list())
 }
 
 // HandleFrame implements [transport.Handler].
