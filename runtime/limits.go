@@ -45,9 +45,10 @@ type Limits struct {
 	// QueueBytes and QueueFrames bound what waits to be sent, but for what credit covers: one more call waits for room until its deadline, and is refused, busy, where
 	// nobody waits for it: a copy of a broadcast, or of a call with AckNone. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
 	QueueBytes, QueueFrames int
-	// StallTimeout is for how long the controller may take nothing until the link is closed, from 10 ms to an hour. 0: 10 s (LIM-14).
+	// StallTimeout is for how long the controller may take nothing until the link is closed, from 10 ms to an hour; for acknowledgements, where a link may resume, at least 1 s. 0: 10 s (LIM-14).
 	StallTimeout time.Duration
-	// KeptBytes is what one link keeps that may resume, at least 64 KiB. 0: 16 MiB; negative: no limit but Options.ResumeMemory (LIM-27).
+	// KeptBytes is what one link keeps that may resume, at least 64 KiB; with less than 256 KiB it is
+	// acknowledged only every 100 ms. 0: 16 MiB; negative: no limit but Options.ResumeMemory (LIM-27).
 	KeptBytes int
 
 	// ReconnectMin and ReconnectMax are the first and the longest pause before the node joins again, from 1 ms to an hour; each is random, up to that. 0: 50 ms, and 1 s, or 5 s over TCP (LIM-18).

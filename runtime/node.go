@@ -259,6 +259,9 @@ func (n *Node) dialer() (func(context.Context) (transport.Link, []byte, error), 
 	if n.opts.MaxMessage < 0 || n.opts.MaxMessage > maxMessage {
 		return nil, invalid(fmt.Errorf("Options.MaxMessage is %d: it must be from 0 to %d", n.opts.MaxMessage, maxMessage))
 	}
+	if n.opts.MaxRunning < 0 || n.opts.MaxRunningPerCaller < 0 {
+		return nil, invalid(fmt.Errorf("Options.MaxRunning is %d and MaxRunningPerCaller %d: they must not be negative", n.opts.MaxRunning, n.opts.MaxRunningPerCaller))
+	}
 	if n.opts.ResumeMemory < 0 {
 		return nil, invalid(fmt.Errorf("Options.ResumeMemory is %d: it must not be negative", n.opts.ResumeMemory))
 	}

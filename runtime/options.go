@@ -3,6 +3,7 @@ package daffi
 import (
 	"context"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/daffi-rpc/daffi/runtime/codec"
@@ -202,6 +203,11 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// mostCalls is how many calls may run and wait, but for those that handlers make.
+func (o *Options) mostCalls() int64 {
+	return min(int64(o.MaxRunning), math.MaxInt64/2) + min(int64(max(o.MaxQueue, 0)), math.MaxInt64/2)
 }
 
 func def[T int | time.Duration](v *T, d T) {

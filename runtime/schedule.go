@@ -101,7 +101,7 @@ func (b *Binding) runTimeout(m int) time.Duration {
 	if d == 0 {
 		d = b.node.opts.Timeout
 	}
-	return max(d, 0)
+	return min(max(d, 0), control.MaxInterval)
 }
 
 // declareUntil asks for a schedule until a controller has answered. Its id lets the controller recognise what it was asked before.

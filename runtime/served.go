@@ -97,7 +97,7 @@ func (s *session) request(f *transport.Frame) error {
 		in.release()
 		return s.refuse(f.Call, tooLarge(int(total), s.node.opts.MaxMessage, m.full))
 	}
-	if o := &s.node.opts; s.announced.Load() >= int64(o.MaxRunning)+int64(o.MaxQueue) {
+	if s.announced.Load() >= s.node.opts.mostCalls() {
 		if in.recv != nil {
 			in.recv.close()
 		}

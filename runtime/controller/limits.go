@@ -22,9 +22,10 @@ type Limits struct {
 
 	// QueueBytes and QueueFrames bound what waits for one node, but for what credit covers: one more call is refused, busy. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
 	QueueBytes, QueueFrames int
-	// StallTimeout is for how long a node may take nothing until its link is closed, from 10 ms to an hour. 0: 10 s (LIM-14).
+	// StallTimeout is for how long a node may take nothing until its link is closed, from 10 ms to an hour; for acknowledgements, where a link may resume, at least 1 s. 0: 10 s (LIM-14).
 	StallTimeout time.Duration
-	// KeptBytes is what is kept for one node whose link may resume, at least 64 KiB. 0: 16 MiB; negative: no limit but Options.ResumeMemory (LIM-27).
+	// KeptBytes is what is kept for one node whose link may resume, at least 64 KiB; with less than 256 KiB it is
+	// acknowledged only every 100 ms. 0: 16 MiB; negative: no limit but Options.ResumeMemory (LIM-27).
 	KeptBytes int
 
 	// PingsPerSecond is how many pings of a node are answered in a second; one more ends its link. 0: 10 and as many as PingInterval asks for; negative: no limit (LIM-17).

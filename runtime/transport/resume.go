@@ -17,6 +17,7 @@ const (
 	attemptTime   = time.Second            // for one attempt to resume, or 4 round trips
 	ackBytes      = 256 << 10              // received, after which an Ack is sent at once
 	ackDelay      = 100 * time.Millisecond // after which one is sent for less
+	ackPatience   = 10 * ackDelay          // for which one is waited at least, whatever the limit for stalls
 	resumeMessage = HeaderSize + resumeSize
 
 	resendTimes = 4         // of what the peer has received, and
@@ -139,13 +140,16 @@ func (k *keep) ready() bool {
 	}
 	k.full = true
 	if k.stall == nil {
-		k.stall = time.AfterFunc(k.link.w.q.limits.StallTimeout, k.stalled)
+		k.stall = time.AfterFunc(k.patience(), k.stalled)
 	}
 	if k.bytes < k.limit { // else only an Ack helps
 		k.budget.wait(k)
 	}
 	return k.open() // there may have been room just before
 }
+
+// patience is for how long the peer may acknowledge nothing.
+func (k *keep) patience() time.Duration { return max(k.link.w.q.limits.StallTimeout, ackPatience) }
 
 // stalled ends a link whose peer acknowledges nothing.
 func (k *keep) stalled() {
@@ -262,7 +266,7 @@ func (k *keep) close() {
 
 // suspend gives the connection up. It returns false if that is the end of the link.
 func (l *conn) suspend(err error) bool {
-	if l.keep.Load() == nil || errors.Is(err, ErrStalled) && l.Silence() < l.w.q.limits.StallTimeout/2 { // it is there and does not want
+	if l.keep.Load() == nil || errors.Is(err, ErrStalled) && l.Silence() < l.keep.Load().patience()/2 { // it is there and does not want
 		return false
 	}
 	l.w.q.mu.Lock()
