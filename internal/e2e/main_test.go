@@ -35,7 +35,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	bin = filepath.Join(dir, "bin") + string(filepath.Separator)
 	args := append([]string{"build"}, buildFlags...)
-	args = append(args, "-o", bin, module+"cmd/daffi", module+"examples/fanout/camera", module+"examples/fanout/viewer", module+"examples/schedule/planner", module+"examples/schedule/worker", module+"examples/shopping/service", module+"examples/shopping/shopper", module+"internal/e2e/provider", module+"internal/e2e/evolver", module+"internal/e2e/flood", module+"internal/e2e/grind")
+	args = append(args, "-o", bin, module+"cmd/daffi", module+"examples/fanout/camera", module+"examples/fanout/viewer", module+"examples/schedule/planner", module+"examples/schedule/worker", module+"examples/shopping/service", module+"examples/shopping/shopper", module+"internal/e2e/provider", module+"internal/e2e/evolver", module+"internal/e2e/flood", module+"internal/e2e/grind", module+"internal/e2e/vault")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go %v: %v\n%s", args, err, out)
 		return 1

@@ -111,14 +111,21 @@ func startIn(t *testing.T, runtimeDir, name string, args ...string) *process {
 // startCommand is startIn for a command that was made otherwise.
 func startCommand(t *testing.T, runtimeDir string, cmd *exec.Cmd) *process {
 	t.Helper()
+	var env []string
+	if runtimeDir != "" {
+		env = []string{"XDG_RUNTIME_DIR=" + runtimeDir}
+	}
+	return startEnv(t, cmd, env)
+}
+
+// startEnv starts a command with more in its environment.
+func startEnv(t *testing.T, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
 	p := &process{
 		t: t, cmd: cmd, exited: make(chan struct{}),
 		out: &lines{more: make(chan struct{})}, log: &lines{more: make(chan struct{})},
 	}
-	p.cmd.Env = environ()
-	if runtimeDir != "" {
-		p.cmd.Env = append(p.cmd.Env, "XDG_RUNTIME_DIR="+runtimeDir)
-	}
+	p.cmd.Env = append(environ(), env...)
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(t, err)
