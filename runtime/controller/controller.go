@@ -126,6 +126,7 @@ var (
 	errBarred    = errors.New("too many wrong proofs from this address")
 	errGoodbye   = errors.New("goodbye")
 	errShutdown  = errors.New("controller shuts down")
+	errMemory    = errors.New("the node does not take what waits for it, and memory runs short")
 	errNoSession = errors.New("no such session")
 	errOtherPeer = errors.New("the peer is another than the session's")
 	errBadOption = errors.New("options of the controller")

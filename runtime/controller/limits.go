@@ -14,7 +14,7 @@ import (
 // there is no limit, where it says so; elsewhere it is refused when the controller starts, as is whatever is out of range. Sizes are bytes. The ids are those of docs/semantics.md.
 type Limits struct {
 	// Memory is what the controller holds for its nodes, in queues and for links that resume, at least 1 MiB. Where 80 % of it are taken calls are refused, overloaded, but for those that handlers make, and
-	// at 90 % all calls and further nodes, until it is 10 % less. 0: 1 GiB, or half of ProcessMemory if that is less; negative: no limit (LIM-16).
+	// at 90 % all calls and further nodes, until it is 10 % less; at 100 % the link of the node for which most is held is closed (LIM-75). 0: 1 GiB, or half of ProcessMemory if that is less; negative: no limit (LIM-16).
 	Memory int64
 	// ProcessMemory is what the process may occupy, at least 16 MiB, with everything else that it does: the same is refused at the same shares of it. 0: what the system's control group or GOMEMLIMIT
 	// allows, and no limit where there is neither; negative: no limit (LIM-16).
@@ -22,7 +22,8 @@ type Limits struct {
 
 	// QueueBytes and QueueFrames bound what waits for one node, but for what credit covers: one more call is refused, busy. At least 128 KiB and 16. 0: 8 MiB, and 8 192; negative: no limit (LIM-14).
 	QueueBytes, QueueFrames int
-	// StallTimeout is for how long a node may take nothing until its link is closed, from 10 ms to an hour; for acknowledgements, where a link may resume, at least 1 s. 0: 10 s (LIM-14).
+	// StallTimeout is for how long a node may take nothing until its link is closed, and while what is held runs short, for how long it may need for what waits for it (then at least 1 s), from 10 ms to an hour; for
+	// acknowledgements, where a link may resume, at least 1 s. 0: 10 s (LIM-14, LIM-75).
 	StallTimeout time.Duration
 	// KeptBytes is what is kept for one node whose link may resume, at least 64 KiB; with less than 256 KiB it is
 	// acknowledged only every 100 ms. 0: 16 MiB; negative: no limit but Options.ResumeMemory (LIM-27).

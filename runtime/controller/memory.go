@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"fmt"
 	"math"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +21,12 @@ const (
 	shedUntil = 70
 	shutFrom  = 90 // and nodes, and calls that handlers make
 	shutUntil = 80
+	fullFrom  = 100 // and the link of the node for which most is held is closed
 
 	defaultMemory = 1 << 30
 	memoryTick    = 50 * time.Millisecond // between looks, while there are calls
 	sweepPause    = time.Second           // between collections that a lack of memory asks for
+	reliefPause   = time.Second           // between looks at what is held for each node
 )
 
 // What is refused. Calls look at the level, and do nothing else while it is watched.
@@ -49,7 +53,10 @@ type memory struct {
 	looks  bool // the goroutine runs
 	closed bool
 
-	swept time.Time // of that goroutine
+	// Of that goroutine.
+	swept    time.Time
+	relieved time.Time
+	backlogs map[*session]*transport.Backlog // while what is held is what runs short
 }
 
 func newMemory(c *Controller) *memory {
@@ -62,6 +69,7 @@ func newMemory(c *Controller) *memory {
 		m.process = processShare(cgroup.MemoryLimit(), debug.SetMemoryLimit(-1))
 	}
 	m.meter = transport.NewMeter(m.most/100*shedFrom, m.alarm)
+	c.kept.OnShort(m.look)
 	m.level.Store(m.calm())
 	return m
 }
@@ -185,9 +193,11 @@ func (m *memory) watch() {
 		was := m.level.Load()
 		held, process := percent(m.held(), m.most), m.processShare(was)
 		level := levelOf(max(held, process), was)
+		short := level >= shedding && held >= shedUntil || m.c.kept.Short()
+		m.relieve(short, held)
 		switch {
 		case level < shedding && was == m.calm():
-			if m.rest() {
+			if !short && m.rest() {
 				return
 			}
 		case level < shedding && was == watched: // a call says that there is one
@@ -205,6 +215,49 @@ func (m *memory) watch() {
 			return
 		}
 	}
+}
+
+// relieve has nodes let go of what is held for them, where that is what runs short: links are closed of those that have not taken for long what waited for them, who would else keep others from their part as long as they
+// take a byte now and then; and at the bound, which what was granted before may reach though nothing new is let in, the link for which most is held.
+func (m *memory) relieve(short bool, held int) {
+	if !short {
+		m.backlogs = nil
+		return
+	}
+	if held < fullFrom && time.Since(m.relieved) < reliefPause {
+		return
+	}
+	m.relieved = time.Now()
+	m.c.mu.Lock()
+	sessions := slices.Clone(m.c.sessions)
+	m.c.mu.Unlock()
+	before, patience := m.backlogs, max(m.c.opts.Limits.StallTimeout, reliefPause)
+	m.backlogs = make(map[*session]*transport.Backlog, len(sessions))
+	var worst *session
+	most := 0
+	for _, s := range sessions {
+		b := before[s]
+		if b == nil {
+			b = new(transport.Backlog)
+		}
+		m.backlogs[s] = b
+		n, waits := b.Look(s.link, m.relieved)
+		switch {
+		case waits > patience:
+			m.drop(s, n, waits)
+		case n > most:
+			worst, most = s, n
+		}
+	}
+	if held >= fullFrom && worst != nil && percent(m.held(), m.most) >= fullFrom {
+		m.drop(worst, most, 0)
+	}
+}
+
+// drop closes a link that holds too much.
+func (m *memory) drop(s *session, held int, waits time.Duration) {
+	m.c.log.Warn("memory runs short: closing the link of a node that does not take what waits for it", "node", s.name, "session", s.number, "held", held, "waits", waits)
+	s.link.Close(fmt.Errorf("%w: %d bytes were held for it", errMemory, held))
 }
 
 // levelOf is what is refused at a share of the memory.
@@ -253,7 +306,7 @@ func (m *memory) tell(level int32, held, process int) {
 func (m *memory) rest() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.level.Load() != m.calm() {
+	if m.level.Load() != m.calm() || m.c.kept.Short() {
 		return false
 	}
 	m.looks = false

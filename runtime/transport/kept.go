@@ -23,6 +23,7 @@ const (
 type KeepBudget struct {
 	limit int64
 	used  atomic.Int64
+	short func() // is told when a link has to wait for the others; nil for nobody
 
 	mu      sync.Mutex
 	waiting []*keep
@@ -31,10 +32,21 @@ type KeepBudget struct {
 // NewKeepBudget returns a budget of that many bytes.
 func NewKeepBudget(bytes int) *KeepBudget { return &KeepBudget{limit: int64(bytes)} }
 
+// OnShort has fn told each time that a link has to wait for the others. It is called with that link's lock held, and must not block. Call it before links use the budget.
+func (b *KeepBudget) OnShort(fn func()) { b.short = fn }
+
+// Short reports whether a link waits for the others.
+func (b *KeepBudget) Short() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting) > 0
+}
+
 // Used is how many bytes are kept.
 func (b *KeepBudget) Used() int { return int(b.used.Load()) }
 
-func (b *KeepBudget) room() bool { return b.used.Load() < b.limit }
+// room reports whether a link that keeps that much may keep more: no more than it leaves free, so that whoever comes finds something.
+func (b *KeepBudget) room(bytes int) bool { return int64(bytes) < b.limit-b.used.Load() }
 
 // wait has k's writer woken when there is room. It looks often, and is on the list once.
 func (b *KeepBudget) wait(k *keep) {
@@ -44,11 +56,14 @@ func (b *KeepBudget) wait(k *keep) {
 		b.waiting = append(b.waiting, k)
 	}
 	b.mu.Unlock()
+	if b.short != nil {
+		b.short()
+	}
 }
 
 // wake lets those that wait look again. Call without a link's lock.
 func (b *KeepBudget) wake() {
-	if !b.room() {
+	if !b.room(0) {
 		return
 	}
 	b.mu.Lock()
@@ -185,7 +200,7 @@ func (k *kept) charge(bytes int) {
 
 // open reports whether there is room to keep more.
 func (k *kept) open() bool {
-	return k.bytes < keepFloor || k.bytes < k.limit && k.budget.room()
+	return k.bytes < keepFloor || k.bytes < k.limit && k.budget.room(k.bytes)
 }
 
 // trim forgets what is before an offset.

@@ -15,6 +15,7 @@ type queue struct {
 	frames  int           // that no credit covers
 	bytes   int           // of those
 	credit  int           // bytes that credit or a grant covers
+	left    uint64        // bytes of both kinds that were taken out
 	shares  shares        // who has requests in it
 	room    chan struct{} // closed when there is room again; nil when nobody waits
 	idle    chan struct{} // closed when everything was sent; nil when nobody waits
@@ -57,6 +58,7 @@ func (q *queue) taken(frames, bytes, credit int) {
 	q.frames -= frames
 	q.bytes -= bytes
 	q.credit -= credit
+	q.left += uint64(bytes + credit)
 	q.measure()
 	q.shares.taken(q, frames)
 	if q.room != nil && q.roomy() {

@@ -100,12 +100,12 @@ func silentEnd(c net.Conn) {
 	}
 }
 
-// TestLIM27BudgetIsKept: a writer stops when the budget is used up, and goes on with an Ack; only what a link may keep in any case is beyond it.
+// TestLIM27BudgetIsKept: a writer stops when it has as much of the budget as it leaves free, and goes on with an Ack; only what a link may keep in any case is beyond it.
 func TestLIM27BudgetIsKept(t *testing.T) {
 	const limit = 1 << 20
 	for _, frames := range []int{limit/(16<<10) - 10, limit / (16 << 10), 3 * limit / (16 << 10)} {
 		synctest.Test(t, func(t *testing.T) {
-			budget := NewKeepBudget(limit)
+			budget := NewKeepBudget(2 * limit)
 			x, y := memconn.Pair()
 			l := newConn(x, Info{}, func(context.Context) (net.Conn, error) { return nil, ErrNoController })
 			MakeResumable(l, ResumeOptions{Grace: time.Second, Budget: budget})
@@ -124,7 +124,8 @@ func TestLIM27BudgetIsKept(t *testing.T) {
 			require.LessOrEqual(t, budget.Used(), most)
 			require.Equal(t, frames*(16<<10) > most, waits, "%d frames", frames)
 			if waits {
-				require.GreaterOrEqual(t, budget.Used(), limit)
+				require.GreaterOrEqual(t, budget.Used(), limit-chargeStep)
+				require.True(t, budget.Short())
 			}
 			// An Ack of this end's own goes all the same, and one of the peer's lets the writer go on.
 			y.Write(AppendFrame(nil, &Header{Kind: Request}, nil))
@@ -147,10 +148,12 @@ func TestLIM27BudgetIsKept(t *testing.T) {
 	}
 }
 
-// TestOneLinkDoesNotStopAnother: where a link has used up the budget, another one still sends, little by little, and in full when there is room.
+// TestOneLinkDoesNotStopAnother: where a link has used up its part of the budget, another one still sends, in full when there is room.
 func TestOneLinkDoesNotStopAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := NewKeepBudget(256 << 10)
+		budget := NewKeepBudget(512 << 10)
+		short := 0
+		budget.OnShort(func() { short++ })
 		x, y := memconn.Pair()
 		hog := newConn(x, Info{}, func(context.Context) (net.Conn, error) { return nil, ErrNoController })
 		MakeResumable(hog, ResumeOptions{Grace: time.Second, Budget: budget})
@@ -161,7 +164,9 @@ func TestOneLinkDoesNotStopAnother(t *testing.T) {
 		}
 		hog.Flush()
 		synctest.Wait()
-		require.GreaterOrEqual(t, budget.Used(), 256<<10)
+		require.InDelta(t, 256<<10, budget.Used(), 80<<10)
+		require.True(t, budget.Short())
+		require.Positive(t, short)
 
 		far := newRecorder()
 		a, _, _ := resumablePair(t, newRecorder(), far, budget, NewKeepBudget(KeepBytes))
