@@ -71,7 +71,7 @@ test386: ## the parsers where an int has 32 bits
 
 # What the race detector falsifies: allocations and memory are counted without it, a million malformed frames among them, and benchmarks run once, so that they never rot.
 plain:
-	$(GO) test -run 'Alloc|ACC40' -bench . -benchtime 1x -timeout $(TIMEOUT) ./runtime/... ./testdata/golden/types
+	$(GO) test -run 'Alloc|ACC40|ACC45Memory' -bench . -benchtime 1x -timeout $(TIMEOUT) ./runtime/... ./testdata/golden/types
 	$(GO) test -run 'LittleMemory|ACC50Overload' -timeout $(TIMEOUT) ./internal/e2e
 
 # Their dependencies are not daffi's. Every test is many, on random arguments; one that fails prints its seed.

@@ -315,7 +315,7 @@ func (s *stage) once(t *testing.T) {
 func step(n int) int {
 	switch {
 	case !testkit.Night():
-		return 1 + n/4
+		return 1 + n/3
 	case n < 4<<10:
 		return 1
 	}

@@ -36,7 +36,7 @@ func TestShutdownDeliversWhatHandlersHaveReturned(t *testing.T) {
 						}
 					}()
 				}
-				for range 20 {
+				for range min(20, 1+4<<20/size) {
 					_, err := k.p.Echo(t.Context(), b)
 					require.NoError(t, err)
 				}

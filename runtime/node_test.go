@@ -373,10 +373,10 @@ func listen(t *testing.T, addr string) string {
 func everyShape(t *testing.T, client *daffi.Node, slow bool) {
 	ctx := t.Context()
 	p := testkit.NewKit(client)
-	sizes := []int{0, 100, 2 << 10, 20 << 10, 64 << 10, 65<<10 + 1, 3 << 20}
-	items, callers := 5_000, 64
+	sizes := []int{0, 100, 2 << 10, 20 << 10, 64 << 10, 65<<10 + 1, testkit.Full(1, 3) << 20}
+	items, callers := testkit.Full(2_000, 5_000), 64
 	if slow {
-		sizes, items, callers = sizes[:4], 1_000, 8
+		sizes, items, callers = sizes[:4], 400, 8
 	}
 	for _, size := range sizes {
 		b := blob(size)

@@ -475,10 +475,7 @@ func (l *load) end() {
 
 // TestCutsUnderLoad cuts the links of caller and callee again and again, in every way that a TCP connection can end: no call fails and none runs twice (ACC-7).
 func TestCutsUnderLoad(t *testing.T) {
-	cuts := 200
-	if testkit.Night() {
-		cuts = 5000
-	}
+	cuts := testkit.Full(100, 5000)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	ctl := controller.New(controller.Options{ResumeGrace: 20 * time.Second})

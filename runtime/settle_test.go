@@ -22,7 +22,7 @@ import (
 // TestT2EverythingSettlesOnce makes calls in every way while connections are cut, and cancels some: each has one end, what was posted and failed is told of once, nothing runs
 // twice, and nothing is left.
 func TestT2EverythingSettlesOnce(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(testkit.Full(5, 8)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { settleAll(t, rand.New(rand.NewPCG(seed, 5))) })
 		})
