@@ -28,7 +28,7 @@ import (
 // the tables are what a simple model makes of it: a number means one thing to a session, a call reaches a node that serves its method, or takes what nobody serves, if the policy in force lets both,
 // and ends once. When all have left nothing is left. MODEL_SEED=7 is one run, MODEL_SEEDS says how many there are.
 func TestModel(t *testing.T) {
-	first, runs := uint64(0), uint64(testkit.Full(24, 20_000))
+	first, runs := uint64(0), uint64(testkit.Full(24, 8_000))
 	if v, err := strconv.ParseUint(os.Getenv("MODEL_SEEDS"), 10, 64); err == nil {
 		runs = v
 	}
@@ -69,6 +69,7 @@ type model struct {
 	*rand.Rand
 	file    string // of the policy; empty if there is none
 	policy  *policy.Policy
+	calm    bool // policies are in force for longer
 	tight   bool // limits are so low that they are met
 	nodes   map[string]*modelNode
 	numbers uint32 // that nodes have given to methods
@@ -78,6 +79,7 @@ type model struct {
 	touched int                 // steps that ran within another
 	ends    map[modelCall]frame // what callers got
 	comes   []modelRequest      // what callees got
+	tasks   map[control.TaskKey]modelTask
 	did     []string
 }
 
@@ -96,6 +98,7 @@ type modelNode struct {
 	serving  map[uint64]*modelCall // what it serves, by whom it is called
 	over     []uint64              // that it has served
 	waits    map[uint64]modelWait
+	fires    map[uint32]bool   // of those callers, that they are schedules
 	table    map[uint32]string // what it was told of others; nil if it does not watch
 }
 
@@ -125,6 +128,11 @@ type modelRequest struct {
 	frame
 }
 
+type modelTask struct {
+	modelRoute
+	lease *modelNode // nil if it stays when its node has left
+}
+
 type modelWait struct {
 	modelRoute
 	nodes  []string
@@ -148,14 +156,14 @@ var modelSteps = [...]struct {
 	{"resolve", (*model).resolve}, {"resolve", (*model).resolve}, {"resolve", (*model).resolve},
 	{"call", (*model).call}, {"call", (*model).call}, {"call", (*model).call}, {"call", (*model).call}, {"answer", (*model).answer}, {"answer", (*model).answer}, {"cancel", (*model).cancel}, {"late", (*model).late},
 	{"catch", (*model).catch}, {"uncatch", (*model).uncatch}, {"policy", (*model).another}, {"targets", (*model).targets}, {"await", (*model).await}, {"find", (*model).find},
-	{"watch", (*model).watch}, {"pass", (*model).pass}, {"short", (*model).short},
+	{"schedule", (*model).schedule}, {"unschedule", (*model).unschedule}, {"watch", (*model).watch}, {"pass", (*model).pass}, {"short", (*model).short},
 }
 
 // modelWithin are the steps that may come while the controller compares signatures for another.
 var modelWithin = []func(*model){(*model).join, (*model).leave, (*model).register, (*model).unregister, (*model).resolve, (*model).drain, (*model).catch, (*model).uncatch, (*model).another, (*model).call}
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{Rand: rand.New(rand.NewPCG(seed, 0)), nodes: map[string]*modelNode{}, busy: map[*modelNode]int{}, ends: map[modelCall]frame{}}
+	m := &model{Rand: rand.New(rand.NewPCG(seed, 0)), nodes: map[string]*modelNode{}, busy: map[*modelNode]int{}, ends: map[modelCall]frame{}, tasks: map[control.TaskKey]modelTask{}}
 	o := Options{PingInterval: 12 * time.Hour, DeadInterval: 24 * time.Hour, Limits: Limits{ProcessMemory: -1}}
 	if seed%4 != 0 {
 		m.file = policyFile(t, m.rules())
@@ -164,6 +172,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.tight = seed%5 == 4; m.tight {
 		o.Limits = Limits{ProcessMemory: -1, Named: 10, Routes: 14, RoutesPerNode: 9, RouteBytes: 900, RouteBytesPerNode: 400, Comparisons: 12, Choices: 3, Methods: 4}
 	}
+	m.calm = seed%2 == 1
 	m.world = start(t, o)
 	m.routes.many = 1
 	if m.file != "" {
@@ -171,7 +180,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		m.policy = m.access.current.Load()
 	}
 	m.compare = func(caller, provider string) error {
-		if m.nested == 0 && m.IntN(2) == 0 {
+		if m.nested == 0 {
 			m.nested++
 			failed := true
 			defer func() {
@@ -179,7 +188,7 @@ func newModel(t *testing.T, seed uint64) *model {
 					m.mu.Lock()
 				}
 			}()
-			for range 1 + m.IntN(2) {
+			for range m.IntN(4) {
 				m.touched++
 				m.step("  within", modelWithin[m.IntN(len(modelWithin))])
 			}
@@ -251,8 +260,12 @@ func (m *model) hear(n *modelNode) {
 		}
 		switch f.Kind {
 		case transport.Request:
-			require.Equal(m, m.callerOf(f.Header.Peer), n.known[f.Header.Peer], "%s was introduced to who calls it", n.Name)
 			require.Nil(m, n.serving[f.Call])
+			if n.fires[f.Header.Peer] {
+				m.runs(n, &f)
+				break
+			}
+			require.Equal(m, m.callerOf(f.Header.Peer), n.known[f.Header.Peer], "%s was introduced to who calls it", n.Name)
 			n.serving[f.Call] = new(modelCall)
 			m.comes = append(m.comes, modelRequest{n, f})
 		case transport.Reply, transport.Error, transport.Accepted:
@@ -271,6 +284,7 @@ func (m *model) hear(n *modelNode) {
 				delete(n.known, f.Header.Peer)
 			} else {
 				n.known[f.Header.Peer] = string(f.Payload)
+				n.fires[f.Header.Peer] = f.Arg == 1
 			}
 		case transport.Control:
 			m.told(n, &f)
@@ -569,7 +583,7 @@ func (m *model) call() {
 	}
 	var r modelRoute
 	number, guessed := uint32(m.IntN(20)), true
-	if keys := slices.SortedFunc(maps.Keys(n.routes), compareModelRoutes); len(keys) > 0 && m.IntN(8) != 0 {
+	if keys := slices.SortedFunc(maps.Keys(n.routes), compareModelRoutes); len(keys) > 0 && m.IntN(4) != 0 {
 		r = keys[m.IntN(len(keys))]
 		number, guessed = n.routes[r], false
 	}
@@ -686,7 +700,7 @@ func (m *model) answer() {
 	case 1:
 		f.Kind, f.Payload = transport.Error, rawpeer.ErrorPayload(control.Failure{Code: unavailable, Reason: reasonClosed, Outcome: notRun})
 	}
-	m.say("%s answers %#x of %s with %v", n.Name, id, call.node.Name, f.Kind)
+	m.say("%s answers %#x with %v", n.Name, id, f.Kind)
 	delete(n.serving, id)
 	n.over = append(n.over, id)
 	n.Send(f)
@@ -750,7 +764,7 @@ func (m *model) enters(name string, incarnation uint64) {
 		return
 	}
 	require.Equal(m, transport.Welcome, f.Kind)
-	n := &modelNode{Peer: p, caught: map[string]bool{}, routes: map[modelRoute]uint32{}, known: map[uint32]string{}, told: map[uint32]string{}, open: map[uint64]modelRoute{},
+	n := &modelNode{Peer: p, caught: map[string]bool{}, routes: map[modelRoute]uint32{}, known: map[uint32]string{}, told: map[uint32]string{}, fires: map[uint32]bool{}, open: map[uint64]modelRoute{},
 		serving: map[uint64]*modelCall{}, waits: map[uint64]modelWait{}}
 	m.mu.Lock()
 	n.s = m.session(p.Session)
@@ -791,6 +805,7 @@ func (m *model) leave() {
 
 // lost expects that calls which a node has not answered end where they were made.
 func (m *model) lost(n *modelNode, leaves func()) {
+	maps.DeleteFunc(m.tasks, func(_ control.TaskKey, t modelTask) bool { return t.lease == n })
 	leaves()
 	m.listen()
 	for _, call := range n.serving {
@@ -847,7 +862,7 @@ func (m *model) uncatch() {
 
 // another policy is in force from now on.
 func (m *model) another() {
-	if m.file == "" || m.changes {
+	if m.file == "" || m.changes || m.calm && m.IntN(8) != 0 {
 		return
 	}
 	text := m.rules()
@@ -974,6 +989,66 @@ func (m *model) find() {
 	require.Equal(m, want, found.Session)
 }
 
+// schedule has a node schedule calls of something, every second.
+func (m *model) schedule() {
+	n := m.node()
+	if n == nil {
+		return
+	}
+	key := control.TaskKey{Owner: n.Name, ID: m.word("s", "t")}
+	r, ok := m.named(n)
+	if _, again := m.tasks[key]; !ok || again {
+		return
+	}
+	q := control.Schedule{ID: key.ID, Route: n.routes[r], Plan: control.Plan{Timing: control.Every, Interval: time.Second, WhileConnected: m.IntN(2) == 0}}
+	why := n.Ask(m, q.Append, control.OpScheduled, nil)
+	m.say("%s schedules %v: %v", n.Name, r, why)
+	require.Equal(m, m.may(n.Name, policy.Schedule, r.service, r.method), why == nil)
+	if why == nil {
+		t := modelTask{modelRoute: r}
+		if q.Plan.WhileConnected {
+			t.lease = n
+		}
+		m.tasks[key] = t
+	}
+}
+
+func (m *model) unschedule() {
+	keys := slices.SortedFunc(maps.Keys(m.tasks), compareKeys)
+	if len(keys) == 0 {
+		return
+	}
+	key := keys[m.IntN(len(keys))]
+	m.say("%v ends", key)
+	ok, err := m.CancelTask(key.Owner, key.ID)
+	require.NoError(m, err)
+	require.True(m, ok)
+	delete(m.tasks, key)
+}
+
+// runs takes a call of a schedule: there must be one of its owner that may run there.
+func (m *model) runs(n *modelNode, f *frame) {
+	owner := n.known[f.Header.Peer]
+	fits := false
+	for key, t := range m.tasks {
+		if key.Owner != owner || !m.may(owner, policy.Schedule, t.service, t.method) {
+			continue
+		}
+		if f.Route < control.Introduced {
+			number, serves := m.serves(t.modelRoute, 0)[n]
+			fits = fits || serves && number == f.Route
+		} else {
+			fits = fits || slices.Contains(m.catches(t.modelRoute, 0), n) && n.told[f.Route] == fmt.Sprintf("%s.%s %s", t.service, t.method, textOf(t.print))
+		}
+	}
+	require.True(m, fits, "%s gets a call of a schedule of %s by %d", n.Name, owner, f.Route)
+	n.serving[f.Call] = &modelCall{oneway: true} // nobody whom the model listens to gets the answer
+	if m.IntN(2) == 0 {
+		delete(n.serving, f.Call)
+		n.Reply(f.Call, "\x90")
+	}
+}
+
 func (m *model) watch() {
 	if n := m.node(); n != nil && m.IntN(3) == 0 {
 		m.say("%s watches", n.Name)
@@ -1046,6 +1121,9 @@ func (m *model) short() {
 
 // leaveAll ends the run: nothing is left.
 func (m *model) leaveAll() {
+	for len(m.tasks) > 0 {
+		m.step("unschedule", (*model).unschedule)
+	}
 	for len(m.nodes) > 0 {
 		m.step("leave", (*model).leave)
 		m.compareTables()
@@ -1095,6 +1173,13 @@ func (m *model) compareTables() {
 			require.False(m, m.satisfied(n, n.waits[number]), "%s waits for %v, question %d", n.Name, n.waits[number], number)
 		}
 		require.Equal(m, weight, n.s.awaited)
+	}
+	for _, o := range m.schedules.owners {
+		if o.s != nil {
+			for r := range o.s.named {
+				users[r]++
+			}
+		}
 	}
 	slices.SortFunc(sessions, func(a, b *session) int { return cmp.Compare(a.number, b.number) })
 	require.True(m, slices.Equal(sessions, m.sessions))
@@ -1232,10 +1317,13 @@ func (m *model) compareCalls(n *modelNode) {
 		require.True(m, served[id])
 	}
 	for session := range n.known {
+		if n.fires[session] {
+			continue
+		}
 		require.NotEqual(m, "nobody", m.callerOf(session), "%s was told that session %d has left", n.Name, session)
 	}
 	for _, call := range n.serving {
-		require.True(m, call.oneway || m.nodes[call.node.Name] == call.node, "%s was told that %s has left", n.Name, call.node.Name)
+		require.True(m, call.oneway || m.nodes[call.node.Name] == call.node, "%s was told that its caller has left", n.Name)
 	}
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
