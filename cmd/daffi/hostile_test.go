@@ -55,7 +55,7 @@ func TestACC68CertShow(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "cert.pem")
 	shown, refused := 0, 0
-	for i := range figure(200, 20_000) {
+	for i := range figure(100, 20_000) {
 		text := func() string { return strings.ToValidUTF8(evil.Text(r, 8<<10), "?") } // package x509 makes nothing else of names
 		name := pkix.Name{CommonName: text(), Organization: []string{text(), text()}, OrganizationalUnit: []string{text()}, SerialNumber: text()}
 		c := &x509.Certificate{
@@ -91,8 +91,8 @@ func TestACC68CertShow(t *testing.T) {
 		requireShown(t, out.String(), 6)
 	}
 	t.Logf("%d shown, %d refused", shown, refused)
-	require.Greater(t, shown, 50)
-	require.Greater(t, refused, 50)
+	require.Greater(t, shown, 25)
+	require.Greater(t, refused, 25)
 }
 
 // TestACC68CommandLine gives every command names of nodes, of methods and of files that do harm where they are shown.
@@ -104,7 +104,7 @@ func TestACC68CommandLine(t *testing.T) {
 	authorities := filepath.Join(dir, "authority")
 	require.Zero(t, run([]string{"cert", "init", "--dir", authorities}, new(bytes.Buffer), new(bytes.Buffer)))
 	said, made := 0, 0
-	for range figure(20, 2000) {
+	for range figure(8, 2000) {
 		text := evil.Text(r, 8<<10)
 		name := strings.ToValidUTF8(strings.ReplaceAll(text, "/", ""), "") // as what reads the command line makes of it
 		file, policy := filepath.Join(dir, "x"+name), filepath.Join(dir, "p"+name)
@@ -137,8 +137,8 @@ func TestACC68CommandLine(t *testing.T) {
 		}
 	}
 	t.Logf("%d complaints, %d done", said, made)
-	require.Greater(t, said, 300)
-	require.Greater(t, made, 20)
+	require.Greater(t, said, 150)
+	require.Greater(t, made, 5)
 }
 
 // TestACC67WrongFile names files of tokens and keys wherever another file is to be named. No error and no log shows any of what is in them.

@@ -216,16 +216,18 @@ func TestACC67Processes(t *testing.T) {
 		require.NoError(t, os.WriteFile(in("inside-key.pem"), bytes.Replace(text, text[100:110], []byte("AAAAAAAAAA"), 1), 0o600))
 		var started []*process
 		for why, env := range map[string][]string{
-			"a key of another":        {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("other-key.pem")},
-			"a broken key":            {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("broken-key.pem")},
-			"a key with an error":     {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("inside-key.pem")},
-			"a key for a certificate": {"DAFFI_TLS_CERT=" + in("client-key.pem"), "DAFFI_TLS_KEY=" + in("client-key.pem")},
-			"another's name":          {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("client-key.pem"), "DAFFI_NAME=server"},
-			"half a token":            {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("half.token")},
-			"a key for a token":       {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("client-key.pem")},
-			"a stray token":           {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("stray.token")},
-			"another's token":         {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("server.token")},
-			"a token for a name":      {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("server.token"), "DAFFI_TOKEN=" + tokens["server"]},
+			"a key of another":             {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("other-key.pem")},
+			"a broken key":                 {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("broken-key.pem")},
+			"a key with an error":          {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("inside-key.pem")},
+			"a key for a certificate":      {"DAFFI_TLS_CERT=" + in("client-key.pem"), "DAFFI_TLS_KEY=" + in("client-key.pem")},
+			"another's name":               {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + in("client-key.pem"), "DAFFI_NAME=server"},
+			"half a token":                 {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("half.token")},
+			"a key for a token":            {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("client-key.pem")},
+			"a key in place of its file":   {"DAFFI_TLS_CERT=" + in("client.pem"), "DAFFI_TLS_KEY=" + string(text)},
+			"a token in place of its file": {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + tokens["client"]},
+			"a stray token":                {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("stray.token")},
+			"another's token":              {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("server.token")},
+			"a token for a name":           {"DAFFI_NAME=client", "DAFFI_TOKEN_FILE=" + in("server.token"), "DAFFI_TOKEN=" + tokens["server"]},
 		} {
 			started = append(started, w.run("a node with "+why, append(env, "DAFFI_ADDR="+addr, "DAFFI_LOG=debug", "DAFFI_TLS_CA="+in("ca.pem")), "vault", "-call", "-patience", "500ms"))
 		}

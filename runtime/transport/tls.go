@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,11 +171,16 @@ func (t *TLS) check() error {
 		return errors.New("TLS.CertFile is set and TLS.KeyFile is not: set it to the file of the certificate's key")
 	case t.CertFile == "" && t.KeyFile != "":
 		return errors.New("TLS.KeyFile is set and TLS.CertFile is not: set it to the file of the key's certificate")
+	case isPEM(t.CertFile), isPEM(t.KeyFile), isPEM(t.CAFile): // which is not shown
+		return errors.New("one of TLS.CertFile, TLS.KeyFile and TLS.CAFile is PEM itself: put it into a file, and set the field to the name of that")
 	case t.Every < 0:
 		return fmt.Errorf("TLS.Every is %v: it must not be negative", t.Every)
 	}
 	return nil
 }
+
+// isPEM reports whether what should be the name of a file is what should be in one.
+func isPEM(name string) bool { return strings.Contains(name, "-----BEGIN ") }
 
 func (c *credentials) paths() []string {
 	return slices.DeleteFunc([]string{c.files.CertFile, c.files.KeyFile, c.files.CAFile}, func(p string) bool { return p == "" })

@@ -781,6 +781,34 @@ func TestTLSOneFile(t *testing.T) {
 	}
 }
 
+// TestACC67NoFile has the secrets themselves where the names of their files belong. They are not shown, and none is made a file's name.
+func TestACC67NoFile(t *testing.T) {
+	a := newTestAuthority(t)
+	files := a.issue("worker", false, nil)
+	key := string(must(os.ReadFile(files.KeyFile)))
+	for _, o := range []TLS{{CertFile: files.CertFile, KeyFile: key, CAFile: files.CAFile}, {CertFile: key, KeyFile: files.KeyFile}, {CAFile: a.dir + "/" + key}} {
+		_, err := OpenTLS(&o, nil)
+		if err == nil || strings.Contains(err.Error(), key[40:60]) || !strings.Contains(err.Error(), "is PEM itself") {
+			t.Errorf("%v", err)
+		}
+	}
+	token := strings.Repeat("5ec7", 16)
+	for _, file := range []string{token, filepath.Join(a.dir, token), filepath.Join(a.dir, "nowhere", token)} {
+		_, _, err := loadOrMakeToken(file)
+		if err == nil || strings.Contains(err.Error(), "5ec7") || !strings.Contains(err.Error(), "is a token itself") {
+			t.Errorf("%v", err)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Error("there is a file of that name")
+		}
+	}
+	file := filepath.Join(a.dir, token) // as a hash may be the name of one
+	writeFile(t, file, strings.Repeat("0a", TokenSize), 0o600)
+	if _, err := LoadToken(file); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTLSExpiredAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAuthority(t)

@@ -22,6 +22,9 @@ const TokenSize = 32
 // and group can read; links to it are followed.
 func LoadToken(file string) ([]byte, error) {
 	info, err := os.Stat(file) // before it is opened: opening a pipe may wait for ever
+	if _, wrong := parseToken([]byte(filepath.Base(file))); err != nil && wrong == nil {
+		return nil, errors.New("what should name the file of the token is a token itself: put it into a file, and give the name of that") // which is not shown
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the token: %w", err)
 	}
