@@ -207,6 +207,7 @@ func TestSpread(t *testing.T) {
 	for i := range calls {
 		caller.Call(route, uint32(i), 1, "")
 	}
+	w.eventually(func(st Stats) bool { return st.Serving == calls }, "not all are routed")
 	for _, s := range w.Controller.sessions {
 		if s.name != "caller" {
 			count[s.name] = int(s.running.Load())
