@@ -213,6 +213,9 @@ func (s *session) register(m *control.Register) (message, *control.Failure) {
 		if named[name] {
 			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s is named twice", m.Service, name)}
 		}
+		if number := m.Methods[i].Number; number >= control.Introduced { // what it answers would count as that of another
+			return nil, &control.Failure{Code: invalidArgument, Outcome: notRun, Message: fmt.Sprintf("method %s.%s has the number %d: those from %d on are the controller's", m.Service, name, number, uint32(control.Introduced))}
+		}
 		named[name] = true
 	}
 	for i := range m.Methods {

@@ -105,7 +105,7 @@ const (
 	maxResolved   = 4096                   // methods in one question
 	maxInterned   = 16384                  // routes that one session may add
 	maxInternedBy = 8 << 20                // bytes of their names, signatures and documentation
-	maxRoutes     = 1 << 20                // of all sessions that ever were
+	maxRoutes     = 1 << 20                // of all sessions that are there
 	maxRouteBytes = 256 << 20              // of their names, signatures and documentation
 	maxViews      = 1024                   // of one route: the choices that calls are made with
 	maxViewsPart  = 4                      // of them one session may add such a part

@@ -322,3 +322,16 @@ func TestSchedulesAreOfTheirOwner(t *testing.T) {
 	require.Equal(t, transport.NameHash("a"), a.nameHash)
 	require.NotEqual(t, a.nameHash, b.nameHash)
 }
+
+// A node does not give its methods the numbers of those that it is told of, whose failures are not held to be its own.
+func TestNumbersOfTheController(t *testing.T) {
+	w := start(t, Options{})
+	p := w.join("p")
+	methods := rawpeer.Methods("sig", "M")
+	methods[0].Number = control.Introduced
+	why := p.TryRegister(t, "S", methods)
+	require.NotNil(t, why)
+	require.Equal(t, invalidArgument, why.Code)
+	methods[0].Number--
+	require.Nil(t, p.TryRegister(t, "S", methods))
+}

@@ -16,7 +16,7 @@ type Stats struct {
 	Nodes         int // that have joined
 	Waiting       int // nodes that wait for the name of another
 	Services      int // registrations, of all nodes together
-	Routes        int // that were ever given a number
+	Routes        int // that have a number, with choices among providers
 	Providers     int // methods that can be called, of all nodes together
 	Watchers      int
 	Calls         int // that callers wait for

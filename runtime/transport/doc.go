@@ -197,7 +197,7 @@
 // A route is a number that one controller incarnation gives to a (service, method, signature) the first time it is named. It stands for that as long as a session is there that
 // has named it, or that was told of it by an introduction; afterwards it may be given to something else. Signatures are named by their fingerprints; the messages are those of package control. A call on a route reaches the
 // providers of every signature that the caller's understands and is understood by. Towards a callee the field holds the number that
-// the callee gave to the method when it registered it, or, from 2³¹ on, one that a Control frame before it has introduced, if the callee takes what nobody serves. That number is not given to
+// the callee gave to the method when it registered it, below 2³¹, or, from there on, one that a Control frame before it has introduced, if the callee takes what nobody serves. That number is not given to
 // another method before 2³¹ routes have come, since an introduction overtakes the calls that wait.
 // A Request on a route that the controller does not know is answered Unavailable/stale_route, NotRun. The number 2³²-1 is no route: it says of a method that the
 // controller's policy does not let the node know of it. A Request with it is answered as one on a route that the node may not call: PermissionDenied/policy, NotRun.
