@@ -55,7 +55,7 @@ func TestACC68CertShow(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "cert.pem")
 	shown, refused := 0, 0
-	for i := range figure(100, 20_000) {
+	for i := range figure(100, 10_000) {
 		text := func() string { return strings.ToValidUTF8(evil.Text(r, 8<<10), "?") } // package x509 makes nothing else of names
 		name := pkix.Name{CommonName: text(), Organization: []string{text(), text()}, OrganizationalUnit: []string{text()}, SerialNumber: text()}
 		c := &x509.Certificate{
@@ -104,7 +104,7 @@ func TestACC68CommandLine(t *testing.T) {
 	authorities := filepath.Join(dir, "authority")
 	require.Zero(t, run([]string{"cert", "init", "--dir", authorities}, new(bytes.Buffer), new(bytes.Buffer)))
 	said, made := 0, 0
-	for range figure(8, 2000) {
+	for range figure(8, 1000) {
 		text := evil.Text(r, 8<<10)
 		name := strings.ToValidUTF8(strings.ReplaceAll(text, "/", ""), "") // as what reads the command line makes of it
 		file, policy := filepath.Join(dir, "x"+name), filepath.Join(dir, "p"+name)

@@ -59,7 +59,7 @@ func TestACC68HostileCertificates(t *testing.T) {
 			san := must(asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte("daffi://" + raw())}, {Class: asn1.ClassContextSpecific, Tag: 7, Bytes: []byte{127, 0, 0, 1}}}))
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: san}}
 		case 3:
-			c.URIs, c.IPAddresses = []*url.URL{{Scheme: "daffi", Host: "shop", Path: "/" + text()}}, []net.IP{net.IPv4(127, 0, 0, 1)}
+			c.URIs, c.IPAddresses = []*url.URL{{Scheme: "daffi", Host: "shop", Path: "/\x1b" + text()}}, []net.IP{net.IPv4(127, 0, 0, 1)}
 		case 4: // an extension that nobody knows and nobody may pass over
 			c.URIs, c.IPAddresses = uris("daffi://shop/worker"), []net.IP{net.IPv4(127, 0, 0, 1)}
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, r.IntN(1 << 30)}, Critical: true, Value: []byte(text())}}
