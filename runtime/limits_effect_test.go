@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,7 @@ var effects = map[string]func(*testing.T){
 		})
 	},
 	"LIM8 DecodeMemory": func(t *testing.T) {
-		const most = 64 << 10 / 16 // for lists in Go, which are made in parts, each a little before it is filled
+		const most = 64 << 10 / (2 * strconv.IntSize / 8) // elements of lists in Go, which are made in parts, each a little before it is filled
 		testValues(t, daffi.Limits{DecodeMemory: 64 << 10}, 9*most/10, most+1, "more than 65536 bytes", func(n int) []any { return make([]any, n) })
 	},
 	"LIM9 Metadata": func(t *testing.T) {

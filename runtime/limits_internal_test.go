@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/daffi-rpc/daffi/runtime/internal/limits"
+	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
 // TestLimitsOfANode: each field has a finite default, its least value and the largest of its type are taken or refused by name, and so is one that is negative.
 func TestLimitsOfANode(t *testing.T) {
 	var def Limits
-	require.NoError(t, def.settle(defaultRunning, maxMessage, false))
+	require.NoError(t, def.settle(defaultRunning, transport.MaxMessage, false))
 	fields := reflect.TypeFor[Limits]()
 	open := 0
 	for i := range fields.NumField() {
@@ -21,7 +22,7 @@ func TestLimitsOfANode(t *testing.T) {
 		settled := func(v int64) (int64, error) {
 			var l Limits
 			reflect.ValueOf(&l).Elem().Field(i).SetInt(v)
-			err := l.settle(defaultRunning, maxMessage, false)
+			err := l.settle(defaultRunning, transport.MaxMessage, false)
 			return reflect.ValueOf(l).Field(i).Int(), err
 		}
 		usual := reflect.ValueOf(def).Field(i).Int()
@@ -60,7 +61,7 @@ func TestLimitsOfANode(t *testing.T) {
 func TestLIM24LargestRetries(t *testing.T) {
 	for _, most := range []int{1, 19, 1 << 20, limits.Unlimited / 80, limits.Unlimited / 15, limits.Unlimited / 9, limits.Unlimited - 1, limits.Unlimited, math.MaxInt, -1} {
 		l := Limits{Retries: most}
-		require.NoError(t, l.settle(defaultRunning, maxMessage, false))
+		require.NoError(t, l.settle(defaultRunning, transport.MaxMessage, false))
 		var r retryBudget
 		r.init(&l)
 		was := r.left.Load()

@@ -20,8 +20,9 @@ const (
 	ackPatience   = 10 * ackDelay          // for which one is waited at least, whatever the limit for stalls
 	resumeMessage = HeaderSize + resumeSize
 
-	resendTimes = 4         // of what the peer has received, and
-	resendFree  = 256 << 20 // bytes beside it, are sent again at most (LIM-67)
+	resendTimes = 4                     // of what the peer has received, and beside it
+	resendLink  = 16                    // times what the link may keep,
+	resendFree  = resendLink * KeepLink // or this if that is more, are sent again at most (LIM-67)
 )
 
 var (
@@ -574,7 +575,8 @@ func HandOver(to Link, ask *ResumePayload) (over, refused error) {
 	if err := k.check(ask.Received); err != nil {
 		return nil, err
 	}
-	if k.resent += k.sent - ask.Received; k.resent > resendFree && k.resent-resendFree > resendTimes*ask.Received {
+	free := max(resendFree, resendLink*min(uint64(k.limit), 1<<50))
+	if k.resent += k.sent - ask.Received; k.resent > free && k.resent-free > resendTimes*ask.Received {
 		return nil, errors.New("it was resumed too often for what it has received")
 	}
 	k.attempt = ask.Attempt

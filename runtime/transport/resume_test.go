@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -378,12 +379,17 @@ func BenchmarkKeptBy1000Links(b *testing.B) {
 // A peer that resumes over and over, and receives next to nothing, makes this side send the same again and again: not for ever (LIM-67).
 func TestLIM67ResentBytes(t *testing.T) {
 	for _, c := range []struct {
+		kept             int
 		resent, received uint64
 		ok               bool
-	}{{resendFree - 1000, 0, true}, {resendFree - 999, 0, false}, {resendFree + 3000, 1000, true}, {resendFree + 4001, 1000, false}} {
+	}{
+		{KeepLink, resendFree - 1000, 0, true}, {KeepLink, resendFree - 999, 0, false}, {1, resendFree - 1000, 0, true}, {1, resendFree - 999, 0, false},
+		{KeepLink, resendFree + 3000, 1000, true}, {KeepLink, resendFree + 4001, 1000, false},
+		{1 << 30, resendLink<<30 - 1000, 0, true}, {1 << 30, resendLink<<30 - 999, 0, false}, {math.MaxInt, resendFree, 0, true},
+	} {
 		var l conn
 		k := &keep{link: &l}
-		k.Session, k.sent, k.resent = 7, 1000+c.received, c.resent
+		k.Session, k.sent, k.resent, k.limit = 7, 1000+c.received, c.resent, c.kept
 		l.w.keep = k
 		ask := ResumePayload{Session: 7, Attempt: 1, Received: c.received}
 		ask.Prove(k.Secret, false)

@@ -10,9 +10,9 @@ import (
 // Number is what a limit may be.
 type Number interface{ ~int | ~int64 }
 
-// Unlimited is what a negative value becomes: more than anything comes to, and so little that sums and small multiples of it do not overflow.
+// Unlimited is what a negative value becomes: more than anything comes to, and so little that twice as much does not overflow, or sums with what a process can hold. Where an int has 32 bits that is 1 GiB, more than any default.
 const (
-	Unlimited   = math.MaxInt / 8
+	Unlimited   = math.MaxInt/8 | (1<<30 - 1)
 	Unlimited64 = math.MaxInt64 / 128
 )
 
