@@ -34,6 +34,7 @@ func TestChurn(t *testing.T) {
 						p.Send(frame{Header: header{Kind: transport.Drain}})
 					}
 					p.Close()
+					w.released(p.Name)
 					p = w.provider(p.Name)
 				}
 			})
@@ -91,6 +92,16 @@ func TestChurn(t *testing.T) {
 		w.eventually(func(st Stats) bool { return st.Nodes == 2 && st.Calls+st.Serving+st.Introductions+st.Providers == 0 }, "something is left")
 		require.NotZero(t, w.Stats().Routes)
 	})
+}
+
+// released waits until nobody has a name: a busy machine may take longer to see that a link has ended than who joins waits for the name (nameWait).
+func (w *world) released(name string) {
+	w.Helper()
+	w.eventually(func(Stats) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.names[name] == nil
+	}, name+" is still there")
 }
 
 // provider joins a node that answers at once, with an item first where that is asked for.

@@ -84,6 +84,7 @@ func (w *world) try(payload []byte, more ...transport.Frame) *rawpeer.Peer {
 
 // TestWrongResumptions are refused, and the session that they are about goes on (ACC-7).
 func TestWrongResumptions(t *testing.T) {
+	t.Parallel() // it waits
 	w, victim := resumable(t, Options{})
 	thief := w.resumer("thief")
 	victim.alive()
@@ -147,6 +148,7 @@ func TestWrongResumptions(t *testing.T) {
 
 // TestSEM25ResumeOfAnother gives a session to nobody but who has the same certificate, over TLS, whatever else is right.
 func TestSEM25ResumeOfAnother(t *testing.T) {
+	t.Parallel() // it waits
 	w := start(t, Options{ResumeGrace: time.Second})
 	from := func(info transport.Info) transport.Link {
 		x, y := net.Pipe()
@@ -178,6 +180,7 @@ func TestSEM25ResumeOfAnother(t *testing.T) {
 
 // TestResumeIsTakenOnce resumes a session by hand, before the controller has noticed a cut, and sends the same again.
 func TestResumeIsTakenOnce(t *testing.T) {
+	t.Parallel() // it waits
 	w, victim := resumable(t, Options{})
 	victim.alive()
 	missed := victim.received
@@ -200,6 +203,7 @@ func TestResumeIsTakenOnce(t *testing.T) {
 }
 
 func TestWrongAcks(t *testing.T) {
+	t.Parallel() // it waits
 	w, victim := resumable(t, Options{})
 	victim.alive()
 	for name, acks := range map[string][]uint64{
@@ -228,6 +232,7 @@ func TestWrongAcks(t *testing.T) {
 
 // TestD62NameOfACutSession is held until the session is dead, and then given to who waits for it (SEM-15).
 func TestD62NameOfACutSession(t *testing.T) {
+	t.Parallel() // it waits
 	w := start(t, Options{ResumeGrace: 700 * time.Millisecond})
 	w.conn = true
 	victim := w.resumer("victim")
@@ -240,6 +245,7 @@ func TestD62NameOfACutSession(t *testing.T) {
 
 // TestD62TheSameNodeDoesNotWait for the name of its cut session: it knows that this is dead.
 func TestD62TheSameNodeDoesNotWait(t *testing.T) {
+	t.Parallel() // it waits
 	w := start(t, Options{ResumeGrace: time.Minute})
 	w.conn = true
 	hello := transport.HelloPayload{Name: "next", Incarnation: 2}
@@ -253,6 +259,7 @@ func TestD62TheSameNodeDoesNotWait(t *testing.T) {
 
 // TestSEM15CutSession keeps its name from other identities, and is resumed by none.
 func TestSEM15CutSession(t *testing.T) {
+	t.Parallel() // it waits
 	w := start(t, Options{ResumeGrace: 2 * time.Second}) // the three attempts below come meanwhile, on a busy machine as well
 	w.conn = true
 	victim := w.resumer("victim")
@@ -270,6 +277,7 @@ func TestSEM15CutSession(t *testing.T) {
 
 // TestCallOfACutSession ends with node_lost when the session is dead, and not before.
 func TestCallOfACutSession(t *testing.T) {
+	t.Parallel() // it waits
 	w := start(t, Options{ResumeGrace: 300 * time.Millisecond})
 	w.conn = true
 	server := w.resumer("server")
