@@ -88,7 +88,10 @@ func (k *idler) Size(_ context.Context, in iter.Seq2[[]byte, error]) (n int, err
 			return n, err
 		}
 		if n++; k.stop.Load() {
-			k.stuck <- struct{}{}
+			select {
+			case k.stuck <- struct{}{}:
+			case <-k.free: // nobody waits to be told any more
+			}
 			<-k.free
 		}
 	}

@@ -259,7 +259,7 @@ func TestD62TheSameNodeDoesNotWait(t *testing.T) {
 
 // TestSEM15CutSession keeps its name from other identities, and is resumed by none.
 func TestSEM15CutSession(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()                                         // it waits
 	w := start(t, Options{ResumeGrace: 2 * time.Second}) // the three attempts below come meanwhile, on a busy machine as well
 	w.conn = true
 	victim := w.resumer("victim")
