@@ -51,9 +51,8 @@ func (a *admission) holdLocked(p *peer, n int) bool {
 	}
 	a.arguments += n
 	p.arguments += n
-	if n < 0 && a.lighter != nil {
-		close(a.lighter)
-		a.lighter = nil
+	if n < 0 {
+		a.lighter = signal(a.lighter)
 	}
 	return true
 }
@@ -67,10 +66,7 @@ func (a *admission) holdWhen(ctx *callCtx, p *peer, n int) error {
 			a.mu.Unlock()
 			return nil
 		}
-		if a.lighter == nil {
-			a.lighter = make(chan struct{})
-		}
-		lighter := a.lighter
+		lighter := signalled(&a.lighter)
 		a.mu.Unlock()
 		if patience == nil {
 			t := time.NewTimer(itemPatience)
