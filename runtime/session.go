@@ -262,7 +262,7 @@ func (s *session) handshake(f *transport.Frame) error {
 		s.link.SetMaxPayload(transport.MaxPayload)
 		s.makeResumable()
 		ping, dead := min(w.Ping, longestDead/3), min(w.Dead, longestDead)
-		s.keepalive.Store(transport.NewKeepalive(s.link, ping, dead, longestStop(ping, dead)))
+		s.keepalive.Store(transport.NewKeepalive(s.link, transport.KeepaliveOptions{Ping: ping, Dead: dead, Stop: longestStop(ping, dead)}))
 		s.settle(nil)
 		return nil
 	}

@@ -292,10 +292,12 @@ func or[T comparable](v *T, fallback T) {
 	}
 }
 
-// asksAfter is the silence after which the controller pings. It leaves an idle node an eighth to do so first, since one Ping and its Pong tell both sides: were both
-// to ask at the same time, as they would after each exchange, an idle link would cost twice as much.
-func (o *Options) asksAfter() time.Duration {
-	return o.PingInterval + min(o.PingInterval, o.DeadInterval-o.PingInterval)/8
+// keepalive lets idle nodes ping first, by a sixteenth, since one Ping and its Pong tell both sides: were both to ask at the same time, as they would after each
+// exchange, an idle link would cost twice as much. The controller itself looks at all links of a sixteenth at once.
+func (o *Options) keepalive() transport.KeepaliveOptions {
+	ping, dead := o.PingInterval, o.DeadInterval
+	part := min(ping, dead-ping) / 16
+	return transport.KeepaliveOptions{Ping: ping + part, Dead: dead, Stop: dead, Grid: part}
 }
 
 // check says which option makes no sense.

@@ -231,7 +231,7 @@ func (c *Controller) join(s *session) *transport.RefusePayload {
 	}
 	s.link.SetMaxPayload(transport.MaxPayload)
 	s.makeResumable()
-	s.keepalive = transport.NewKeepalive(s.link, c.opts.asksAfter(), c.opts.DeadInterval, c.opts.DeadInterval)
+	s.keepalive = transport.NewKeepalive(s.link, c.opts.keepalive())
 	s.set(joined)
 	s.enqueue(transport.Frame{Header: transport.Header{Kind: transport.Welcome}, Payload: transport.AppendWelcome(nil, &welcome)})
 	c.changed(s.number)

@@ -44,7 +44,7 @@ func TestIdleNodes(t *testing.T) {
 			return f.Kind == transport.Ping || f.Kind == transport.Pong
 		}
 		peer.Start().Join(t, fmt.Sprintf("node-%d", i))
-		k := transport.NewKeepalive(peer.Link, 5*time.Second, 15*time.Second, 10*time.Second)
+		k := transport.NewKeepalive(peer.Link, transport.KeepaliveOptions{Ping: 5 * time.Second, Dead: 15 * time.Second, Stop: 10 * time.Second})
 		defer k.Stop()
 		require.Nil(t, peer.Serve(t, fmt.Sprint("Service", i%50), "(string,int)(string)", names...))
 		peers = append(peers, peer)

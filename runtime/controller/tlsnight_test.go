@@ -98,7 +98,7 @@ func TestACC21IdleNodesOverTLS(t *testing.T) {
 			return f.Kind == transport.Ping || f.Kind == transport.Pong
 		}
 		peer.Start().Join(t, name)
-		k := transport.NewKeepalive(peer.Link, 5*time.Second, 15*time.Second, 10*time.Second)
+		k := transport.NewKeepalive(peer.Link, transport.KeepaliveOptions{Ping: 5 * time.Second, Dead: 15 * time.Second, Stop: 10 * time.Second})
 		t.Cleanup(k.Stop)
 		return peer
 	}

@@ -189,7 +189,7 @@
 // # Keepalive
 //
 // The Welcome says how often to ping (5 s) and after how much silence a peer is dead (15 s, LIM-17). Any byte counts as life. A Ping is sent
-// when nothing else was received for the interval; both sides do it, the controller an eighth later at the most, so that an idle link has one Ping and one Pong. A side that was stopped itself, for so long that the other may have given it up, does not handle what came
+// when nothing else was received for the interval; both sides do it, the controller up to an eighth later, so that an idle link has one Ping and one Pong. A side that was stopped itself, for so long that the other may have given it up, does not handle what came
 // meanwhile and closes the link.
 //
 // # Routes

@@ -34,7 +34,7 @@ func keepalivePair(answers bool) (k *Keepalive, near, far *mute) {
 	far = &mute{link: b, begin: time.Now(), closed: make(chan error, 1), answers: answers}
 	a.Start(near)
 	b.Start(far)
-	return NewKeepalive(a, 5*time.Second, 15*time.Second, 10*time.Second), near, far
+	return NewKeepalive(a, KeepaliveOptions{Ping: 5 * time.Second, Dead: 15 * time.Second, Stop: 10 * time.Second}), near, far
 }
 
 func TestD60KeepaliveDead(t *testing.T) {
@@ -102,6 +102,48 @@ func TestSilenceIsOfItsConnection(t *testing.T) {
 		synctest.Wait()
 		if cable() != second {
 			t.Fatal("a new connection is cut since the one before was silent")
+		}
+	})
+}
+
+// TestKeepaliveGrid: links with the same grid are asked at the same instants, whenever they began, none earlier than it should be and none later than the grid allows; the dead are not given more time.
+func TestKeepaliveGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const grid = 300 * time.Millisecond
+		o := KeepaliveOptions{Ping: 5 * time.Second, Dead: 15 * time.Second, Stop: 10 * time.Second, Grid: grid}
+		begin := time.Now()
+		var all []*mute
+		for i := range 30 { // 2.87 s from the first to the last
+			a, b := Pipe()
+			near := &mute{link: a, begin: begin, closed: make(chan error, 1)}
+			far := &mute{link: b, begin: begin, closed: make(chan error, 1), answers: i > 0}
+			a.Start(near)
+			b.Start(far)
+			defer NewKeepalive(a, o).Stop()
+			all = append(all, near, far)
+			time.Sleep(99 * time.Millisecond)
+		}
+		if err := <-all[0].closed; err != ErrSilent || time.Since(begin) != o.Dead {
+			t.Errorf("closed after %v: %v", time.Since(begin), err)
+		}
+		<-all[1].closed
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for i := 2; i < len(all); i += 2 {
+			near, far := all[i], all[i+1]
+			if len(far.pings) < 13 {
+				t.Errorf("link %d was asked %d times in more than 72 s", i/2, len(far.pings))
+			}
+			last := time.Duration(i/2) * 99 * time.Millisecond
+			for _, at := range far.pings {
+				if at < last+o.Ping || at > last+o.Ping+grid || begin.Add(at).UnixNano()%int64(grid) != 0 {
+					t.Errorf("link %d was asked after %v, and before after %v", i/2, at, last)
+				}
+				last = at
+			}
+			near.link.Close(nil)
+			<-near.closed
+			<-far.closed
 		}
 	})
 }
