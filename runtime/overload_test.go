@@ -277,7 +277,8 @@ func TestACC25MutualCallsDoNotDeadlock(t *testing.T) {
 					})
 				}
 				calls.Wait()
-				require.Zero(t, time.Since(begun), "something waited for a clock")
+				// A reader that has handlers of its own to run steps aside by a tick of 5 ms; nothing may wait for a longer clock.
+				require.LessOrEqual(t, time.Since(begun), transport.MaxDepth*5*time.Millisecond, "something waited for a clock")
 			})
 		})
 	}
