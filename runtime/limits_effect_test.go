@@ -7,7 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"net"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,20 +79,7 @@ var effects = map[string]func(*testing.T){
 }
 
 // TestLimitsTakeEffect: each field of Limits is a limit that is kept.
-func TestLimitsTakeEffect(t *testing.T) {
-	fields := reflect.TypeFor[daffi.Limits]()
-	tested := map[string]bool{}
-	for name, test := range effects {
-		_, field, _ := strings.Cut(name, " ")
-		_, ok := fields.FieldByName(field)
-		require.True(t, ok, "%s: Limits has no such field", name)
-		tested[field] = true
-		t.Run(name, test)
-	}
-	for i := range fields.NumField() {
-		require.True(t, tested[fields.Field(i).Name], "Limits.%s has no test of its effect", fields.Field(i).Name)
-	}
-}
+func TestLimitsTakeEffect(t *testing.T) { testkit.EveryField[daffi.Limits](t, effects) }
 
 // limited is a kit in a bubble whose callee, or caller, has limits.
 func limited(t *testing.T, callee, caller daffi.Limits, f func(t *testing.T, k *kit)) {

@@ -2,9 +2,7 @@ package controller
 
 import (
 	"fmt"
-	"reflect"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	"github.com/daffi-rpc/daffi/runtime/codec"
 	"github.com/daffi-rpc/daffi/runtime/internal/control"
 	"github.com/daffi-rpc/daffi/runtime/internal/rawpeer"
+	"github.com/daffi-rpc/daffi/runtime/internal/testkit"
 	"github.com/daffi-rpc/daffi/runtime/transport"
 )
 
@@ -135,20 +134,7 @@ var effects = map[string]func(*testing.T){
 }
 
 // TestLimitsTakeEffect: each field of Limits is a limit that is kept.
-func TestLimitsTakeEffect(t *testing.T) {
-	fields := reflect.TypeFor[Limits]()
-	tested := map[string]bool{}
-	for name, test := range effects {
-		_, field, _ := strings.Cut(name, " ")
-		_, ok := fields.FieldByName(field)
-		require.True(t, ok, "%s: Limits has no such field", name)
-		tested[field] = true
-		t.Run(name, test)
-	}
-	for i := range fields.NumField() {
-		require.True(t, tested[fields.Field(i).Name], "Limits.%s has no test of its effect", fields.Field(i).Name)
-	}
-}
+func TestLimitsTakeEffect(t *testing.T) { testkit.EveryField[Limits](t, effects) }
 
 // counted is a limit of how often something is done: one more is refused, and a controller without the limit takes as much and more. What a node is told then is its own row.
 type counted struct {
